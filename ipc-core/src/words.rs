@@ -1,0 +1,69 @@
+//! Copying between private and shared memory, word by word and in ascending order.
+//!
+//! Every access to shared memory here is a relaxed atomic of at most eight bytes. That buys three things:
+//!
+//! - another process that writes at the same time causes no data race in this one: each word is read once, and is
+//!   one of the values that were stored there;
+//! - the stores reach the segment in ascending order, which is what lets the cache line with the stamp travel last;
+//! - the compiler cannot read a word twice and act on two different values.
+//!
+//! Ordering between processes is not this module's concern: its callers publish with a Release store of the slot's
+//! stamp, and have done an Acquire load of it before they come here.
+
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// Bytes in a word: the widest access that is atomic on every supported platform.
+const WORD_BYTES: usize = size_of::<u64>();
+
+/// Copies `len` bytes from private memory into shared memory, in ascending order.
+///
+/// # Safety
+///
+/// `from` is readable and initialised, and `to` is writable, both for `len` bytes; they do not overlap.
+#[inline(always)]
+pub unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
+    let to_word = to.align_offset(WORD_BYTES).min(len);
+    let words_end = to_word + (len - to_word) / WORD_BYTES * WORD_BYTES;
+    let mut at = 0;
+    while at < len {
+        let (from, to) = (from.wrapping_add(at), to.wrapping_add(at));
+        if to_word <= at && at < words_end {
+            // SAFETY: `at + WORD_BYTES <= words_end <= len`, and the caller vouches for `from .. from + len`.
+            let word = unsafe { from.cast::<u64>().read_unaligned() };
+            // SAFETY: `to` is aligned here, since `at` differs from `to_word` by whole words, and in the caller's range.
+            let shared = unsafe { AtomicU64::from_ptr(to.cast()) };
+            // Relaxed: the stamp that is stored after the payload publishes it.
+            shared.store(word, Ordering::Relaxed);
+            at += WORD_BYTES;
+        } else {
+            // SAFETY: `at < len`, and the caller vouches for `from .. from + len`.
+            let byte = unsafe { from.read() };
+            // SAFETY: `at < len`, and the caller vouches for `to .. to + len`; a byte is always aligned.
+            let shared = unsafe { AtomicU8::from_ptr(to) };
+            // Relaxed: as above.
+            shared.store(byte, Ordering::Relaxed);
+            at += 1;
+        }
+    }
+}
+
+/// Copies `len` bytes from shared memory into private memory. The last word is read whole.
+///
+/// # Safety
+///
+/// `from` is aligned to a word and readable for `len` rounded up to whole words; `to` is writable for `len` bytes; they
+/// do not overlap.
+#[inline(always)]
+pub unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
+    let mut at = 0;
+    while at < len {
+        let width = (len - at).min(WORD_BYTES);
+        // SAFETY: `at` is a multiple of a word below `len`, and the caller vouches for whole words from an aligned `from`.
+        let shared = unsafe { AtomicU64::from_ptr(from.wrapping_add(at).cast_mut().cast()) };
+        // Relaxed: the Acquire load of the stamp, done before the payload is touched, orders this.
+        let word = shared.load(Ordering::Relaxed);
+        // SAFETY: `word` has `WORD_BYTES >= width` bytes, and `at + width <= len` bytes of `to` are writable.
+        unsafe { core::ptr::copy_nonoverlapping((&raw const word).cast::<u8>(), to.wrapping_add(at), width) };
+        at += WORD_BYTES;
+    }
+}

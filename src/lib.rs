@@ -1,0 +1,2 @@
+//! Typed, crash-safe messaging between processes through lock-free rings in shared memory.
+pub use ipc_core::*;
