@@ -1,6 +1,39 @@
 //! The engine of [slipring](https://docs.rs/slipring): segments, rings, liveness, waiting, channels and message
 //! layouts. Programs depend on `slipring`, which re-exports everything public from here.
+//!
+//! The modules are layers; each uses only those above it in this list:
+//!
+//! | layer | modules |
+//! |---|---|
+//! | atomics, errors | `atomics`, [`error`] |
+//! | messages | [`words`], [`schema`], [`message`] |
+//! | shared structs | `layout` |
+//! | rings: pure algorithms | `ring` |
+//! | operating system | `os` |
+//! | segments | `name`, `segment` |
+//! | who lives, and waiting | `liveness`, `waiting` |
+//! | channels | [`queue`] |
 
+pub mod error;
 pub mod message;
+pub mod queue;
 pub mod schema;
 pub mod words;
+
+mod atomics;
+mod layout;
+mod liveness;
+mod name;
+mod os;
+mod ring;
+mod segment;
+mod waiting;
+
+pub use error::{
+    Corrupt, LoanError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, Role,
+    SendBatchError, SendError, SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
+};
+pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
+pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
+pub use queue::{ChannelInfo, Loan, Queue, Received, Receiver, Sender};
+pub use segment::Lifetime;

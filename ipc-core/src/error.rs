@@ -1,0 +1,342 @@
+//! The errors: one small enum per operation, each of which gives the value back where there is one and says what to do.
+
+use crate::message::Invalid;
+use crate::schema::Difference;
+use core::fmt;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// A process at a channel, as it described itself. For people: no decision is based on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its process id in its own PID namespace.
+    pub pid: u32,
+    /// The file name of its executable.
+    pub program: Box<str>,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {} \"{}\"", self.pid, self.program)
+    }
+}
+
+/// A part that a process plays at a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Sends messages.
+    Sender,
+    /// Receives messages.
+    Receiver,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Sender => "sender",
+            Role::Receiver => "receiver",
+        })
+    }
+}
+
+/// Why a channel could not be created or joined.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The channel's or the domain's name cannot be part of a file name.
+    #[error("the {what} {name:?} cannot be used: {rule}")]
+    Name {
+        /// "channel name" or "domain".
+        what: &'static str,
+        /// The name as it was given.
+        name: String,
+        /// What it breaks, and what is allowed.
+        rule: &'static str,
+    },
+    /// The capacity is zero, or so large that the segment's size makes no sense.
+    #[error("a capacity of {capacity} messages of {message_bytes} bytes is not possible: {rule}")]
+    Capacity {
+        /// The capacity as it was given, in messages.
+        capacity: usize,
+        /// Bytes of one message.
+        message_bytes: usize,
+        /// What it breaks.
+        rule: &'static str,
+    },
+    /// The message cannot travel on this kind of channel.
+    #[error("`{message}` cannot be sent: {rule}")]
+    Message {
+        /// The message's name.
+        message: &'static str,
+        /// What it breaks, and what to do.
+        rule: &'static str,
+    },
+    /// The combination of options exists in the interface but not in this version.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// The channel has one place for this role, and somebody who lives has it.
+    #[error(
+        "channel \"{channel}\" has a {role} already: {peer}; an exclusive queue has room for one"
+    )]
+    InUse {
+        /// The channel's name.
+        channel: String,
+        /// The role that was asked for.
+        role: Role,
+        /// Who has it.
+        peer: Peer,
+    },
+    /// Every place in the participant table is taken by somebody who lives.
+    #[error(
+        "channel \"{channel}\" has {participants} participants, which is all that its table holds: end one of them"
+    )]
+    TableFull {
+        /// The channel's name.
+        channel: String,
+        /// Places in the table.
+        participants: u32,
+    },
+    /// The channel exists with another message.
+    #[error(transparent)]
+    Mismatch(Box<Mismatch>),
+    /// The file under the segment's name is no segment, or a damaged one.
+    #[error("{} is not a usable segment: {reason}; remove it if nobody uses it", path.display())]
+    NotASegment {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The segment was made by a version of slipring with another format.
+    #[error("{} has segment format {found}, and this program speaks format {expected}: {advice}", path.display())]
+    FormatVersion {
+        /// The file.
+        path: PathBuf,
+        /// Format of the segment.
+        found: u32,
+        /// Format of this program.
+        expected: u32,
+        /// Which of the two to rebuild.
+        advice: &'static str,
+    },
+    /// The segment was made on a machine of the other byte order.
+    #[error("{} was written in the other byte order: a segment cannot be moved between such machines; remove it", path.display())]
+    ByteOrder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is not enough shared memory.
+    #[error(
+        "{} has no room for a segment of {bytes} bytes: lower the capacity, remove segments that nobody uses, or enlarge it (mount -o remount,size=...)",
+        path.display()
+    )]
+    NoSpace {
+        /// The directory of the segments.
+        path: PathBuf,
+        /// Bytes that were asked for.
+        bytes: u64,
+    },
+    /// The segment belongs to another user.
+    #[error("no permission for {}, which belongs to user {owner}: run as that user, or choose another SLIPRING_DOMAIN", path.display())]
+    Permission {
+        /// The file.
+        path: PathBuf,
+        /// Numeric user id of its owner, as far as it can be seen.
+        owner: u32,
+    },
+    /// Somebody has been joining or leaving the channel for seconds, and may have been stopped while doing it.
+    #[error("{} has been locked for {seconds} s by a process that is joining or leaving it: is one stopped, or under a debugger?", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// How long this call has waited.
+        seconds: u64,
+    },
+    /// The operating system refused something that it ordinarily grants.
+    #[error("cannot {action} {}", path.display())]
+    Os {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Two programs mean different things by the message of one channel.
+#[derive(Debug)]
+pub struct Mismatch {
+    /// The channel's name.
+    pub channel: String,
+    /// The message's name in this program.
+    pub message: &'static str,
+    /// Who created the segment, and so decided what it carries.
+    pub creator: Peer,
+    /// Every difference, field by field.
+    pub differences: Vec<Difference>,
+}
+
+impl std::error::Error for Mismatch {}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "channel \"{}\" carries another `{}` (created by {}):",
+            self.channel, self.message, self.creator
+        )?;
+        for difference in &self.differences {
+            write!(f, "\n  {difference}")?;
+        }
+        write!(
+            f,
+            "\nbuild both programs from the same declaration, or use another channel name"
+        )
+    }
+}
+
+/// Shared memory holds what no correct program leaves there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Corrupt {
+    /// A message is not a valid value of its type. It has been skipped; the next call goes on after it.
+    #[error("a message is invalid and was skipped: {0}")]
+    Message(#[from] Invalid),
+    /// A slot's stamp belongs to no state of the ring. The channel cannot go on.
+    #[error(
+        "slot {slot} has stamp {found} where {expected} or the one before it belongs: remove the channel and start over"
+    )]
+    Stamp {
+        /// The slot's index.
+        slot: usize,
+        /// The stamp found there.
+        found: u64,
+        /// The stamp that would have given the slot to this side.
+        expected: u64,
+    },
+}
+
+/// Why a blocking receive returned no message.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The sender died without closing. Everything it had sent was received before; each death is reported once, and
+    /// the next call waits for a successor.
+    #[error("the sender ({0}) died without closing")]
+    SenderDied(Peer),
+    /// Shared memory is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+/// Why a receive that does not wait returned no message.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// There is no message now.
+    #[error("the channel is empty")]
+    Empty,
+    /// As [`RecvError::SenderDied`].
+    #[error("the sender ({0}) died without closing")]
+    SenderDied(Peer),
+    /// Shared memory is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+/// Why a receive with a time limit returned no message.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RecvTimeoutError {
+    /// No message came in time.
+    #[error("no message came in time")]
+    Timeout,
+    /// As [`RecvError::SenderDied`].
+    #[error("the sender ({0}) died without closing")]
+    SenderDied(Peer),
+    /// Shared memory is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+/// Why a blocking send did not happen. Every variant gives the message back.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// The channel is full, and the receiver has left: nobody will make room until another one comes.
+    #[error("the channel is full and its receiver has closed")]
+    Closed(T),
+    /// The channel is full, and the receiver died. Each death is reported once, and the next call waits for a successor.
+    #[error("the channel is full and its receiver ({1}) died")]
+    ReceiverDied(T, Peer),
+    /// Shared memory is damaged.
+    #[error("{1}")]
+    Corrupt(T, Corrupt),
+}
+
+/// Why a send that does not wait did not happen. Every variant gives the message back.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TrySendError<T> {
+    /// There is no room now.
+    #[error("the channel is full")]
+    Full(T),
+    /// As [`SendError::Closed`].
+    #[error("the channel is full and its receiver has closed")]
+    Closed(T),
+    /// As [`SendError::ReceiverDied`].
+    #[error("the channel is full and its receiver ({1}) died")]
+    ReceiverDied(T, Peer),
+    /// Shared memory is damaged.
+    #[error("{1}")]
+    Corrupt(T, Corrupt),
+}
+
+/// Why a send with a time limit did not happen. Every variant gives the message back.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendTimeoutError<T> {
+    /// There was no room in time.
+    #[error("the channel stayed full")]
+    Timeout(T),
+    /// As [`SendError::Closed`].
+    #[error("the channel is full and its receiver has closed")]
+    Closed(T),
+    /// As [`SendError::ReceiverDied`].
+    #[error("the channel is full and its receiver ({1}) died")]
+    ReceiverDied(T, Peer),
+    /// Shared memory is damaged.
+    #[error("{1}")]
+    Corrupt(T, Corrupt),
+}
+
+/// A batch was sent in part. The messages that had not been taken from the iterator are still in it.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[error("{sent} messages were sent, then: {error}")]
+pub struct SendBatchError<T> {
+    /// Messages that were sent.
+    pub sent: usize,
+    /// Why the next one, which it gives back, was not.
+    pub error: SendError<T>,
+}
+
+/// Why no slot could be loaned: the reasons of a send, without a message to give back.
+pub type LoanError = SendError<()>;
+
+/// Why no slot could be loaned without waiting.
+pub type TryLoanError = TrySendError<()>;
+
+/// Prints the variant and what is known besides the message, which need not be printable.
+macro_rules! debug_as_display {
+    ($($error:ident),*) => {$(
+        impl<T> fmt::Debug for $error<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($error), "({})"), self)
+            }
+        }
+    )*};
+}
+
+debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError);

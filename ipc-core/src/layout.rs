@@ -1,0 +1,287 @@
+//! The shared structs of a segment: what lies where, byte for byte.
+//!
+//! ```text
+//! byte 0          GEOMETRY_BYTES       header_bytes            waits_offset      slots_offset       total_bytes
+//! | Geometry      | schema ... | pad   | ParticipantSlot x n   | WaitLine x 2    | pad | slot x capacity |
+//! '--- immutable once linked ----------'--- 128-byte lines, one writer each ---'     '--- multiples of 64 bytes ---'
+//! ```
+//!
+//! Everything is fixed-width and native-endian; a byte-order mark tells a reader of the other order so. There is no
+//! pointer, no `usize` and no type of the C library in here, so a 32-bit and a 64-bit process can share a segment.
+//! SPEC.md describes the same bytes in prose.
+
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// First eight bytes of every segment.
+pub(crate) const MAGIC: [u8; 8] = *b"SLIPRING";
+
+/// Version of the segment format. Raised by any change that an older program would misread.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// Reads as `0x0403_0201` to a process of the other byte order.
+pub(crate) const BYTE_ORDER_MARK: u32 = 0x0102_0304;
+
+/// The backend whose locks and futexes guard a segment. Processes of different backends must not meet in one.
+pub(crate) const BACKEND_LINUX: u32 = 1;
+
+/// Bytes of one line of control data. A constant of the format, since the cache line of the writing machine is not.
+pub(crate) const LINE_BYTES: usize = 128;
+
+/// Bytes of the unit in which slots are laid out: the cache line of every supported processor, or half of it.
+pub(crate) const SLOT_UNIT_BYTES: usize = 64;
+
+/// Bytes of the header before the schema.
+pub(crate) const GEOMETRY_BYTES: usize = 512;
+
+/// Bytes to which the header, the slots and the whole segment are rounded.
+pub(crate) const PAGE_BYTES: usize = 4096;
+
+/// Longest channel name in bytes.
+pub(crate) const NAME_BYTES: usize = 128;
+
+/// Longest domain in bytes.
+pub(crate) const DOMAIN_BYTES: usize = 64;
+
+/// Bytes kept of a program's name.
+pub(crate) const PROGRAM_BYTES: usize = 40;
+
+/// What a channel's ring is.
+pub(crate) const KIND_EXCLUSIVE_QUEUE: u32 = 1;
+
+/// The immutable first bytes of a segment.
+///
+/// ```text
+///   0  magic             "SLIPRING"            112  total_bytes       u64
+///   8  format_version    u32                   120  schema_bytes      u32
+///  12  byte_order        u32                   124  creator_pid       u32, shown to people only
+///  16  backend           u32                   128  creator_program   40 bytes, zero-padded UTF-8
+///  20  kind              u32                   168  domain            64 bytes, zero-padded ASCII
+///  24  instance          16 random bytes       232  name              128 bytes, zero-padded ASCII
+///  40  fingerprint       16 bytes              360  reserved          zero
+///  56  capacity          u64, slots            512  schema            schema_bytes
+///  64  slot_bytes        u64
+///  72  message_bytes     u64
+///  80  message_align     u32
+///  84  participants      u32
+///  88  participants_offset u64
+///  96  waits_offset      u64
+/// 104  slots_offset      u64
+/// ```
+///
+/// Written by the creator before the segment has a name; afterwards copied into private memory at attach, checked, and
+/// never read again.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Geometry {
+    /// [`MAGIC`].
+    pub(crate) magic: [u8; 8],
+    /// [`FORMAT_VERSION`] of the creator.
+    pub(crate) format_version: u32,
+    /// [`BYTE_ORDER_MARK`] in the creator's byte order.
+    pub(crate) byte_order: u32,
+    /// One of the `BACKEND_` constants.
+    pub(crate) backend: u32,
+    /// One of the `KIND_` constants.
+    pub(crate) kind: u32,
+    /// Tells this segment from every other that ever bore its name.
+    pub(crate) instance: [u8; 16],
+    /// Hash of the schema: [`IpcMessage::FINGERPRINT`](crate::message::IpcMessage::FINGERPRINT), little-endian.
+    pub(crate) fingerprint: [u8; 16],
+    /// Number of slots, 1 ..= 2^31.
+    pub(crate) capacity: u64,
+    /// Bytes from one slot to the next, a multiple of [`SLOT_UNIT_BYTES`]. The slot's last word is its stamp.
+    pub(crate) slot_bytes: u64,
+    /// Bytes of one message.
+    pub(crate) message_bytes: u64,
+    /// Alignment of one message, at most [`LINE_BYTES`].
+    pub(crate) message_align: u32,
+    /// Number of participant slots.
+    pub(crate) participants: u32,
+    /// Where the participant table starts.
+    pub(crate) participants_offset: u64,
+    /// Where the two wait lines start: data first, then space.
+    pub(crate) waits_offset: u64,
+    /// Where slot 0 starts.
+    pub(crate) slots_offset: u64,
+    /// Size of the whole segment.
+    pub(crate) total_bytes: u64,
+    /// Bytes of the schema, which starts at [`GEOMETRY_BYTES`].
+    pub(crate) schema_bytes: u32,
+    /// Process that created the segment, as it sees itself. For people.
+    pub(crate) creator_pid: u32,
+    /// Name of the program that created the segment. For people.
+    pub(crate) creator_program: [u8; PROGRAM_BYTES],
+    /// The domain, as in the segment's file name.
+    pub(crate) domain: [u8; DOMAIN_BYTES],
+    /// The channel's name, as in the segment's file name.
+    pub(crate) name: [u8; NAME_BYTES],
+    /// What becomes of the segment when the last participant leaves: a [`Lifetime`](crate::Lifetime).
+    pub(crate) lifetime: u32,
+    /// Zero. A later minor version may give it a meaning that older programs can ignore.
+    pub(crate) reserved: [u8; 148],
+}
+
+const _: () = {
+    assert!(size_of::<Geometry>() == GEOMETRY_BYTES);
+    assert!(offset_of!(Geometry, format_version) == 8);
+    assert!(offset_of!(Geometry, byte_order) == 12);
+    assert!(offset_of!(Geometry, backend) == 16);
+    assert!(offset_of!(Geometry, kind) == 20);
+    assert!(offset_of!(Geometry, instance) == 24);
+    assert!(offset_of!(Geometry, fingerprint) == 40);
+    assert!(offset_of!(Geometry, capacity) == 56);
+    assert!(offset_of!(Geometry, slot_bytes) == 64);
+    assert!(offset_of!(Geometry, message_bytes) == 72);
+    assert!(offset_of!(Geometry, message_align) == 80);
+    assert!(offset_of!(Geometry, participants) == 84);
+    assert!(offset_of!(Geometry, participants_offset) == 88);
+    assert!(offset_of!(Geometry, waits_offset) == 96);
+    assert!(offset_of!(Geometry, slots_offset) == 104);
+    assert!(offset_of!(Geometry, total_bytes) == 112);
+    assert!(offset_of!(Geometry, schema_bytes) == 120);
+    assert!(offset_of!(Geometry, creator_pid) == 124);
+    assert!(offset_of!(Geometry, creator_program) == 128);
+    assert!(offset_of!(Geometry, domain) == 168);
+    assert!(offset_of!(Geometry, name) == 232);
+    assert!(offset_of!(Geometry, lifetime) == 360);
+    assert!(offset_of!(Geometry, reserved) == 364);
+};
+
+impl Geometry {
+    /// The header as bytes, to be written into a new segment.
+    pub(crate) fn as_bytes(&self) -> &[u8; GEOMETRY_BYTES] {
+        // SAFETY: `Geometry` is `repr(C)` and exactly `GEOMETRY_BYTES` long, and the asserted offsets leave no padding.
+        unsafe { &*(&raw const *self).cast() }
+    }
+
+    /// A header from the bytes of a segment. Any bytes make one: it is for the caller to doubt every field.
+    pub(crate) fn from_bytes(bytes: &[u8; GEOMETRY_BYTES]) -> Self {
+        // SAFETY: the source is as long as `Geometry`, all of whose fields are integers or byte arrays.
+        unsafe { bytes.as_ptr().cast::<Self>().read_unaligned() }
+    }
+}
+
+/// One participant's line in the table.
+///
+/// ```text
+///   0  state    u64   generation << 32 | crashes << 2 | phase
+///   8  pid      u32
+///  12  (zero)   u32
+///  16  program  40 bytes, zero-padded UTF-8
+///  56  (zero)   72 bytes
+/// ```
+///
+/// Owned by whoever holds the write lock on the slot's byte of the segment file (byte [`lock_byte`]). Only the owner
+/// writes, with one exception: anyone who found the lock free may move `state` from live to crashed by a
+/// compare-and-swap of the exact word observed.
+#[repr(C, align(128))]
+pub(crate) struct ParticipantSlot {
+    /// See [`liveness`](crate::liveness) for the state machine. Written by the owner, and once by whoever finds it dead.
+    pub(crate) state: AtomicU64,
+    /// The owner's process id as it sees itself. Shown to people, never trusted.
+    pub(crate) pid: AtomicU32,
+    /// Zero.
+    pub(crate) reserved: u32,
+    /// The owner's program name, zero-padded UTF-8 in memory order. Shown to people, never trusted.
+    pub(crate) program: [AtomicU64; PROGRAM_BYTES / 8],
+    /// Zero.
+    pub(crate) padding: [u64; 9],
+}
+
+const _: () = {
+    assert!(size_of::<ParticipantSlot>() == LINE_BYTES);
+    assert!(offset_of!(ParticipantSlot, pid) == 8);
+    assert!(offset_of!(ParticipantSlot, program) == 16);
+    assert!(offset_of!(ParticipantSlot, padding) == 56);
+};
+
+/// The word that one side of a ring sleeps on, in a line of its own.
+///
+/// ```text
+///   0  word   u32   bit 0 SLEEPING, bit 1 FENCE
+///   4  (zero) 124 bytes
+/// ```
+///
+/// Written by whoever goes to sleep or wakes a sleeper, read (once for every message) by the other side, which
+/// therefore keeps it in its cache for as long as nobody sleeps.
+#[repr(C, align(128))]
+pub(crate) struct WaitLine {
+    /// See [`waiting`](crate::waiting) for the protocol.
+    pub(crate) word: AtomicU32,
+    /// Zero.
+    pub(crate) padding: [u32; 31],
+}
+
+const _: () = assert!(size_of::<WaitLine>() == LINE_BYTES);
+
+/// Byte of the segment file whose write lock serialises creation, joining, leaving and unlinking.
+pub(crate) const LIFECYCLE_LOCK_BYTE: u64 = 0;
+
+/// Byte of the segment file whose write lock says that participant `index` lives.
+pub(crate) const fn lock_byte(index: u32) -> u64 {
+    LIFECYCLE_LOCK_BYTE + 1 + index as u64
+}
+
+/// Bytes of a slot for a message of `bytes` bytes and alignment `align`: the message, then the stamp in the last word
+/// of the last line. `None` if that overflows.
+pub(crate) fn slot_bytes(bytes: usize, align: usize) -> Option<usize> {
+    let unit = align.max(SLOT_UNIT_BYTES);
+    bytes
+        .checked_next_multiple_of(8)?
+        .checked_add(8)?
+        .checked_next_multiple_of(unit)
+}
+
+/// Text in a zero-padded field of `N` bytes, cut at a character boundary if it is too long.
+pub(crate) fn padded<const N: usize>(text: &str) -> [u8; N] {
+    let mut end = text.len().min(N);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut field = [0; N];
+    field[..end].copy_from_slice(&text.as_bytes()[..end]);
+    field
+}
+
+/// Text from a zero-padded field. Bytes that are not UTF-8 are replaced, since the text is for people.
+pub(crate) fn unpadded(field: &[u8]) -> String {
+    let end = field
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_holds_56_bytes_and_the_stamp() {
+        assert_eq!(slot_bytes(1, 1), Some(64));
+        assert_eq!(slot_bytes(48, 8), Some(64));
+        assert_eq!(slot_bytes(56, 8), Some(64));
+        assert_eq!(slot_bytes(57, 1), Some(128));
+        assert_eq!(slot_bytes(64, 8), Some(128));
+        assert_eq!(slot_bytes(8, 128), Some(128));
+        assert_eq!(slot_bytes(usize::MAX, 1), None);
+    }
+
+    #[test]
+    fn padded_text_is_cut_at_a_character() {
+        assert_eq!(padded::<4>("abc"), *b"abc\0");
+        assert_eq!(padded::<4>("abcé"), *b"abc\0");
+        assert_eq!(unpadded(&padded::<4>("abcd")), "abcd");
+        assert_eq!(unpadded(b"ab\0cd"), "ab");
+    }
+
+    #[test]
+    fn geometry_survives_the_way_through_bytes() {
+        let mut bytes = [0u8; GEOMETRY_BYTES];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = at as u8;
+        }
+        assert_eq!(Geometry::from_bytes(&bytes).as_bytes(), &bytes);
+    }
+}

@@ -1,0 +1,342 @@
+//! Who takes part in a channel, who has left, and who has died.
+//!
+//! A participant is a line of the segment's table plus the write lock on *its* byte of the segment file, held through
+//! an open file description. The kernel gives the lock back when the process dies, however it dies, and a process that
+//! is merely stopped keeps it. The lock is the truth about life; the line says what the lock cannot:
+//!
+//! ```text
+//! state = generation << 32 | crashes << 2 | phase
+//!
+//!             join                       leave
+//!   VACANT ---------> LIVE (g+1, c) -------------> CLOSED (g, c) ---.
+//!                      ^   |                                        | join: LIVE (g+1, c)
+//!                      |   | found dead (by anyone)                 |
+//!                      |   '-----------> CRASHED (g, c+1) ----------|
+//!                      '--------------------------------------------'
+//!   LIVE --- join by a successor who took the dead one's lock ---> LIVE (g+1, c+1)
+//! ```
+//!
+//! # Invariants
+//!
+//! P1. Only the holder of the lock stores to the line, except that anyone may move LIVE (g, c) to CRASHED (g, c+1), by a
+//!     compare-and-swap of the exact word and after having found the lock free.
+//! P2. Every death of a participant that had not closed raises `crashes` by exactly one. The word changes in one step,
+//!     so whoever dies on the way has changed nothing; of two finders, or a finder and a successor, one swap wins; and
+//!     the generation, which every join raises, keeps a late finder from striking down the successor.
+//! P3. CLOSED is stored after the last message was published, and seen before the ring is looked at for the last time:
+//!     whoever sees CLOSED sees every message. The same holds for a death, since the kernel gives the lock back after
+//!     the last instruction of the dead.
+//! P4. Time is never evidence: who holds the lock is alive, however long it has been silent.
+
+use crate::error::{OpenError, Peer};
+use crate::layout::{PROGRAM_BYTES, ParticipantSlot, padded, unpadded};
+use crate::segment::{self, Lifecycle, Lifetime, Segment};
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How often a silent peer's lock is looked at. With sleeps of the same length, a death is noticed within twice this.
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(45);
+
+/// How far a participant has come, from the low bits of its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Vacant = 0,
+    Live = 1,
+    Closed = 2,
+    Crashed = 3,
+}
+
+/// The state word of a participant's line, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    /// How many have joined on this line. It may wrap.
+    generation: u32,
+    /// How many of them died without closing, modulo 2^30.
+    crashes: u32,
+    phase: Phase,
+}
+
+const CRASHES_MASK: u32 = (1 << 30) - 1;
+
+impl State {
+    fn from_word(word: u64) -> Self {
+        let phase = match word & 3 {
+            0 => Phase::Vacant,
+            1 => Phase::Live,
+            2 => Phase::Closed,
+            _ => Phase::Crashed,
+        };
+        State {
+            generation: (word >> 32) as u32,
+            crashes: (word as u32) >> 2,
+            phase,
+        }
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.generation) << 32
+            | u64::from(self.crashes & CRASHES_MASK) << 2
+            | self.phase as u64
+    }
+
+    fn load(slot: &ParticipantSlot) -> Self {
+        // Acquire: pairs with the Release stores of `join` and `close`, so that whoever sees LIVE can read who it is,
+        // and whoever sees CLOSED sees every message that was published before (P3).
+        State::from_word(slot.state.load(Ordering::Acquire))
+    }
+
+    /// What the state becomes when its live owner is found dead.
+    fn crashed(self) -> Self {
+        State {
+            crashes: self.crashes.wrapping_add(1) & CRASHES_MASK,
+            phase: Phase::Crashed,
+            ..self
+        }
+    }
+}
+
+/// This process's place in a segment's participant table.
+pub(crate) struct Participant {
+    segment: Arc<Segment>,
+    index: u32,
+}
+
+/// What came of asking for a place.
+pub(crate) enum Claim {
+    /// The place, and who died on it since the last clean leave.
+    Joined(Participant, Option<Peer>),
+    /// Everyone in the range lives; the first of them.
+    Occupied(Peer),
+}
+
+impl Participant {
+    /// Joins on the first line of `range` whose owner is gone.
+    pub(crate) fn join(
+        segment: &Arc<Segment>,
+        lifecycle: &Lifecycle,
+        mut range: Range<u32>,
+    ) -> Result<Claim, OpenError> {
+        let first = range.start;
+        for index in &mut range {
+            if lifecycle.try_hold(index)? {
+                let predecessor = occupy(segment.participant(index));
+                return Ok(Claim::Joined(
+                    Participant {
+                        segment: segment.clone(),
+                        index,
+                    },
+                    predecessor,
+                ));
+            }
+        }
+        Ok(Claim::Occupied(peer(segment.participant(first))))
+    }
+
+    /// The segment that the place is in.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Says that this participant leaves of its own will and has published everything. Peers have yet to be woken.
+    pub(crate) fn close(&self) {
+        let slot = self.segment.participant(self.index);
+        let state = State {
+            phase: Phase::Closed,
+            ..State::load(slot)
+        };
+        // Release: publishes all that was sent before; pairs with the Acquire in `State::load`.
+        slot.state.store(state.word(), Ordering::Release);
+    }
+
+    /// Gives the place back, and removes the segment if this was the last one and its lifetime says so.
+    /// Afterwards the place is somebody else's, and only to be dropped.
+    pub(crate) fn leave(&mut self, is_drained: impl FnOnce() -> bool) {
+        let Ok(mut lifecycle) = segment::lock_to_leave(&self.segment) else {
+            // Somebody has been stopped while joining or leaving. The segment stays for the next one to come.
+            return self.segment.let_go(self.index);
+        };
+        lifecycle.let_go(self.index);
+        if lifecycle.is_anybody_there() {
+            return;
+        }
+        let done = match self.segment.geometry().lifetime() {
+            Lifetime::Drained => is_drained(),
+            Lifetime::Attached => true,
+            Lifetime::Persistent => false,
+        };
+        if done {
+            // A name that cannot be removed stays for the next one to come, as after a crash.
+            let _ = lifecycle.unlink();
+        }
+    }
+}
+
+/// The first participant of `segment` that lives, if any does.
+pub(crate) fn first_living(segment: &Segment) -> Option<(u32, Peer)> {
+    let mut lines = 0..segment.geometry().participants;
+    let index = lines.find(|&index| segment.is_alive(index))?;
+    Some((index, peer(segment.participant(index))))
+}
+
+/// How the other side of an exclusive channel is doing, and what of that has been reported already.
+pub(crate) struct Watch {
+    segment: Arc<Segment>,
+    index: u32,
+    /// Deaths that have been reported, or that are none of our business.
+    reported: u32,
+    /// Whether anyone has been on the other side as far as this side is concerned.
+    met: bool,
+    /// Generation and identity of whoever was last seen there.
+    seen: u32,
+    peer: Option<Peer>,
+    last_probe: Option<Instant>,
+}
+
+/// What a [`Watch`] sees. Anything but `Present` is to be believed only if the ring is looked at again afterwards.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Alive, or not yet there: waiting makes sense.
+    Present,
+    /// Left of its own will.
+    Closed,
+    /// Died, and this has not been reported yet.
+    Died(Peer),
+}
+
+impl Watch {
+    /// Begins to watch line `index`. If whoever was there has left `unfinished` business (messages, for a receiver), a
+    /// death that happened before is still to be reported; otherwise it concerns nobody any more.
+    pub(crate) fn new(
+        segment: &Arc<Segment>,
+        index: u32,
+        unfinished: impl FnOnce() -> bool,
+    ) -> Self {
+        let mut watch = Watch {
+            segment: segment.clone(),
+            index,
+            reported: 0,
+            met: false,
+            seen: 0,
+            peer: None,
+            last_probe: None,
+        };
+        let state = watch.look();
+        // Asked only now: what a sender leaves before it is seen to have died is unfinished business.
+        let unfinished = unfinished();
+        watch.met = unfinished || state.phase == Phase::Live;
+        watch.seen = state.generation;
+        watch.reported = match state.phase {
+            Phase::Crashed if unfinished => state.crashes.wrapping_sub(1) & CRASHES_MASK,
+            _ => state.crashes,
+        };
+        if state.phase != Phase::Vacant {
+            watch.peer = Some(peer(watch.slot()));
+        }
+        watch
+    }
+
+    /// Looks at the other side; at its lock only if the last such look is a while ago.
+    pub(crate) fn sight(&mut self) -> Sight {
+        let state = self.look();
+        if state.generation != self.seen {
+            self.met = true;
+        }
+        if state.crashes != self.reported {
+            let who = self.peer.clone().unwrap_or_else(|| peer(self.slot()));
+            return Sight::Died(who);
+        }
+        if state.generation != self.seen {
+            self.seen = state.generation;
+            self.peer = Some(peer(self.slot()));
+        }
+        if state.phase == Phase::Closed && self.met {
+            Sight::Closed
+        } else {
+            Sight::Present
+        }
+    }
+
+    /// Notes that the death which [`sight`](Watch::sight) saw has been reported.
+    pub(crate) fn acknowledge_death(&mut self) {
+        self.reported = self.reported.wrapping_add(1) & CRASHES_MASK;
+        self.peer = None;
+    }
+
+    /// Loads the state; records a death if there was one.
+    fn look(&mut self) -> State {
+        let state = State::load(self.slot());
+        if state.phase != Phase::Live
+            || self
+                .last_probe
+                .is_some_and(|last| last.elapsed() < PROBE_INTERVAL)
+        {
+            return state;
+        }
+        self.last_probe = Some(Instant::now());
+        if self.segment.is_alive(self.index) {
+            return state;
+        }
+        // AcqRel: Release pairs with the Acquire of `State::load`, so that whoever sees CRASHED is no worse off than
+        // the finder; Acquire on both outcomes pairs with a successor's Release. It may fail, to a successor or to
+        // another finder (P2), and then the word says what has become of it.
+        let swapped = self.slot().state.compare_exchange(
+            state.word(),
+            state.crashed().word(),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        swapped.map_or_else(State::from_word, |_| state.crashed())
+    }
+
+    fn slot(&self) -> &ParticipantSlot {
+        self.segment.participant(self.index)
+    }
+}
+
+/// Makes the line ours, and says who died on it. The caller holds its lock.
+fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
+    let before = State::load(slot);
+    let predecessor = matches!(before.phase, Phase::Live | Phase::Crashed).then(|| peer(slot));
+    let crashes = if before.phase == Phase::Live {
+        before.crashed().crashes
+    } else {
+        before.crashes
+    };
+    let state = State {
+        generation: before.generation.wrapping_add(1),
+        crashes,
+        phase: Phase::Live,
+    };
+    // Relaxed: published by the Release store below.
+    slot.pid.store(std::process::id(), Ordering::Relaxed);
+    let name = padded::<PROGRAM_BYTES>(segment::program_name());
+    for (word, bytes) in slot.program.iter().zip(name.chunks_exact(8)) {
+        // Relaxed: as above. The bytes keep their order in memory on either byte order.
+        word.store(
+            u64::from_ne_bytes(bytes.try_into().unwrap_or_default()),
+            Ordering::Relaxed,
+        );
+    }
+    // Release: whoever sees LIVE with this generation can read who it is; pairs with the Acquire in `State::load`. A
+    // finder's swap may come between our load and this store; it would have counted the same death, and is overwritten
+    // with the same count.
+    slot.state.store(state.word(), Ordering::Release);
+    predecessor
+}
+
+/// Who the line says its owner is.
+fn peer(slot: &ParticipantSlot) -> Peer {
+    let mut name = [0; PROGRAM_BYTES];
+    for (word, bytes) in slot.program.iter().zip(name.chunks_exact_mut(8)) {
+        // Relaxed: for people; a name torn by a successor's joining does no harm.
+        bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    }
+    // Relaxed: as above.
+    Peer {
+        pid: slot.pid.load(Ordering::Relaxed),
+        program: unpadded(&name).into(),
+    }
+}

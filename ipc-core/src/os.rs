@@ -1,0 +1,12 @@
+//! Thin, typed wrappers of what the operating system offers. System calls are made here and nowhere else.
+
+#[cfg(target_os = "linux")]
+mod linux;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::*;
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "slipring runs on Linux only in this version: the portable backend has not been written yet"
+);

@@ -1,0 +1,72 @@
+//! What there is to know about a channel that has been opened.
+
+use crate::error::Peer;
+use crate::layout::unpadded;
+use crate::segment::{Lifetime, Segment, Spec};
+use std::path::PathBuf;
+
+/// The channel as it is, beside what was asked for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// The channel's name.
+    pub name: String,
+    /// The domain it lives in.
+    pub domain: String,
+    /// The segment's file.
+    pub path: PathBuf,
+    /// Size of the segment in bytes.
+    pub segment_bytes: u64,
+    /// Messages that fit.
+    pub capacity: usize,
+    /// Messages that this program asked to fit.
+    pub requested_capacity: Option<usize>,
+    /// What becomes of the segment when the last participant leaves.
+    pub lifetime: Lifetime,
+    /// Whether this call created the channel; otherwise it joined one, and that one's options count.
+    pub created: bool,
+    /// Who created the channel.
+    pub creator: Peer,
+    /// Who had this end before and died without closing. A message that it held in place (with `recv_ref`) comes again.
+    pub predecessor: Option<Peer>,
+}
+
+impl ChannelInfo {
+    pub(crate) fn new(
+        segment: &Segment,
+        spec: &Spec,
+        created: bool,
+        predecessor: Option<Peer>,
+    ) -> Self {
+        let geometry = segment.geometry();
+        ChannelInfo {
+            name: unpadded(&geometry.name),
+            domain: unpadded(&geometry.domain),
+            path: segment.path().into(),
+            segment_bytes: geometry.total_bytes,
+            capacity: geometry.capacity as usize,
+            requested_capacity: spec.capacity,
+            lifetime: geometry.lifetime(),
+            created,
+            creator: segment.creator(),
+            predecessor,
+        }
+    }
+
+    /// Whether the channel existed with another capacity than this program asked for.
+    ///
+    /// ```
+    /// # let domain = format!("doc-{}", std::process::id());
+    /// let queue = ipc_core::Queue::<u64>::new("desk").spsc();
+    /// # let queue = queue.domain(&domain);
+    /// let tx = queue.clone().capacity(64).sender()?;
+    /// let rx = queue.capacity(1000).receiver()?;
+    /// assert!(rx.info().capacity_differs());
+    /// assert_eq!(rx.info().capacity, 64);
+    /// # Ok::<(), ipc_core::OpenError>(())
+    /// ```
+    pub fn capacity_differs(&self) -> bool {
+        self.requested_capacity
+            .is_some_and(|requested| requested != self.capacity)
+    }
+}

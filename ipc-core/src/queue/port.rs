@@ -1,0 +1,286 @@
+//! One end of a channel over an exclusive ring: the ring's end, the place in the participant table, the watch on the
+//! other side, and the two words to sleep on and to wake.
+//!
+//! Both ends are made of this; [`Sender`](super::Sender) and [`Receiver`](super::Receiver) give it its verbs. That one
+//! piece of code waits for messages and for room alike is what taking turns on a stamp buys.
+
+use super::ChannelInfo;
+use crate::error::{Corrupt, OpenError, Peer, Role};
+use crate::liveness::{Claim, Participant, Sight, Watch};
+use crate::ring::exclusive::{self, End, Side, Turn};
+use crate::segment::{self, Spec};
+use crate::waiting::{self, Announced, Spin};
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
+use core::time::Duration;
+use std::time::Instant;
+
+/// Lines of an exclusive queue's participant table: the sender's, then the receiver's.
+pub(crate) const PARTICIPANTS: u32 = 2;
+
+/// Which of an exclusive queue's roles the participant on line `index` has.
+pub(crate) fn role_of(index: u32) -> Role {
+    if index == 0 {
+        Role::Sender
+    } else {
+        Role::Receiver
+    }
+}
+
+/// How long to wait.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// Until then.
+    Until(Instant),
+    /// Until it happens.
+    Forever,
+}
+
+impl Patience {
+    /// To wait for `limit` from now.
+    pub(crate) fn from_timeout(limit: Duration) -> Self {
+        // A limit beyond what the clock can express is no limit.
+        Instant::now()
+            .checked_add(limit)
+            .map_or(Patience::Forever, Patience::Until)
+    }
+
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Patience::Until(deadline) => Some(deadline),
+            _ => None,
+        }
+    }
+
+    /// What is left; `None` if nothing is.
+    fn left(self) -> Option<Duration> {
+        match self {
+            Patience::None => None,
+            Patience::Until(deadline) => deadline
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero()),
+            Patience::Forever => Some(Duration::MAX),
+        }
+    }
+}
+
+/// Why the turn did not come.
+pub(crate) enum Blocked {
+    /// The patience is over.
+    Timeout,
+    /// The other side left of its own will.
+    Closed,
+    /// The other side died; reported by this.
+    Died(Peer),
+    /// The ring is damaged.
+    Corrupt(Corrupt),
+}
+
+/// One end.
+pub(crate) struct Port {
+    end: End,
+    /// The word that the other side sleeps on. Mapped for as long as `participant` is.
+    theirs: NonNull<AtomicU32>,
+    /// The word that this side sleeps on. Mapped for as long as `participant` is.
+    mine: NonNull<AtomicU32>,
+    /// Slots passed since the other side was first seen asleep.
+    passed_asleep: usize,
+    /// Slots to pass before a sleeping other side is woken: 1 for messages, more for room.
+    wake_after: usize,
+    spin: Spin,
+    watch: Watch,
+    participant: Participant,
+    info: Box<ChannelInfo>,
+}
+
+// SAFETY: the two words are atomics in a mapping that `participant` keeps alive and that any thread may use; everything
+// else in here is `Send` by itself.
+unsafe impl Send for Port {}
+// SAFETY: as for `Send`; nothing is done through a shared reference but atomic loads.
+unsafe impl Sync for Port {}
+
+impl Port {
+    /// Opens the channel and takes the place of `role` in it.
+    pub(crate) fn open(spec: &Spec, role: Role) -> Result<Self, OpenError> {
+        let opened = segment::open(spec)?;
+        let (side, line) = match role {
+            Role::Sender => (Side::Sender, 0),
+            Role::Receiver => (Side::Receiver, 1),
+        };
+        let segment = &opened.segment;
+        let (participant, predecessor) =
+            match Participant::join(segment, &opened.lifecycle, line..line + 1)? {
+                Claim::Joined(participant, predecessor) => (participant, predecessor),
+                Claim::Occupied(peer) => {
+                    return Err(OpenError::InUse {
+                        channel: spec.name.channel().into(),
+                        role,
+                        peer,
+                    });
+                }
+            };
+        let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
+        waiting::register([data, space]);
+        let (mine, theirs) = if side == Side::Sender {
+            (space, data)
+        } else {
+            (data, space)
+        };
+        let end = End::attach(segment.slots(), side);
+        let unfinished = || side == Side::Receiver && end.poll() == Turn::Ours;
+        let watch = Watch::new(segment, 1 - line, unfinished);
+        let wake_after = if side == Side::Sender {
+            1
+        } else {
+            (segment.slots().capacity() / 8).max(1)
+        };
+        Ok(Port {
+            theirs: NonNull::from(theirs),
+            mine: NonNull::from(mine),
+            passed_asleep: 0,
+            wake_after,
+            spin: Spin::new(),
+            watch,
+            info: Box::new(ChannelInfo::new(segment, spec, opened.created, predecessor)),
+            participant,
+            end,
+        })
+    }
+
+    /// What there is to know about the channel.
+    pub(crate) fn info(&self) -> &ChannelInfo {
+        &self.info
+    }
+
+    /// Number of messages in the ring, as far as can be seen at this moment.
+    pub(crate) fn len(&self) -> usize {
+        exclusive::len(self.participant.segment().slots())
+    }
+
+    /// Whether the slot at this end's place is its own.
+    #[inline(always)]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.end.poll() == Turn::Ours
+    }
+
+    /// The payload of the slot at this end's place, to be touched only when [`is_ready`](Port::is_ready).
+    #[inline(always)]
+    pub(crate) fn payload<T>(&self) -> *mut T {
+        self.end.payload().as_ptr().cast()
+    }
+
+    /// Passes the slot to the other side, steps on, and wakes the other side if it sleeps.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self) {
+        self.end.pass();
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        let theirs = unsafe { self.theirs.as_ref() };
+        if waiting::needs_attention(theirs) {
+            self.passed_to_sleeper();
+        }
+    }
+
+    /// Passes the slot without looking whether the other side sleeps. [`flush`](Port::flush) has to follow.
+    #[inline(always)]
+    pub(crate) fn pass_quietly(&mut self) {
+        self.end.pass();
+    }
+
+    /// Wakes the other side if it sleeps.
+    #[inline(always)]
+    pub(crate) fn flush(&mut self) {
+        self.passed_asleep = 0;
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        waiting::wake(unsafe { self.theirs.as_ref() });
+    }
+
+    /// Waits until the slot at this end's place is its own.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
+        // Whoever is about to wait must not leave the other side waiting for it.
+        self.flush();
+        let Port {
+            end,
+            spin,
+            watch,
+            mine,
+            ..
+        } = self;
+        if !matches!(patience, Patience::None)
+            && spin.until(patience.deadline(), || end.poll() != Turn::Theirs)
+            && let_turn(end)?
+        {
+            return Ok(());
+        }
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        let mine = unsafe { mine.as_ref() };
+        loop {
+            let announced = match patience {
+                Patience::None => None,
+                _ => Some(Announced::new(mine)),
+            };
+            loop {
+                // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
+                let verdict = watch.sight();
+                if let_turn(end)? {
+                    return Ok(());
+                }
+                match verdict {
+                    Sight::Present => {}
+                    Sight::Closed => return Err(Blocked::Closed),
+                    Sight::Died(peer) => {
+                        watch.acknowledge_death();
+                        return Err(Blocked::Died(peer));
+                    }
+                }
+                let Some(left) = patience.left() else {
+                    return Err(Blocked::Timeout);
+                };
+                if !announced
+                    .as_ref()
+                    .is_some_and(|announced| announced.sleep(left))
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Wakes the other side, though not for every slot: a sender that is woken for each slot that becomes free would
+    /// sleep again after each message. It is woken once a good part of the ring is free, and when this side waits.
+    #[cold]
+    fn passed_to_sleeper(&mut self) {
+        self.passed_asleep += 1;
+        if self.passed_asleep >= self.wake_after {
+            self.flush();
+        }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.participant.close();
+        self.flush();
+        let slots = self.participant.segment().slots();
+        self.participant.leave(|| exclusive::len(slots) == 0);
+    }
+}
+
+/// Whether it is this end's turn; an error if the stamp is none that the ring can have.
+fn let_turn(end: &End) -> Result<bool, Blocked> {
+    match end.poll() {
+        Turn::Ours => Ok(true),
+        Turn::Theirs => Ok(false),
+        Turn::Broken => {
+            let (slot, found, expected) = end.evidence();
+            Err(Blocked::Corrupt(Corrupt::Stamp {
+                slot,
+                found,
+                expected,
+            }))
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The receiving end of a queue.
+
+use super::ChannelInfo;
+use super::port::{Blocked, Patience, Port};
+use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
+use crate::message::IpcMessage;
+use crate::words;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ops::Deref;
+use core::time::Duration;
+use crossbeam_utils::CachePadded;
+
+/// The receiving end of a queue. Dropping it closes it; what was not received stays for the next receiver.
+///
+/// The verbs that return a message *by value* copy it out, word by word, free its slot and then validate the copy, so
+/// they are sound whatever the other side does. Those that return a guard read in place.
+///
+/// Every verb returns `Ok(None)` (or 0) when the sender has closed and everything it sent was received. A receiver
+/// that comes before the first sender waits for it, and one that comes back to a channel without messages waits for
+/// the next. A sender that died without closing is reported once, after its messages; then the wait is for a successor.
+pub struct Receiver<T> {
+    /// Padded, so that two ends in one process do not share a cache line.
+    port: CachePadded<Port>,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T: IpcMessage> Receiver<T> {
+    pub(super) fn new(port: Port) -> Self {
+        Receiver {
+            port: CachePadded::new(port),
+            message: PhantomData,
+        }
+    }
+
+    /// Receives a message, and waits for one if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::SenderDied`] once for every sender that died without closing; [`RecvError::Corrupt`] if a message
+    /// (which is then skipped) or the segment is damaged.
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<u64>::new("recv").spsc().domain(format!("doc-{}", std::process::id()));
+    /// # let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// # tx.send(7)?;
+    /// # drop(tx);
+    /// while let Some(message) = rx.recv()? {
+    ///     println!("{message}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline(always)]
+    pub fn recv(&mut self) -> Result<Option<T>, RecvError> {
+        if !self.port.is_ready() {
+            if let Err(blocked) = self.port.wait(Patience::Forever) {
+                return recv_end(blocked);
+            }
+        }
+        Ok(Some(self.take()?))
+    }
+
+    /// Receives a message if there is one now.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if there is none but more may come; otherwise as for [`recv`](Receiver::recv).
+    ///
+    /// ```
+    /// use ipc_core::{Queue, TryRecvError};
+    /// # let queue = Queue::<u64>::new("try").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    /// tx.send(1)?;
+    /// assert_eq!(rx.try_recv(), Ok(Some(1)));
+    /// drop(tx);
+    /// assert_eq!(rx.try_recv(), Ok(None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline(always)]
+    pub fn try_recv(&mut self) -> Result<Option<T>, TryRecvError> {
+        if !self.port.is_ready() {
+            if let Err(blocked) = self.port.wait(Patience::None) {
+                return try_recv_end(blocked);
+            }
+        }
+        Ok(Some(self.take()?))
+    }
+
+    /// Receives a message, and waits for one at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvTimeoutError::Timeout`] if none came in time; otherwise as for [`recv`](Receiver::recv).
+    #[inline(always)]
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<T>, RecvTimeoutError> {
+        if !self.port.is_ready() {
+            if let Err(blocked) = self.port.wait(Patience::from_timeout(limit)) {
+                return recv_timeout_end(blocked);
+            }
+        }
+        Ok(Some(self.take()?))
+    }
+
+    /// Appends up to `max` messages to `batch`, and waits for the first if there is none. Returns how many; 0 is the end.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Receiver::recv). What was received before a damaged message is in `batch`; call again for what
+    /// comes after it.
+    pub fn recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
+        if max == 0 {
+            return Ok(0);
+        }
+        if !self.port.is_ready() {
+            if let Err(blocked) = self.port.wait(Patience::Forever) {
+                return recv_end(blocked).map(|none: Option<T>| none.map_or(0, |_| 1));
+            }
+        }
+        let before = batch.len();
+        while batch.len() - before < max && self.port.is_ready() {
+            batch.push(self.take()?);
+        }
+        Ok(batch.len() - before)
+    }
+
+    /// Receives one message after the other, until the end. An error is an item too, after which the iteration goes on;
+    /// after damage to the segment itself it would go on for ever, so stop there.
+    pub fn iter(&mut self) -> Iter<'_, T> {
+        Iter { receiver: self }
+    }
+
+    /// Receives a message in place, and waits for one if there is none. The slot is freed when the guard is dropped.
+    ///
+    /// The message was validated before this returns. It stays in memory that the channel's other participants can
+    /// write too: that is sound as long as they are slipring programs, which leave a received slot alone whatever
+    /// happens to them. Receive by value where you trust them less than that.
+    ///
+    /// If this process dies while it holds the guard, the message was not received: the next receiver gets it again,
+    /// and its [`ChannelInfo::predecessor`] says why.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Receiver::recv).
+    pub fn recv_ref(&mut self) -> Result<Option<Received<'_, T>>, RecvError> {
+        if !self.port.is_ready() {
+            if let Err(blocked) = self.port.wait(Patience::Forever) {
+                return recv_end(blocked);
+            }
+        }
+        Ok(Some(Received::new(&mut self.port)?))
+    }
+
+    /// Receives a message in place if there is one now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv`](Receiver::try_recv).
+    pub fn try_recv_ref(&mut self) -> Result<Option<Received<'_, T>>, TryRecvError> {
+        if !self.port.is_ready() {
+            if let Err(blocked) = self.port.wait(Patience::None) {
+                return try_recv_end(blocked);
+            }
+        }
+        Ok(Some(Received::new(&mut self.port)?))
+    }
+
+    /// Receives a message in place, and waits for one at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_timeout`](Receiver::recv_timeout).
+    pub fn recv_ref_timeout(
+        &mut self,
+        limit: Duration,
+    ) -> Result<Option<Received<'_, T>>, RecvTimeoutError> {
+        if !self.port.is_ready() {
+            if let Err(blocked) = self.port.wait(Patience::from_timeout(limit)) {
+                return recv_timeout_end(blocked);
+            }
+        }
+        Ok(Some(Received::new(&mut self.port)?))
+    }
+
+    /// Messages that fit into the channel.
+    pub fn capacity(&self) -> usize {
+        self.port.info().capacity
+    }
+
+    /// Messages in the channel, as far as can be seen at this moment: the sender may be at work.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "an emptiness that may be over when it is reported helps nobody"
+    )]
+    pub fn len(&self) -> usize {
+        self.port.len()
+    }
+
+    /// The channel as it is, beside what was asked for.
+    pub fn info(&self) -> &ChannelInfo {
+        self.port.info()
+    }
+
+    /// Copies the message out of the slot that this end has been found to own, frees the slot, validates the copy.
+    #[inline(always)]
+    fn take(&mut self) -> Result<T, Corrupt> {
+        let mut copy = MaybeUninit::<T>::uninit();
+        // SAFETY: the slot is this end's own; it starts at a multiple of 64 bytes and has room for a `T` in whole words.
+        unsafe {
+            words::load(
+                self.port.payload(),
+                copy.as_mut_ptr().cast(),
+                size_of::<T>(),
+            )
+        };
+        self.port.pass();
+        if !T::ANY_BITS {
+            // SAFETY: `load` has initialised every byte of the copy.
+            unsafe { T::validate(copy.as_ptr()) }?;
+        }
+        // SAFETY: every byte is initialised, and any bits are a `T`, or `validate` has found these to be one.
+        Ok(unsafe { copy.assume_init() })
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("channel", &self.port.info().name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: IpcMessage> IntoIterator for &'a mut Receiver<T> {
+    type Item = Result<T, RecvError>;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+/// The messages of a channel, by value. Made by [`Receiver::iter`].
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    receiver: &'a mut Receiver<T>,
+}
+
+impl<T: IpcMessage> Iterator for Iter<'_, T> {
+    type Item = Result<T, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.receiver.recv().transpose()
+    }
+}
+
+/// A message in its slot. Dropping it frees the slot.
+#[must_use = "dropping the guard frees the slot"]
+pub struct Received<'a, T: IpcMessage> {
+    port: &'a mut Port,
+    message: PhantomData<&'a T>,
+}
+
+impl<'a, T: IpcMessage> Received<'a, T> {
+    /// Validates the message in the slot that `port` has been found to own. An invalid one is skipped.
+    fn new(port: &'a mut Port) -> Result<Self, Corrupt> {
+        if !T::ANY_BITS {
+            // SAFETY: the slot is this end's own, holds `size_of::<T>()` initialised bytes, and is aligned for a `T`.
+            if let Err(invalid) = unsafe { T::validate(port.payload()) } {
+                port.pass();
+                return Err(invalid.into());
+            }
+        }
+        Ok(Received {
+            port,
+            message: PhantomData,
+        })
+    }
+}
+
+impl<T: IpcMessage> Deref for Received<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one, or `new` has checked.
+        unsafe { &*self.port.payload::<T>() }
+    }
+}
+
+impl<T: IpcMessage> Drop for Received<'_, T> {
+    fn drop(&mut self) {
+        self.port.pass();
+    }
+}
+
+impl<T: IpcMessage + fmt::Debug> fmt::Debug for Received<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Received").field(&**self).finish()
+    }
+}
+
+#[cold]
+fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
+    match blocked {
+        // A wait without a limit does not end in time.
+        Blocked::Timeout | Blocked::Closed => Ok(None),
+        Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
+        Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
+    }
+}
+
+#[cold]
+fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
+    match blocked {
+        Blocked::Timeout => Err(TryRecvError::Empty),
+        Blocked::Closed => Ok(None),
+        Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
+        Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
+    }
+}
+
+#[cold]
+fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> {
+    match blocked {
+        Blocked::Timeout => Err(RecvTimeoutError::Timeout),
+        Blocked::Closed => Ok(None),
+        Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
+        Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
+    }
+}

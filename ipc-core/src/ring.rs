@@ -1,0 +1,9 @@
+//! The ring algorithms: pure functions of borrowed shared memory.
+//!
+//! Nothing in here knows of processes, names, mappings or system calls; a test checks that it stays so. Each ring is
+//! one file, named for it, with its invariants and their proof at the top.
+
+pub(crate) mod exclusive;
+mod slots;
+
+pub(crate) use slots::Slots;

@@ -1,0 +1,728 @@
+//! Segments: creating, opening, checking, unlinking. The only place where bytes of a file become typed shared parts.
+//!
+//! # Creation is atomic
+//!
+//! A segment begins as a file without a name. It is sized, its memory is reserved, its geometry and schema are written,
+//! and only then is it linked under its name, which fails if the name is taken. So nobody ever sees a half-made
+//! segment, the loser of a race opens the winner's, and a creator that dies half-way leaves nothing behind. Everything
+//! after the header starts as zeros, which are an empty participant table, words that nobody sleeps on, and an empty
+//! ring.
+//!
+//! # The lifecycle lock
+//!
+//! Joining, leaving and unlinking happen under the write lock of one byte of the segment file; within one process,
+//! whose threads share the descriptor and so its locks, also under the process's registry. Three rules keep a name
+//! from leading astray:
+//!
+//! L1. Whoever has taken the lock checks that the name still leads to the file it has open, and starts over if not.
+//! L2. A segment is unlinked only under its lock, only after the same check, and only when no participant lives.
+//! L3. A participant's byte is locked, and given back, only under the lock.
+//!
+//! By L3 nobody joins between the look for living participants and the unlinking, and by L1 nobody joins afterwards.
+//! The kernel drops all of these locks with the process that held them, so a death leaves nothing locked. A process
+//! that is *stopped* while it holds the lifecycle lock keeps others from joining and leaving (never from sending and
+//! receiving); they wait for a few seconds and then say so.
+
+use crate::error::{Mismatch, OpenError, Peer};
+use crate::layout::{
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
+    LIFECYCLE_LOCK_BYTE, LINE_BYTES, MAGIC, PAGE_BYTES, ParticipantSlot, SLOT_UNIT_BYTES, WaitLine,
+    padded, unpadded,
+};
+use crate::name::SegmentName;
+use crate::os;
+use crate::ring::Slots;
+use crate::schema;
+use core::ptr::NonNull;
+use core::time::Duration;
+use crossbeam_utils::Backoff;
+use memmap2::{MmapOptions, MmapRaw};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
+use std::time::Instant;
+
+/// What becomes of a channel's segment when its last participant leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Lifetime {
+    /// It is removed if every message was delivered; otherwise it stays for a later receiver.
+    #[default]
+    Drained = 0,
+    /// It is removed, and undelivered messages with it.
+    Attached = 1,
+    /// It stays until [`Queue::remove`](crate::Queue::remove).
+    Persistent = 2,
+}
+
+/// Segments up to this size are faulted in when they are mapped, so that the first messages are as fast as the rest.
+const PREFAULT_LIMIT_BYTES: u64 = 64 << 20;
+
+/// Largest number of slots.
+const MAX_CAPACITY: usize = 1 << 31;
+
+/// Largest segment: beyond the memory of any machine, and far from where offsets could overflow.
+const MAX_SEGMENT_BYTES: u64 = 1 << 46;
+
+/// Default size of a ring. Measured on Zen 4, rings of a few MiB carry several times the messages of small ones, whose
+/// dirty lines travel from core to core instead of through the shared cache.
+const DEFAULT_RING_BYTES: usize = 4 << 20;
+
+/// Fewest slots of a ring whose capacity was left to the library.
+const DEFAULT_MIN_CAPACITY: usize = 16;
+
+/// How long to wait for somebody else's joining or leaving, which takes microseconds unless they are stopped in it.
+const LIFECYCLE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often to start over because the segment was created, or unlinked, under our eyes.
+const OPEN_ATTEMPTS: usize = 1000;
+
+/// What a program wants of a channel.
+pub(crate) struct Spec {
+    pub(crate) name: SegmentName,
+    pub(crate) kind: u32,
+    pub(crate) message: &'static str,
+    pub(crate) message_bytes: usize,
+    pub(crate) message_align: usize,
+    pub(crate) schema: &'static [u8],
+    pub(crate) fingerprint: u128,
+    /// `None` leaves the choice to the library.
+    pub(crate) capacity: Option<usize>,
+    pub(crate) participants: u32,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// A mapped segment. One per process and file, however many handles the process has.
+pub(crate) struct Segment {
+    file: File,
+    map: MmapRaw,
+    /// Private copy; shared memory is never consulted for where things are.
+    geometry: Geometry,
+    path: PathBuf,
+    /// Participants of this process. Its own locks are invisible to its probes, so it has to remember them.
+    held: Mutex<HashSet<u32>>,
+}
+
+/// A segment that has been opened, with the lifecycle lock still held so that the caller can join.
+pub(crate) struct Opened {
+    pub(crate) segment: Arc<Segment>,
+    /// Whether this call created it.
+    pub(crate) created: bool,
+    pub(crate) lifecycle: Lifecycle,
+}
+
+/// The lifecycle lock of one segment, and the process's registry.
+pub(crate) struct Lifecycle {
+    segment: Arc<Segment>,
+    registry: MutexGuard<'static, Registry>,
+}
+
+type Registry = HashMap<PathBuf, Weak<Segment>>;
+
+/// Opens the segment that `spec` names, or creates it.
+pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
+    let path = spec.name.path();
+    let mut registry = lock_registry();
+    for _ in 0..OPEN_ATTEMPTS {
+        let (segment, created) = match registry.get(&path).and_then(Weak::upgrade) {
+            Some(segment) => (segment, false),
+            None => match os::open_named(&path) {
+                Ok(file) => (Arc::new(Segment::from_file(file, &path, spec)?), false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    (Arc::new(Segment::create(&path, spec)?), true)
+                }
+                Err(error) => return Err(open_error(&path, error)),
+            },
+        };
+        lock_lifecycle(&segment)?;
+        if created && !segment.link()? {
+            continue;
+        }
+        if !segment.is_linked()? {
+            // Dropping the last handle closes the file and so gives the lock back; a handle of this process that is
+            // still at work on the unlinked file keeps it.
+            registry.remove(&path);
+            unlock_lifecycle(&segment);
+            continue;
+        }
+        segment
+            .check_message(spec)
+            .inspect_err(|_| unlock_lifecycle(&segment))?;
+        registry.insert(path, Arc::downgrade(&segment));
+        return Ok(Opened {
+            lifecycle: Lifecycle {
+                segment: segment.clone(),
+                registry,
+            },
+            segment,
+            created,
+        });
+    }
+    Err(OpenError::Busy { path, seconds: 0 })
+}
+
+/// Removes the segment under `name`, with whatever it holds. `Ok(false)` if there is none.
+///
+/// `who_lives` is asked, under the lifecycle lock, whether somebody takes part, and removal fails with its answer.
+pub(crate) fn remove(
+    name: &SegmentName,
+    who_lives: impl FnOnce(&Segment) -> Result<(), OpenError>,
+) -> Result<bool, OpenError> {
+    let path = name.path();
+    let mut registry = lock_registry();
+    let segment = match registry.get(&path).and_then(Weak::upgrade) {
+        Some(segment) => segment,
+        None => match os::open_named(&path) {
+            Ok(file) => Arc::new(Segment::map(file, &path)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(open_error(&path, error)),
+        },
+    };
+    lock_lifecycle(&segment)?;
+    let removed = who_lives(&segment).and_then(|()| segment.unlink());
+    unlock_lifecycle(&segment);
+    registry.remove(&path);
+    removed
+}
+
+/// Takes the lifecycle lock of a segment that this process has joined, to leave it.
+pub(crate) fn lock_to_leave(segment: &Arc<Segment>) -> Result<Lifecycle, OpenError> {
+    let registry = lock_registry();
+    lock_lifecycle(segment)?;
+    Ok(Lifecycle {
+        segment: segment.clone(),
+        registry,
+    })
+}
+
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        unlock_lifecycle(&self.segment);
+    }
+}
+
+impl Lifecycle {
+    /// Removes the segment's name if it still leads to this segment.
+    pub(crate) fn unlink(&mut self) -> Result<bool, OpenError> {
+        self.registry.remove(&self.segment.path);
+        self.segment.unlink()
+    }
+
+    /// Takes the lock that says that participant `index` lives. `false` if somebody has it.
+    pub(crate) fn try_hold(&self, index: u32) -> Result<bool, OpenError> {
+        let segment = &self.segment;
+        let mut held = segment.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.contains(&index) {
+            return Ok(false);
+        }
+        let locked = os::try_lock(&segment.file, layout::lock_byte(index))
+            .map_err(|source| segment.os_error("lock a byte of", source))?;
+        if locked {
+            held.insert(index);
+        }
+        Ok(locked)
+    }
+
+    /// Gives the lock of participant `index` back.
+    pub(crate) fn let_go(&self, index: u32) {
+        self.segment.let_go(index);
+    }
+
+    /// Whether any participant lives.
+    pub(crate) fn is_anybody_there(&self) -> bool {
+        let segment = &self.segment;
+        let held = segment.held.lock().unwrap_or_else(PoisonError::into_inner);
+        // An unlink too many would lose messages, so whoever cannot be asked counts as alive.
+        !held.is_empty()
+            || os::is_locked_elsewhere(
+                &segment.file,
+                layout::lock_byte(0),
+                segment.geometry.participants.into(),
+            )
+            .unwrap_or(true)
+    }
+}
+
+impl Segment {
+    /// The private copy of the geometry.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The segment's file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who created the segment.
+    pub(crate) fn creator(&self) -> Peer {
+        Peer {
+            pid: self.geometry.creator_pid,
+            program: unpadded(&self.geometry.creator_program).into(),
+        }
+    }
+
+    /// The slots of the ring. They are mapped for as long as the segment lives.
+    pub(crate) fn slots(&self) -> Slots {
+        let geometry = &self.geometry;
+        let words = self.at(geometry.slots_offset).cast();
+        // SAFETY: `Geometry::check` found `capacity` slots of `slot_bytes` from `slots_offset` on to lie in the segment,
+        // all of which is mapped, and both to be positive; the offset and the slot size are multiples of 64 bytes.
+        unsafe {
+            Slots::new(
+                words,
+                geometry.slot_bytes as usize / 8,
+                geometry.capacity as usize,
+            )
+        }
+    }
+
+    /// Line `index` of the participant table.
+    pub(crate) fn participant(&self, index: u32) -> &ParticipantSlot {
+        assert!(
+            index < self.geometry.participants,
+            "participant {index} is beyond the table"
+        );
+        let slot =
+            self.at(self.geometry.participants_offset + u64::from(index) * LINE_BYTES as u64);
+        // SAFETY: the table lies in the segment (`Geometry::check`) at a multiple of its alignment, and consists of
+        // atomics and of reserved words that nobody writes.
+        unsafe { slot.cast().as_ref() }
+    }
+
+    /// One of the two wait lines, which stay mapped for as long as the segment lives.
+    pub(crate) fn wait_line(&self, line: u32) -> &WaitLine {
+        assert!(line < 2, "there is no wait line {line}");
+        let line = self.at(self.geometry.waits_offset + u64::from(line) * LINE_BYTES as u64);
+        // SAFETY: as in `participant`.
+        unsafe { line.cast().as_ref() }
+    }
+
+    /// Whether the process that holds participant `index` lives. Whoever cannot be asked counts as alive: a live
+    /// participant must never be robbed.
+    pub(crate) fn is_alive(&self, index: u32) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.contains(&index)
+            || os::is_locked_elsewhere(&self.file, layout::lock_byte(index), 1).unwrap_or(true)
+    }
+
+    /// Gives the lock of participant `index` back. Ordinarily under the lifecycle lock; without it only where that
+    /// cannot be had, in which case the segment is left to the next one who comes.
+    pub(crate) fn let_go(&self, index: u32) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.remove(&index);
+        // Unlocking fails only for a descriptor that is no longer open, and then there is no lock either.
+        let _ = os::unlock(&self.file, layout::lock_byte(index));
+    }
+
+    fn at(&self, offset: u64) -> NonNull<u8> {
+        debug_assert!(offset < self.geometry.total_bytes);
+        // SAFETY: every offset passed in was checked to be within the mapping when the geometry was.
+        let place = unsafe { self.map.as_mut_ptr().add(offset as usize) };
+        // SAFETY: a mapping does not start at address zero.
+        unsafe { NonNull::new_unchecked(place) }
+    }
+
+    /// Makes a segment that has no name yet.
+    fn create(path: &Path, spec: &Spec) -> Result<Self, OpenError> {
+        let geometry = Geometry::plan(spec)?;
+        let directory = Path::new(os::SEGMENT_DIRECTORY);
+        let no_space = |error: io::Error, action| match error.raw_os_error() {
+            Some(libc::ENOSPC | libc::EFBIG) => OpenError::NoSpace {
+                path: directory.into(),
+                bytes: geometry.total_bytes,
+            },
+            _ => OpenError::Os {
+                action,
+                path: directory.into(),
+                source: error,
+            },
+        };
+        let file = os::create_unnamed(directory)
+            .map_err(|error| no_space(error, "create a segment in"))?;
+        os::reserve(&file, geometry.total_bytes)
+            .map_err(|error| no_space(error, "reserve memory in"))?;
+        let mut header = geometry.as_bytes().to_vec();
+        header.extend_from_slice(spec.schema);
+        file.write_all_at(&header, 0)
+            .map_err(|source| OpenError::Os {
+                action: "write the header of",
+                path: path.into(),
+                source,
+            })?;
+        Self::map_checked(file, path, geometry)
+    }
+
+    /// Opens a segment for `spec`.
+    fn from_file(file: File, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
+        let segment = Self::map(file, path)?;
+        let geometry = &segment.geometry;
+        let named = unpadded(&geometry.domain) == spec.name.domain()
+            && unpadded(&geometry.name) == spec.name.channel();
+        if !named {
+            return Err(not_a_segment(
+                path,
+                format!(
+                    "it is the segment of channel \"{}\"",
+                    unpadded(&geometry.name)
+                ),
+            ));
+        }
+        Ok(segment)
+    }
+
+    /// Maps a segment whose message need not be known.
+    fn map(file: File, path: &Path) -> Result<Self, OpenError> {
+        let geometry = read_geometry(&file, path)?;
+        Self::map_checked(file, path, geometry)
+    }
+
+    /// Maps a segment whose geometry has been checked against the file's size.
+    fn map_checked(file: File, path: &Path, geometry: Geometry) -> Result<Self, OpenError> {
+        let os_error = |source| OpenError::Os {
+            action: "map",
+            path: path.into(),
+            source,
+        };
+        let bytes = usize::try_from(geometry.total_bytes)
+            .map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
+        let mut options = MmapOptions::new();
+        options.len(bytes);
+        if geometry.total_bytes <= PREFAULT_LIMIT_BYTES {
+            options.populate();
+        }
+        let map = options.map_raw(&file).map_err(os_error)?;
+        Ok(Segment {
+            file,
+            map,
+            geometry,
+            path: path.into(),
+            held: Mutex::default(),
+        })
+    }
+
+    /// Compares what the segment carries with what the program expects.
+    fn check_message(&self, spec: &Spec) -> Result<(), OpenError> {
+        let geometry = &self.geometry;
+        if geometry.kind != spec.kind {
+            return Err(not_a_segment(
+                &self.path,
+                format!("it is a channel of another kind ({})", geometry.kind),
+            ));
+        }
+        let mut theirs = vec![0; geometry.schema_bytes as usize];
+        self.file
+            .read_exact_at(&mut theirs, GEOMETRY_BYTES as u64)
+            .map_err(|source| self.os_error("read the schema of", source))?;
+        let same_size = geometry.message_bytes == spec.message_bytes as u64
+            && geometry.message_align as usize == spec.message_align;
+        if theirs == spec.schema
+            && geometry.fingerprint == spec.fingerprint.to_le_bytes()
+            && same_size
+        {
+            return Ok(());
+        }
+        Err(OpenError::Mismatch(Box::new(Mismatch {
+            channel: spec.name.channel().into(),
+            message: spec.message,
+            creator: self.creator(),
+            differences: schema::diff(spec.schema, &theirs),
+        })))
+    }
+
+    /// Gives a new segment its name. `false` if the name is taken.
+    fn link(&self) -> Result<bool, OpenError> {
+        match os::link(&self.file, &self.path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(self.os_error("give a name to", error)),
+        }
+    }
+
+    /// Whether the segment's name still leads to it.
+    fn is_linked(&self) -> Result<bool, OpenError> {
+        let ours = self
+            .file
+            .metadata()
+            .map_err(|source| self.os_error("look at", source))?;
+        match fs::symlink_metadata(&self.path) {
+            Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(self.os_error("look at", source)),
+        }
+    }
+
+    fn unlink(&self) -> Result<bool, OpenError> {
+        if !self.is_linked()? {
+            return Ok(false);
+        }
+        fs::remove_file(&self.path).map_err(|source| self.os_error("remove", source))?;
+        Ok(true)
+    }
+
+    fn os_error(&self, action: &'static str, source: io::Error) -> OpenError {
+        OpenError::Os {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+impl Geometry {
+    /// Lays out a new segment.
+    fn plan(spec: &Spec) -> Result<Self, OpenError> {
+        let slot_bytes =
+            layout::slot_bytes(spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
+        let capacity = spec
+            .capacity
+            .unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
+        let refuse = |rule| OpenError::Capacity {
+            capacity,
+            message_bytes: spec.message_bytes,
+            rule,
+        };
+        if capacity == 0 {
+            return Err(refuse("a queue holds at least 1 message"));
+        }
+        if capacity > MAX_CAPACITY {
+            return Err(refuse("a queue holds at most 2^31 messages"));
+        }
+        let mut geometry = Geometry {
+            magic: MAGIC,
+            format_version: FORMAT_VERSION,
+            byte_order: BYTE_ORDER_MARK,
+            backend: BACKEND_LINUX,
+            kind: spec.kind,
+            instance: [0; 16],
+            fingerprint: spec.fingerprint.to_le_bytes(),
+            capacity: capacity as u64,
+            slot_bytes: slot_bytes as u64,
+            message_bytes: spec.message_bytes as u64,
+            message_align: spec.message_align as u32,
+            participants: spec.participants,
+            participants_offset: 0,
+            waits_offset: 0,
+            slots_offset: 0,
+            total_bytes: 0,
+            schema_bytes: spec.schema.len() as u32,
+            creator_pid: std::process::id(),
+            creator_program: padded(program_name()),
+            domain: padded(spec.name.domain()),
+            name: padded(spec.name.channel()),
+            lifetime: spec.lifetime as u32,
+            reserved: [0; 148],
+        };
+        geometry
+            .place_parts()
+            .ok_or(refuse("the segment would be larger than 2^46 bytes"))?;
+        os::random(&mut geometry.instance).map_err(|source| OpenError::Os {
+            action: "draw a random number for",
+            path: spec.name.path(),
+            source,
+        })?;
+        Ok(geometry)
+    }
+
+    /// Computes the offsets from the sizes. `None` if the segment would be absurdly large.
+    fn place_parts(&mut self) -> Option<()> {
+        let page = PAGE_BYTES as u64;
+        let line = LINE_BYTES as u64;
+        self.participants_offset =
+            (GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes)).next_multiple_of(page);
+        self.waits_offset = self.participants_offset + u64::from(self.participants) * line;
+        self.slots_offset = (self.waits_offset + 2 * line).next_multiple_of(page);
+        let slots = self.capacity.checked_mul(self.slot_bytes)?;
+        self.total_bytes = self
+            .slots_offset
+            .checked_add(slots)?
+            .checked_next_multiple_of(page)?;
+        (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
+    }
+
+    /// Checks everything that addressing will rest on. The error says what is wrong.
+    fn check(&self, file_bytes: u64) -> Result<(), String> {
+        let mut expected = *self;
+        let sizes = usize::try_from(self.message_bytes)
+            .ok()
+            .zip(usize::try_from(self.message_align).ok());
+        let fits = sizes.is_some_and(|(bytes, align)| {
+            align.is_power_of_two()
+                && align <= LINE_BYTES
+                && layout::slot_bytes(bytes, align)
+                    .is_some_and(|least| least as u64 <= self.slot_bytes)
+                && self.slot_bytes % align.max(SLOT_UNIT_BYTES) as u64 == 0
+        });
+        if !fits || !(1..=MAX_CAPACITY as u64).contains(&self.capacity) || self.participants == 0 {
+            return Err("its header is damaged: sizes that do not fit together".into());
+        }
+        if expected.place_parts().is_none() || expected.as_bytes() != self.as_bytes() {
+            return Err("its header is damaged: offsets that do not follow from its sizes".into());
+        }
+        if file_bytes < self.total_bytes {
+            return Err(format!(
+                "it is truncated: {file_bytes} bytes where {} belong",
+                self.total_bytes
+            ));
+        }
+        Ok(())
+    }
+
+    /// What becomes of the segment; a value of a later version keeps it.
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        match self.lifetime {
+            0 => Lifetime::Drained,
+            1 => Lifetime::Attached,
+            _ => Lifetime::Persistent,
+        }
+    }
+}
+
+/// Reads and checks the header of a file that is supposed to be a segment.
+fn read_geometry(file: &File, path: &Path) -> Result<Geometry, OpenError> {
+    let metadata = file.metadata().map_err(|source| OpenError::Os {
+        action: "look at",
+        path: path.into(),
+        source,
+    })?;
+    if !metadata.is_file() {
+        return Err(not_a_segment(path, "it is no regular file".into()));
+    }
+    if metadata.uid() != os::effective_user() {
+        return Err(OpenError::Permission {
+            path: path.into(),
+            owner: metadata.uid(),
+        });
+    }
+    let mut bytes = [0; GEOMETRY_BYTES];
+    if let Err(error) = file.read_exact_at(&mut bytes, 0) {
+        return Err(match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                not_a_segment(path, format!("it has only {} bytes", metadata.len()))
+            }
+            _ => OpenError::Os {
+                action: "read the header of",
+                path: path.into(),
+                source: error,
+            },
+        });
+    }
+    let geometry = Geometry::from_bytes(&bytes);
+    if geometry.magic != MAGIC {
+        return Err(not_a_segment(
+            path,
+            "it does not start with the mark of a segment".into(),
+        ));
+    }
+    if geometry.byte_order == BYTE_ORDER_MARK.swap_bytes() {
+        return Err(OpenError::ByteOrder { path: path.into() });
+    }
+    if geometry.format_version != FORMAT_VERSION {
+        let newer = geometry.format_version > FORMAT_VERSION;
+        let advice = if newer {
+            "rebuild this program"
+        } else {
+            "rebuild the program that made it, or remove the segment"
+        };
+        let found = geometry.format_version;
+        return Err(OpenError::FormatVersion {
+            path: path.into(),
+            found,
+            expected: FORMAT_VERSION,
+            advice,
+        });
+    }
+    if geometry.byte_order != BYTE_ORDER_MARK {
+        return Err(not_a_segment(
+            path,
+            "its header is damaged: no byte-order mark".into(),
+        ));
+    }
+    if geometry.backend != BACKEND_LINUX {
+        return Err(not_a_segment(
+            path,
+            format!("it belongs to another backend ({})", geometry.backend),
+        ));
+    }
+    geometry
+        .check(metadata.len())
+        .map_err(|reason| not_a_segment(path, reason))?;
+    Ok(geometry)
+}
+
+/// The file name of this program, for people.
+pub(crate) fn program_name() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let executable = std::env::current_exe().ok();
+        let name = executable
+            .as_deref()
+            .and_then(Path::file_name)
+            .map(|name| name.to_string_lossy().into_owned());
+        name.unwrap_or_else(|| "?".into())
+    })
+}
+
+fn not_a_segment(path: &Path, reason: String) -> OpenError {
+    OpenError::NotASegment {
+        path: path.into(),
+        reason,
+    }
+}
+
+/// Says why a name that exists could not be opened.
+fn open_error(path: &Path, error: io::Error) -> OpenError {
+    match error.raw_os_error() {
+        Some(libc::ELOOP) => not_a_segment(path, "it is a symbolic link".into()),
+        Some(libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
+            not_a_segment(path, "it is no regular file".into())
+        }
+        Some(libc::EACCES | libc::EPERM) => {
+            let owner = fs::symlink_metadata(path).map_or(u32::MAX, |metadata| metadata.uid());
+            OpenError::Permission {
+                path: path.into(),
+                owner,
+            }
+        }
+        _ => OpenError::Os {
+            action: "open",
+            path: path.into(),
+            source: error,
+        },
+    }
+}
+
+fn lock_registry() -> MutexGuard<'static, Registry> {
+    static REGISTRY: OnceLock<Mutex<Registry>> = OnceLock::new();
+    REGISTRY
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock_lifecycle(segment: &Segment) -> Result<(), OpenError> {
+    let (backoff, started) = (Backoff::new(), Instant::now());
+    loop {
+        match os::try_lock(&segment.file, LIFECYCLE_LOCK_BYTE) {
+            Ok(true) => return Ok(()),
+            Ok(false) if started.elapsed() > LIFECYCLE_PATIENCE => {
+                return Err(OpenError::Busy {
+                    path: segment.path.clone(),
+                    seconds: LIFECYCLE_PATIENCE.as_secs(),
+                });
+            }
+            Ok(false) if backoff.is_completed() => thread::sleep(Duration::from_micros(200)),
+            Ok(false) => backoff.snooze(),
+            Err(source) => return Err(segment.os_error("lock a byte of", source)),
+        }
+    }
+}
+
+fn unlock_lifecycle(segment: &Segment) {
+    // Unlocking fails only for a descriptor that is no longer open, and then there is no lock either.
+    let _ = os::unlock(&segment.file, LIFECYCLE_LOCK_BYTE);
+}

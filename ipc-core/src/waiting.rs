@@ -1,0 +1,226 @@
+//! Waiting: spin for a little while, then sleep on a futex until the other side wakes us.
+//!
+//! # The problem
+//!
+//! A sender makes a system call only when somebody sleeps, so after publishing it has to look whether somebody does.
+//! A receiver looks at the ring once more after it has announced that it is going to sleep. In the plain form
+//!
+//! ```text
+//! sender                          receiver
+//! S1  stamp := full               R1  word := SLEEPING
+//! S2  word == SLEEPING?           R2  stamp == full?
+//! ```
+//!
+//! both processors may let their load overtake their store, both looks come too early, and the receiver sleeps on a
+//! full ring. The textbook cure is a full fence on both sides; on the sender's it would cost 30 to 150 ns a message.
+//!
+//! # The protocol
+//!
+//! The sleeper pays for both. Between R1 and R2 it calls `membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED)`, which returns
+//! after every processor that runs a thread of a *registered* process has executed a full barrier since the call began.
+//! Every participant registers before it can send. The sender has a compiler fence between S1 and S2 and nothing else.
+//!
+//! *Proof.* Consider the barrier B that the call makes the sender's processor execute (if the sender is not running,
+//! the kernel's switch away from it was one). In the sender's program order, B falls
+//!
+//! - before S2: then S2 loads after B. R1 was done before the call, so before B, and S2 sees SLEEPING: the sender wakes
+//!   the sleeper.
+//! - after S2, and so after S1: then S1 is visible to all once B is done, so before the call returns, so before R2. R2
+//!   sees the message: the sleeper does not sleep.
+//!
+//! There is no third case. The wake itself cannot be missed: the sender clears SLEEPING *before* it calls
+//! `futex_wake`, and `futex_wait` returns at once unless the word still has the value that the sleeper announced.
+//! Leaving a channel is published in the same way, with the participant's state in the place of the stamp.
+//!
+//! # Where membarrier is refused
+//!
+//! A participant that cannot register, or finds that it cannot issue the barrier, sets FENCE in the words, for good.
+//! A sender that sees FENCE executes a full fence and looks again, and a sleeper always executes one as well: the
+//! textbook form. A sender may miss a FENCE that was set a moment ago; what it can miss with it, one wake-up, the
+//! sleeper recovers by itself, since no sleep is longer than [`SLICE`].
+//!
+//! # Invariants
+//!
+//! W1. One sleeper a word. (Exclusive queues have one receiver, who sleeps on the data word, and one sender, who sleeps
+//!     on the space word.)
+//! W2. Nobody sleeps longer than [`SLICE`] without looking at the ring and at the other side's life. So a waker that is
+//!     killed between clearing the word and the system call delays the sleeper and never strands it.
+
+use crate::os;
+use core::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
+use core::time::Duration;
+use std::hint;
+use std::thread;
+use std::time::Instant;
+
+/// Longest sleep without a look around.
+pub(crate) const SLICE: Duration = Duration::from_millis(50);
+
+/// Bit of a word: somebody sleeps, or is about to.
+const SLEEPING: u32 = 1;
+
+/// Bit of a word: membarrier cannot be relied on here.
+const FENCE: u32 = 2;
+
+/// Prepares this process for taking part: to be called at attach, with every word of the segment.
+pub(crate) fn register<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) {
+    if !os::joins_barriers() {
+        for word in words {
+            // SeqCst: as far as possible ahead of whatever this participant will publish; see the module's docs.
+            word.fetch_or(FENCE, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Wakes whoever sleeps on `word`. To be called after publishing; costs one load of a quiet line if nobody sleeps.
+#[inline(always)]
+pub(crate) fn wake(word: &AtomicU32) {
+    if needs_attention(word) {
+        wake_slow(word);
+    }
+}
+
+/// Whether `word` is anything but quiet: S2 of the protocol.
+#[inline(always)]
+pub(crate) fn needs_attention(word: &AtomicU32) -> bool {
+    // Keeps the compiler from looking before it has published; the processor is kept from it by the sleeper's barrier.
+    compiler_fence(Ordering::SeqCst);
+    // Relaxed: the case proof in the module's docs needs the load's place, which the barrier pins, and no more.
+    word.load(Ordering::Relaxed) != 0
+}
+
+#[cold]
+fn wake_slow(word: &AtomicU32) {
+    // Relaxed: FENCE is never cleared, and a late sight of it is covered by W2.
+    if word.load(Ordering::Relaxed) & FENCE != 0 {
+        // SeqCst: S1 before the look below, against the sleeper's fence between R1 and R2.
+        fence(Ordering::SeqCst);
+    }
+    // Relaxed: as in `needs_attention`.
+    if is_asleep(word) {
+        // Relaxed: the read-modify-write has a place in the word's own order, which is what `futex_wait` compares.
+        word.fetch_and(!SLEEPING, Ordering::Relaxed);
+        os::futex_wake(word);
+    }
+}
+
+/// Whether somebody has announced to sleep on `word`.
+pub(crate) fn is_asleep(word: &AtomicU32) -> bool {
+    // Relaxed: as in `needs_attention`.
+    word.load(Ordering::Relaxed) & SLEEPING != 0
+}
+
+/// An announced sleep. From here on the other side wakes; dropped, it stops.
+pub(crate) struct Announced<'a> {
+    word: &'a AtomicU32,
+}
+
+impl<'a> Announced<'a> {
+    /// R1 and the barrier. The caller looks (R2) at everything that it may be woken for before it calls
+    /// [`sleep`](Announced::sleep).
+    pub(crate) fn new(word: &'a AtomicU32) -> Self {
+        // SeqCst, with the fence below: the sleeper's half of the textbook form.
+        word.fetch_or(SLEEPING, Ordering::SeqCst);
+        if !os::barrier_everywhere() {
+            // SeqCst: as in `register`.
+            word.fetch_or(FENCE, Ordering::SeqCst);
+        }
+        // SeqCst: R1 before R2, against the fence of a waker that has seen FENCE.
+        fence(Ordering::SeqCst);
+        Announced { word }
+    }
+
+    /// Sleeps until woken, for `limit` or for [`SLICE`], whichever is shorter; perhaps for no reason. `false` if the
+    /// announcement has been used up: whoever wants to sleep on makes a new one.
+    pub(crate) fn sleep(&self, limit: Duration) -> bool {
+        // Relaxed: only this side sets SLEEPING, and `futex_wait` compares again.
+        let word = self.word.load(Ordering::Relaxed);
+        if word & SLEEPING == 0 {
+            return false;
+        }
+        os::futex_wait(self.word, word, limit.min(SLICE));
+        is_asleep(self.word)
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        if is_asleep(self.word) {
+            // Relaxed: spares the other side a system call; missing it is harmless.
+            self.word.fetch_and(!SLEEPING, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Shortest time that is spun for before arming. Arming costs up to 8 us, and a wake-up 20 us.
+const SPIN_MIN: Duration = Duration::from_micros(12);
+
+/// Longest time that is spun for before arming: what a sleep and a wake-up would cost, so that spinning in vain at most
+/// doubles the cost of waiting.
+const SPIN_MAX: Duration = Duration::from_micros(50);
+
+/// Looks at the ring between two looks at the clock. A look and a `pause` take about 25 ns.
+const POLLS_PER_CLOCK: u32 = 32;
+
+/// How long one end spins before it sleeps, which follows how waiting has gone of late.
+pub(crate) struct Spin {
+    budget: Duration,
+    /// Processors allowed to this thread, when it was last about to sleep.
+    processors: usize,
+}
+
+impl Spin {
+    /// Starts out expecting a busy channel.
+    pub(crate) fn new() -> Self {
+        Spin {
+            budget: SPIN_MAX,
+            processors: os::allowed_processors(),
+        }
+    }
+
+    /// Polls `ready` for a while, or until `deadline`. `false` if it is time to sleep.
+    pub(crate) fn until(
+        &mut self,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut() -> bool,
+    ) -> bool {
+        let started = Instant::now();
+        loop {
+            // With one processor the other side cannot get anything done while this one spins.
+            let found = if self.processors > 1 {
+                poll(&mut ready)
+            } else {
+                poll_yielding(&mut ready)
+            };
+            if found {
+                self.budget = (self.budget * 2).min(SPIN_MAX);
+                return true;
+            }
+            let now = Instant::now();
+            let spent = now - started >= self.budget;
+            if spent || deadline.is_some_and(|deadline| now >= deadline) {
+                if spent {
+                    self.budget = (self.budget / 2).max(SPIN_MIN);
+                    self.processors = os::allowed_processors();
+                }
+                return false;
+            }
+        }
+    }
+}
+
+/// One `pause` a poll: more of them only add to the latency.
+fn poll(ready: &mut impl FnMut() -> bool) -> bool {
+    for _ in 0..POLLS_PER_CLOCK {
+        if ready() {
+            return true;
+        }
+        hint::spin_loop();
+    }
+    false
+}
+
+fn poll_yielding(ready: &mut impl FnMut() -> bool) -> bool {
+    thread::yield_now();
+    ready()
+}
