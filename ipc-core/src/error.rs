@@ -76,9 +76,7 @@ pub enum OpenError {
     #[error("{0}")]
     Unsupported(&'static str),
     /// The channel has one place for this role, and somebody who lives has it.
-    #[error(
-        "channel \"{channel}\" has a {role} already: {peer}; an exclusive queue has room for one"
-    )]
+    #[error("channel \"{channel}\" has a {role} already: {peer}; an exclusive queue has room for one")]
     InUse {
         /// The channel's name.
         channel: String,

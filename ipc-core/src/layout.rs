@@ -167,7 +167,7 @@ impl Geometry {
 /// ```text
 ///   0  state    u64   generation << 32 | crashes << 2 | phase
 ///   8  pid      u32
-///  12  (zero)   u32
+///  12  processor u32  0: may run on several; n + 1: on processor n alone
 ///  16  program  40 bytes, zero-padded UTF-8
 ///  56  (zero)   72 bytes
 /// ```
@@ -181,8 +181,10 @@ pub(crate) struct ParticipantSlot {
     pub(crate) state: AtomicU64,
     /// The owner's process id as it sees itself. Shown to people, never trusted.
     pub(crate) pid: AtomicU32,
-    /// Zero.
-    pub(crate) reserved: u32,
+    /// 0 if the owner may run on several processors, n + 1 if only on processor n. Written by the owner at attach and
+    /// whenever it goes to sleep; read by the other side to decide whether spinning makes sense. A wrong value costs
+    /// time and nothing else.
+    pub(crate) processor: AtomicU32,
     /// The owner's program name, zero-padded UTF-8 in memory order. Shown to people, never trusted.
     pub(crate) program: [AtomicU64; PROGRAM_BYTES / 8],
     /// Zero.
@@ -192,6 +194,7 @@ pub(crate) struct ParticipantSlot {
 const _: () = {
     assert!(size_of::<ParticipantSlot>() == LINE_BYTES);
     assert!(offset_of!(ParticipantSlot, pid) == 8);
+    assert!(offset_of!(ParticipantSlot, processor) == 12);
     assert!(offset_of!(ParticipantSlot, program) == 16);
     assert!(offset_of!(ParticipantSlot, padding) == 56);
 };
@@ -246,10 +249,7 @@ pub(crate) fn padded<const N: usize>(text: &str) -> [u8; N] {
 
 /// Text from a zero-padded field. Bytes that are not UTF-8 are replaced, since the text is for people.
 pub(crate) fn unpadded(field: &[u8]) -> String {
-    let end = field
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(field.len());
+    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
     String::from_utf8_lossy(&field[..end]).into_owned()
 }
 

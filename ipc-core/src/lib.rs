@@ -30,8 +30,8 @@ mod segment;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, Role,
-    SendBatchError, SendError, SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
+    Corrupt, LoanError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, Role, SendBatchError, SendError,
+    SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
 };
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};

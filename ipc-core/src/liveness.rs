@@ -30,6 +30,7 @@
 
 use crate::error::{OpenError, Peer};
 use crate::layout::{PROGRAM_BYTES, ParticipantSlot, padded, unpadded};
+use crate::os;
 use crate::segment::{self, Lifecycle, Lifetime, Segment};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -77,9 +78,7 @@ impl State {
     }
 
     fn word(self) -> u64 {
-        u64::from(self.generation) << 32
-            | u64::from(self.crashes & CRASHES_MASK) << 2
-            | self.phase as u64
+        u64::from(self.generation) << 32 | u64::from(self.crashes & CRASHES_MASK) << 2 | self.phase as u64
     }
 
     fn load(slot: &ParticipantSlot) -> Self {
@@ -138,6 +137,23 @@ impl Participant {
     /// The segment that the place is in.
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         &self.segment
+    }
+
+    /// Looks up which processors this thread may run on, and tells the others.
+    pub(crate) fn publish_processor(&self) {
+        let processor = os::only_processor().map_or(0, |processor| processor + 1);
+        let published = &self.segment.participant(self.index).processor;
+        // Relaxed: advice on when to spin, of which nothing else depends.
+        if published.load(Ordering::Relaxed) != processor {
+            published.store(processor, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this participant and the one on line `other` can only take turns on one processor, as far as they said.
+    pub(crate) fn shares_processor(&self, other: u32) -> bool {
+        // Relaxed, twice: as in `publish_processor`.
+        let mine = self.segment.participant(self.index).processor.load(Ordering::Relaxed);
+        mine != 0 && mine == self.segment.participant(other).processor.load(Ordering::Relaxed)
     }
 
     /// Says that this participant leaves of its own will and has published everything. Peers have yet to be woken.
@@ -209,11 +225,7 @@ pub(crate) enum Sight {
 impl Watch {
     /// Begins to watch line `index`. If whoever was there has left `unfinished` business (messages, for a receiver), a
     /// death that happened before is still to be reported; otherwise it concerns nobody any more.
-    pub(crate) fn new(
-        segment: &Arc<Segment>,
-        index: u32,
-        unfinished: impl FnOnce() -> bool,
-    ) -> Self {
+    pub(crate) fn new(segment: &Arc<Segment>, index: u32, unfinished: impl FnOnce() -> bool) -> Self {
         let mut watch = Watch {
             segment: segment.clone(),
             index,
@@ -236,6 +248,11 @@ impl Watch {
             watch.peer = Some(peer(watch.slot()));
         }
         watch
+    }
+
+    /// The line that is being watched.
+    pub(crate) fn line(&self) -> u32 {
+        self.index
     }
 
     /// Looks at the other side; at its lock only if the last such look is a while ago.
@@ -268,11 +285,7 @@ impl Watch {
     /// Loads the state; records a death if there was one.
     fn look(&mut self) -> State {
         let state = State::load(self.slot());
-        if state.phase != Phase::Live
-            || self
-                .last_probe
-                .is_some_and(|last| last.elapsed() < PROBE_INTERVAL)
-        {
+        if state.phase != Phase::Live || self.last_probe.is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
             return state;
         }
         self.last_probe = Some(Instant::now());

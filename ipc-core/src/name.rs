@@ -12,7 +12,8 @@ pub const DOMAIN_VARIABLE: &str = "SLIPRING_DOMAIN";
 /// The domain of programs that choose none.
 pub const DEFAULT_DOMAIN: &str = "default";
 
-const RULE: &str = "use 1 to 128 ASCII letters, digits, '_', '-' and '.', without a '.' at the start and without \"..\"";
+const RULE: &str =
+    "use 1 to 128 ASCII letters, digits, '_', '-' and '.', without a '.' at the start and without \"..\"";
 const DOMAIN_RULE: &str = "use 1 to 64 ASCII letters, digits, '_' and '-'";
 
 /// A domain and a channel name that are fit to be a file name.
@@ -64,10 +65,7 @@ impl SegmentName {
 
     /// The segment's file. A domain has no dots, so the two names can be told apart again.
     pub(crate) fn path(&self) -> PathBuf {
-        PathBuf::from(format!(
-            "{SEGMENT_DIRECTORY}/slipring.{}.{}",
-            self.domain, self.channel
-        ))
+        PathBuf::from(format!("{SEGMENT_DIRECTORY}/slipring.{}.{}", self.domain, self.channel))
     }
 }
 
@@ -94,10 +92,7 @@ mod tests {
     #[test]
     fn names_lead_to_files() {
         let name = SegmentName::new(Some("lab-2"), "desk.b_1").unwrap();
-        assert_eq!(
-            name.path(),
-            PathBuf::from("/dev/shm/slipring.lab-2.desk.b_1")
-        );
+        assert_eq!(name.path(), PathBuf::from("/dev/shm/slipring.lab-2.desk.b_1"));
     }
 
     #[test]
@@ -106,9 +101,7 @@ mod tests {
         for bad in [
             "", &long, "a/b", "..", ".hidden", "a..b", "a\0b", "größe", "a b", "a\nb", "/",
         ] {
-            let error = SegmentName::new(Some("default"), bad)
-                .unwrap_err()
-                .to_string();
+            let error = SegmentName::new(Some("default"), bad).unwrap_err().to_string();
             assert!(
                 error.contains("channel name") && error.contains("use 1 to 128"),
                 "{bad:?}: {error}"

@@ -7,6 +7,4 @@ mod linux;
 pub(crate) use linux::*;
 
 #[cfg(not(target_os = "linux"))]
-compile_error!(
-    "slipring runs on Linux only in this version: the portable backend has not been written yet"
-);
+compile_error!("slipring runs on Linux only in this version: the portable backend has not been written yet");

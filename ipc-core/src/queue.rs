@@ -141,21 +141,14 @@ impl<T: IpcMessage> Queue<T> {
     }
 
     fn open(&self, role: Role) -> Result<Port, OpenError> {
-        let refuse = |rule| {
-            Err(OpenError::Message {
-                message: T::NAME,
-                rule,
-            })
-        };
+        let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
         if !self.exclusive {
             return Err(OpenError::Unsupported(
                 "shared queues are not in this version: add .spsc(), or `spsc` in #[ipc(...)]",
             ));
         }
         if size_of::<T>() == 0 {
-            return refuse(
-                "it has no bytes; give it a field, of type u8 if nothing else comes to mind",
-            );
+            return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
         }
         if align_of::<T>() > LINE_BYTES {
             return refuse("it is aligned to more than 128 bytes; lower its `align`");

@@ -250,24 +250,14 @@ impl Prim {
 
     /// Whether it is an integer with a sign.
     pub const fn is_signed(self) -> bool {
-        matches!(
-            self,
-            Self::I8 | Self::I16 | Self::I32 | Self::I64 | Self::I128
-        )
+        matches!(self, Self::I8 | Self::I16 | Self::I32 | Self::I64 | Self::I128)
     }
 
     /// Whether an enum's tag may be one.
     pub const fn is_tag(self) -> bool {
         matches!(
             self,
-            Self::U8
-                | Self::U16
-                | Self::U32
-                | Self::U64
-                | Self::I8
-                | Self::I16
-                | Self::I32
-                | Self::I64
+            Self::U8 | Self::U16 | Self::U32 | Self::U64 | Self::I8 | Self::I16 | Self::I32 | Self::I64
         )
     }
 

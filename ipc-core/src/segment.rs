@@ -25,9 +25,8 @@
 
 use crate::error::{Mismatch, OpenError, Peer};
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
-    LIFECYCLE_LOCK_BYTE, LINE_BYTES, MAGIC, PAGE_BYTES, ParticipantSlot, SLOT_UNIT_BYTES, WaitLine,
-    padded, unpadded,
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES,
+    MAGIC, PAGE_BYTES, ParticipantSlot, SLOT_UNIT_BYTES, WaitLine, padded, unpadded,
 };
 use crate::name::SegmentName;
 use crate::os;
@@ -272,13 +271,7 @@ impl Segment {
         let words = self.at(geometry.slots_offset).cast();
         // SAFETY: `Geometry::check` found `capacity` slots of `slot_bytes` from `slots_offset` on to lie in the segment,
         // all of which is mapped, and both to be positive; the offset and the slot size are multiples of 64 bytes.
-        unsafe {
-            Slots::new(
-                words,
-                geometry.slot_bytes as usize / 8,
-                geometry.capacity as usize,
-            )
-        }
+        unsafe { Slots::new(words, geometry.slot_bytes as usize / 8, geometry.capacity as usize) }
     }
 
     /// Line `index` of the participant table.
@@ -287,8 +280,7 @@ impl Segment {
             index < self.geometry.participants,
             "participant {index} is beyond the table"
         );
-        let slot =
-            self.at(self.geometry.participants_offset + u64::from(index) * LINE_BYTES as u64);
+        let slot = self.at(self.geometry.participants_offset + u64::from(index) * LINE_BYTES as u64);
         // SAFETY: the table lies in the segment (`Geometry::check`) at a multiple of its alignment, and consists of
         // atomics and of reserved words that nobody writes.
         unsafe { slot.cast().as_ref() }
@@ -306,8 +298,7 @@ impl Segment {
     /// participant must never be robbed.
     pub(crate) fn is_alive(&self, index: u32) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.contains(&index)
-            || os::is_locked_elsewhere(&self.file, layout::lock_byte(index), 1).unwrap_or(true)
+        held.contains(&index) || os::is_locked_elsewhere(&self.file, layout::lock_byte(index), 1).unwrap_or(true)
     }
 
     /// Gives the lock of participant `index` back. Ordinarily under the lifecycle lock; without it only where that
@@ -342,18 +333,15 @@ impl Segment {
                 source: error,
             },
         };
-        let file = os::create_unnamed(directory)
-            .map_err(|error| no_space(error, "create a segment in"))?;
-        os::reserve(&file, geometry.total_bytes)
-            .map_err(|error| no_space(error, "reserve memory in"))?;
+        let file = os::create_unnamed(directory).map_err(|error| no_space(error, "create a segment in"))?;
+        os::reserve(&file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
         let mut header = geometry.as_bytes().to_vec();
         header.extend_from_slice(spec.schema);
-        file.write_all_at(&header, 0)
-            .map_err(|source| OpenError::Os {
-                action: "write the header of",
-                path: path.into(),
-                source,
-            })?;
+        file.write_all_at(&header, 0).map_err(|source| OpenError::Os {
+            action: "write the header of",
+            path: path.into(),
+            source,
+        })?;
         Self::map_checked(file, path, geometry)
     }
 
@@ -361,15 +349,11 @@ impl Segment {
     fn from_file(file: File, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
         let segment = Self::map(file, path)?;
         let geometry = &segment.geometry;
-        let named = unpadded(&geometry.domain) == spec.name.domain()
-            && unpadded(&geometry.name) == spec.name.channel();
+        let named = unpadded(&geometry.domain) == spec.name.domain() && unpadded(&geometry.name) == spec.name.channel();
         if !named {
             return Err(not_a_segment(
                 path,
-                format!(
-                    "it is the segment of channel \"{}\"",
-                    unpadded(&geometry.name)
-                ),
+                format!("it is the segment of channel \"{}\"", unpadded(&geometry.name)),
             ));
         }
         Ok(segment)
@@ -388,8 +372,8 @@ impl Segment {
             path: path.into(),
             source,
         };
-        let bytes = usize::try_from(geometry.total_bytes)
-            .map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
+        let bytes =
+            usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
         let mut options = MmapOptions::new();
         options.len(bytes);
         if geometry.total_bytes <= PREFAULT_LIMIT_BYTES {
@@ -420,10 +404,7 @@ impl Segment {
             .map_err(|source| self.os_error("read the schema of", source))?;
         let same_size = geometry.message_bytes == spec.message_bytes as u64
             && geometry.message_align as usize == spec.message_align;
-        if theirs == spec.schema
-            && geometry.fingerprint == spec.fingerprint.to_le_bytes()
-            && same_size
-        {
+        if theirs == spec.schema && geometry.fingerprint == spec.fingerprint.to_le_bytes() && same_size {
             return Ok(());
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
@@ -476,8 +457,7 @@ impl Segment {
 impl Geometry {
     /// Lays out a new segment.
     fn plan(spec: &Spec) -> Result<Self, OpenError> {
-        let slot_bytes =
-            layout::slot_bytes(spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
+        let slot_bytes = layout::slot_bytes(spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
         let capacity = spec
             .capacity
             .unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
@@ -532,15 +512,11 @@ impl Geometry {
     fn place_parts(&mut self) -> Option<()> {
         let page = PAGE_BYTES as u64;
         let line = LINE_BYTES as u64;
-        self.participants_offset =
-            (GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes)).next_multiple_of(page);
+        self.participants_offset = (GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes)).next_multiple_of(page);
         self.waits_offset = self.participants_offset + u64::from(self.participants) * line;
         self.slots_offset = (self.waits_offset + 2 * line).next_multiple_of(page);
         let slots = self.capacity.checked_mul(self.slot_bytes)?;
-        self.total_bytes = self
-            .slots_offset
-            .checked_add(slots)?
-            .checked_next_multiple_of(page)?;
+        self.total_bytes = self.slots_offset.checked_add(slots)?.checked_next_multiple_of(page)?;
         (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
     }
 
@@ -553,8 +529,7 @@ impl Geometry {
         let fits = sizes.is_some_and(|(bytes, align)| {
             align.is_power_of_two()
                 && align <= LINE_BYTES
-                && layout::slot_bytes(bytes, align)
-                    .is_some_and(|least| least as u64 <= self.slot_bytes)
+                && layout::slot_bytes(bytes, align).is_some_and(|least| least as u64 <= self.slot_bytes)
                 && self.slot_bytes % align.max(SLOT_UNIT_BYTES) as u64 == 0
         });
         if !fits || !(1..=MAX_CAPACITY as u64).contains(&self.capacity) || self.participants == 0 {
@@ -601,9 +576,7 @@ fn read_geometry(file: &File, path: &Path) -> Result<Geometry, OpenError> {
     let mut bytes = [0; GEOMETRY_BYTES];
     if let Err(error) = file.read_exact_at(&mut bytes, 0) {
         return Err(match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                not_a_segment(path, format!("it has only {} bytes", metadata.len()))
-            }
+            io::ErrorKind::UnexpectedEof => not_a_segment(path, format!("it has only {} bytes", metadata.len())),
             _ => OpenError::Os {
                 action: "read the header of",
                 path: path.into(),
@@ -637,10 +610,7 @@ fn read_geometry(file: &File, path: &Path) -> Result<Geometry, OpenError> {
         });
     }
     if geometry.byte_order != BYTE_ORDER_MARK {
-        return Err(not_a_segment(
-            path,
-            "its header is damaged: no byte-order mark".into(),
-        ));
+        return Err(not_a_segment(path, "its header is damaged: no byte-order mark".into()));
     }
     if geometry.backend != BACKEND_LINUX {
         return Err(not_a_segment(
@@ -678,9 +648,7 @@ fn not_a_segment(path: &Path, reason: String) -> OpenError {
 fn open_error(path: &Path, error: io::Error) -> OpenError {
     match error.raw_os_error() {
         Some(libc::ELOOP) => not_a_segment(path, "it is a symbolic link".into()),
-        Some(libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
-            not_a_segment(path, "it is no regular file".into())
-        }
+        Some(libc::EISDIR | libc::ENXIO | libc::ENODEV) => not_a_segment(path, "it is no regular file".into()),
         Some(libc::EACCES | libc::EPERM) => {
             let owner = fs::symlink_metadata(path).map_or(u32::MAX, |metadata| metadata.uid());
             OpenError::Permission {

@@ -165,44 +165,39 @@ const POLLS_PER_CLOCK: u32 = 32;
 /// How long one end spins before it sleeps, which follows how waiting has gone of late.
 pub(crate) struct Spin {
     budget: Duration,
-    /// Processors allowed to this thread, when it was last about to sleep.
-    processors: usize,
 }
 
 impl Spin {
     /// Starts out expecting a busy channel.
     pub(crate) fn new() -> Self {
-        Spin {
-            budget: SPIN_MAX,
-            processors: os::allowed_processors(),
-        }
+        Spin { budget: SPIN_MAX }
     }
 
     /// Polls `ready` for a while, or until `deadline`. `false` if it is time to sleep.
+    ///
+    /// With `shares_processor`, the other side cannot get anything done while this one spins, and every poll yields.
     pub(crate) fn until(
         &mut self,
         deadline: Option<Instant>,
+        shares_processor: bool,
         mut ready: impl FnMut() -> bool,
     ) -> bool {
         let started = Instant::now();
         loop {
-            // With one processor the other side cannot get anything done while this one spins.
-            let found = if self.processors > 1 {
-                poll(&mut ready)
-            } else {
+            if if shares_processor {
                 poll_yielding(&mut ready)
-            };
-            if found {
+            } else {
+                poll(&mut ready)
+            } {
                 self.budget = (self.budget * 2).min(SPIN_MAX);
                 return true;
             }
             let now = Instant::now();
-            let spent = now - started >= self.budget;
-            if spent || deadline.is_some_and(|deadline| now >= deadline) {
-                if spent {
-                    self.budget = (self.budget / 2).max(SPIN_MIN);
-                    self.processors = os::allowed_processors();
-                }
+            if now - started >= self.budget {
+                self.budget = (self.budget / 2).max(SPIN_MIN);
+                return false;
+            }
+            if deadline.is_some_and(|deadline| now >= deadline) {
                 return false;
             }
         }

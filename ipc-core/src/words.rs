@@ -63,13 +63,7 @@ pub unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
         // Relaxed: the Acquire load of the stamp, done before the payload is touched, orders this.
         let word = shared.load(Ordering::Relaxed);
         // SAFETY: `word` has `WORD_BYTES >= width` bytes, and `at + width <= len` bytes of `to` are writable.
-        unsafe {
-            core::ptr::copy_nonoverlapping(
-                (&raw const word).cast::<u8>(),
-                to.wrapping_add(at),
-                width,
-            )
-        };
+        unsafe { core::ptr::copy_nonoverlapping((&raw const word).cast::<u8>(), to.wrapping_add(at), width) };
         at += WORD_BYTES;
     }
 }

@@ -36,8 +36,7 @@ pub(crate) fn create_unnamed(directory: &Path) -> io::Result<File> {
 /// Gives a file its size and reserves its memory. `ftruncate` would succeed on a full tmpfs, and the first touch of a
 /// page that is not there would be a SIGBUS.
 pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    let length =
-        libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
+    let length = libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
     loop {
         // SAFETY: takes a descriptor, which `file` keeps open, and two integers.
         match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) } {
@@ -97,9 +96,7 @@ pub(crate) fn effective_user() -> u32 {
 pub(crate) fn try_lock(file: &File, byte: u64) -> io::Result<bool> {
     match set_lock(file, byte, libc::F_WRLCK) {
         Ok(()) => Ok(true),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
-            Ok(false)
-        }
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -200,17 +197,19 @@ pub(crate) fn random(bytes: &mut [u8; 16]) -> io::Result<()> {
     }
 }
 
-/// Number of processors that this thread may run on now.
-pub(crate) fn allowed_processors() -> usize {
+/// The one processor that this thread may run on, if there is only one.
+pub(crate) fn only_processor() -> Option<u32> {
     // SAFETY: `cpu_set_t` is a C struct of integers, for which zero is a valid value.
     let mut set: libc::cpu_set_t = unsafe { core::mem::zeroed() };
     // SAFETY: the pointer and the length describe `set`, which is writable.
-    let failed =
-        unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) } != 0;
-    // SAFETY: reads the set that the line above has filled.
-    let count = unsafe { libc::CPU_COUNT(&set) };
-    // A set too small for the machine means that there are more than a thousand processors.
-    if failed { usize::MAX } else { count as usize }
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) } != 0 {
+        // The set is too small for the machine, which therefore has more than a thousand processors.
+        return None;
+    }
+    // SAFETY: every number asked for is below the size of the set.
+    let mut allowed = (0..libc::CPU_SETSIZE as u32).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu as usize, &set) });
+    let first = allowed.next()?;
+    if allowed.next().is_none() { Some(first) } else { None }
 }
 
 #[cfg(test)]

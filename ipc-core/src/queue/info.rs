@@ -32,12 +32,7 @@ pub struct ChannelInfo {
 }
 
 impl ChannelInfo {
-    pub(crate) fn new(
-        segment: &Segment,
-        spec: &Spec,
-        created: bool,
-        predecessor: Option<Peer>,
-    ) -> Self {
+    pub(crate) fn new(segment: &Segment, spec: &Spec, created: bool, predecessor: Option<Peer>) -> Self {
         let geometry = segment.geometry();
         ChannelInfo {
             name: unpadded(&geometry.name),

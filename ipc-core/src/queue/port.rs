@@ -20,11 +20,7 @@ pub(crate) const PARTICIPANTS: u32 = 2;
 
 /// Which of an exclusive queue's roles the participant on line `index` has.
 pub(crate) fn role_of(index: u32) -> Role {
-    if index == 0 {
-        Role::Sender
-    } else {
-        Role::Receiver
-    }
+    if index == 0 { Role::Sender } else { Role::Receiver }
 }
 
 /// How long to wait.
@@ -110,17 +106,16 @@ impl Port {
             Role::Receiver => (Side::Receiver, 1),
         };
         let segment = &opened.segment;
-        let (participant, predecessor) =
-            match Participant::join(segment, &opened.lifecycle, line..line + 1)? {
-                Claim::Joined(participant, predecessor) => (participant, predecessor),
-                Claim::Occupied(peer) => {
-                    return Err(OpenError::InUse {
-                        channel: spec.name.channel().into(),
-                        role,
-                        peer,
-                    });
-                }
-            };
+        let (participant, predecessor) = match Participant::join(segment, &opened.lifecycle, line..line + 1)? {
+            Claim::Joined(participant, predecessor) => (participant, predecessor),
+            Claim::Occupied(peer) => {
+                return Err(OpenError::InUse {
+                    channel: spec.name.channel().into(),
+                    role,
+                    peer,
+                });
+            }
+        };
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
         waiting::register([data, space]);
         let (mine, theirs) = if side == Side::Sender {
@@ -207,13 +202,15 @@ impl Port {
             spin,
             watch,
             mine,
+            participant,
             ..
         } = self;
-        if !matches!(patience, Patience::None)
-            && spin.until(patience.deadline(), || end.poll() != Turn::Theirs)
-            && let_turn(end)?
-        {
-            return Ok(());
+        if !matches!(patience, Patience::None) {
+            let shares_processor = participant.shares_processor(watch.line());
+            if spin.until(patience.deadline(), shares_processor, || end.poll() != Turn::Theirs) && let_turn(end)? {
+                return Ok(());
+            }
+            participant.publish_processor();
         }
         // SAFETY: the word is mapped for as long as `self.participant` is.
         let mine = unsafe { mine.as_ref() };
@@ -239,10 +236,7 @@ impl Port {
                 let Some(left) = patience.left() else {
                     return Err(Blocked::Timeout);
                 };
-                if !announced
-                    .as_ref()
-                    .is_some_and(|announced| announced.sleep(left))
-                {
+                if !announced.as_ref().is_some_and(|announced| announced.sleep(left)) {
                     break;
                 }
             }
@@ -276,11 +270,7 @@ fn let_turn(end: &End) -> Result<bool, Blocked> {
         Turn::Theirs => Ok(false),
         Turn::Broken => {
             let (slot, found, expected) = end.evidence();
-            Err(Blocked::Corrupt(Corrupt::Stamp {
-                slot,
-                found,
-                expected,
-            }))
+            Err(Blocked::Corrupt(Corrupt::Stamp { slot, found, expected }))
         }
     }
 }

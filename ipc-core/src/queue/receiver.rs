@@ -171,10 +171,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// # Errors
     ///
     /// As for [`recv_timeout`](Receiver::recv_timeout).
-    pub fn recv_ref_timeout(
-        &mut self,
-        limit: Duration,
-    ) -> Result<Option<Received<'_, T>>, RecvTimeoutError> {
+    pub fn recv_ref_timeout(&mut self, limit: Duration) -> Result<Option<Received<'_, T>>, RecvTimeoutError> {
         if !self.port.is_ready() {
             if let Err(blocked) = self.port.wait(Patience::from_timeout(limit)) {
                 return recv_timeout_end(blocked);
@@ -207,13 +204,7 @@ impl<T: IpcMessage> Receiver<T> {
     fn take(&mut self) -> Result<T, Corrupt> {
         let mut copy = MaybeUninit::<T>::uninit();
         // SAFETY: the slot is this end's own; it starts at a multiple of 64 bytes and has room for a `T` in whole words.
-        unsafe {
-            words::load(
-                self.port.payload(),
-                copy.as_mut_ptr().cast(),
-                size_of::<T>(),
-            )
-        };
+        unsafe { words::load(self.port.payload(), copy.as_mut_ptr().cast(), size_of::<T>()) };
         self.port.pass();
         if !T::ANY_BITS {
             // SAFETY: `load` has initialised every byte of the copy.

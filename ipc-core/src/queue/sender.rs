@@ -2,9 +2,7 @@
 
 use super::ChannelInfo;
 use super::port::{Blocked, Patience, Port};
-use crate::error::{
-    LoanError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError,
-};
+use crate::error::{LoanError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError};
 use crate::message::IpcMessage;
 use core::fmt;
 use core::marker::PhantomData;
@@ -121,10 +119,7 @@ impl<T: IpcMessage> Sender<T> {
     /// assert_eq!(batch, [1, 2, 3]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn send_batch(
-        &mut self,
-        messages: impl IntoIterator<Item = T>,
-    ) -> Result<usize, SendBatchError<T>> {
+    pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, SendBatchError<T>> {
         let mut batch = Batch {
             port: &mut self.port,
             sent: 0,

@@ -145,10 +145,7 @@ impl End {
 
 /// Number of messages in the ring: exact while both ends stand still, an estimate (at most the capacity) otherwise.
 pub(crate) fn len(slots: Slots) -> usize {
-    let (sender, receiver) = (
-        End::attach(slots, Side::Sender),
-        End::attach(slots, Side::Receiver),
-    );
+    let (sender, receiver) = (End::attach(slots, Side::Sender), End::attach(slots, Side::Receiver));
     let laps = sender.turn.wrapping_add(1).wrapping_sub(receiver.turn) / 2;
     match laps {
         0 => sender.index.saturating_sub(receiver.index),
@@ -167,3 +164,9 @@ fn completed(slots: &Slots, index: usize, side: Side) -> u64 {
         Side::Receiver => stamp / 2,
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -32,11 +32,7 @@ impl Slots {
     ///
     /// `words` leads to `capacity * stride_words` atomic words, which stay mapped for as long as the value and its
     /// copies are used. Both numbers are at least 1.
-    pub(crate) unsafe fn new(
-        words: NonNull<AtomicU64>,
-        stride_words: usize,
-        capacity: usize,
-    ) -> Self {
+    pub(crate) unsafe fn new(words: NonNull<AtomicU64>, stride_words: usize, capacity: usize) -> Self {
         debug_assert!(stride_words >= 1 && capacity >= 1);
         Slots {
             words,

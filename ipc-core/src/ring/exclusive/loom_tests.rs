@@ -1,0 +1,121 @@
+//! The exclusive ring under loom, which tries every interleaving and every value that the orderings allow a load to
+//! see. Run with `RUSTFLAGS="--cfg loom" cargo test --release -p ipc-core --lib loom`.
+
+use super::*;
+use loom::sync::Arc;
+use loom::thread;
+use std::sync::atomic::AtomicUsize;
+
+/// Words of a slot: one of payload and the stamp.
+const STRIDE: usize = 2;
+
+/// Counts the executions that loom explores, and prints the number in the end.
+fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
+    let executions = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = executions.clone();
+    loom::model(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
+}
+
+/// Slots of loom's atomics, all free in lap 0.
+fn memory(capacity: usize) -> Arc<Vec<AtomicU64>> {
+    Arc::new((0..capacity * STRIDE).map(|_| AtomicU64::new(0)).collect())
+}
+
+fn slots(memory: &Arc<Vec<AtomicU64>>) -> Slots {
+    let words = NonNull::from(&memory[0]);
+    // SAFETY: the vector has a whole number of slots, and every thread of the models keeps it alive.
+    unsafe { Slots::new(words, STRIDE, memory.len() / STRIDE) }
+}
+
+fn payload(end: &End) -> &AtomicU64 {
+    // SAFETY: the first word of a slot in memory that the models keep alive.
+    unsafe { end.payload().as_ref() }
+}
+
+fn send(end: &mut End, value: u64) {
+    while end.poll() != Turn::Ours {
+        thread::yield_now();
+    }
+    payload(end).store(value, Ordering::Relaxed);
+    end.pass();
+}
+
+fn receive(end: &mut End) -> u64 {
+    while end.poll() != Turn::Ours {
+        thread::yield_now();
+    }
+    let value = payload(end).load(Ordering::Relaxed);
+    end.pass();
+    value
+}
+
+#[test]
+fn loom_messages_arrive_whole_and_in_order() {
+    for capacity in [1, 2] {
+        explore("exchange", move || {
+            let memory = memory(capacity);
+            let shared = memory.clone();
+            let sender = thread::spawn(move || {
+                let mut end = End::attach(slots(&shared), Side::Sender);
+                for value in 1..=3 {
+                    send(&mut end, value);
+                }
+            });
+            let mut end = End::attach(slots(&memory), Side::Receiver);
+            for value in 1..=3 {
+                assert_eq!(receive(&mut end), value);
+            }
+            sender.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn loom_a_successor_goes_on_where_the_dead_sender_stopped() {
+    explore("sender succeeded", || {
+        let memory = memory(2);
+        let shared = memory.clone();
+        let sender = thread::spawn(move || {
+            let mut end = End::attach(slots(&shared), Side::Sender);
+            send(&mut end, 1);
+            // Dies after the payload of the second message, before its stamp.
+            while end.poll() != Turn::Ours {
+                thread::yield_now();
+            }
+            payload(&end).store(99, Ordering::Relaxed);
+            // The successor begins after the death, as the lock of the participant ensures, while the receiver goes on.
+            let mut end = End::attach(slots(&shared), Side::Sender);
+            send(&mut end, 2);
+            send(&mut end, 3);
+        });
+        let mut end = End::attach(slots(&memory), Side::Receiver);
+        for value in 1..=3 {
+            assert_eq!(receive(&mut end), value);
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_successor_goes_on_where_the_dead_receiver_stopped() {
+    explore("receiver succeeded", || {
+        let memory = memory(2);
+        let shared = memory.clone();
+        let receiver = thread::spawn(move || {
+            let mut end = End::attach(slots(&shared), Side::Receiver);
+            assert_eq!(receive(&mut end), 1);
+            let mut end = End::attach(slots(&shared), Side::Receiver);
+            assert_eq!(receive(&mut end), 2);
+            assert_eq!(receive(&mut end), 3);
+        });
+        let mut end = End::attach(slots(&memory), Side::Sender);
+        for value in 1..=3 {
+            send(&mut end, value);
+        }
+        receiver.join().unwrap();
+    });
+}
