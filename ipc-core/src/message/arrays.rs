@@ -13,10 +13,7 @@ unsafe impl<T: IpcMessage, const N: usize> IpcMessage for [T; N] {
         name: Self::NAME,
         size: size_of::<Self>(),
         align: align_of::<Self>(),
-        kind: Kind::Array {
-            item: T::TYPE,
-            len: N,
-        },
+        kind: Kind::Array { item: T::TYPE, len: N },
     };
     const ANY_BITS: bool = T::ANY_BITS || N == 0;
     const DENSE: bool = T::DENSE || N == 0;
@@ -64,13 +61,7 @@ pub(super) unsafe fn place_items<T: IpcMessage>(items: &[T], to: *mut T) {
     if T::DENSE && align_of::<T>() >= size_of::<u64>() {
         // SAFETY: the items are dense, hence initialised, and since they are aligned like a word they are whole words; the
         // caller vouches for `to`, which has the same type.
-        unsafe {
-            store_words(
-                items.as_ptr().cast(),
-                to.cast(),
-                size_bytes / size_of::<u64>(),
-            )
-        };
+        unsafe { store_words(items.as_ptr().cast(), to.cast(), size_bytes / size_of::<u64>()) };
     } else if T::DENSE {
         // SAFETY: the items are dense, hence initialised; the caller vouches for `to`.
         unsafe { words::store(items.as_ptr().cast(), to.cast(), size_bytes) };

@@ -64,10 +64,7 @@ impl Invalid {
     /// [`within`](Self::within).
     #[cold]
     pub fn new(reason: Reason) -> Self {
-        Self {
-            place: None,
-            reason,
-        }
+        Self { place: None, reason }
     }
 
     /// Adds the field, unless an inner one is already known.
@@ -113,11 +110,7 @@ impl fmt::Display for Reason {
             Self::Bool(byte) => write!(f, "{byte} is not a `bool`"),
             Self::Char(code) => write!(f, "{code:#x} is not a `char`"),
             Self::Opt(tag) => write!(f, "{tag} is not a variant of `Opt`"),
-            Self::Variant {
-                bits,
-                signed: true,
-                of,
-            } => write!(f, "{} is not a variant of `{of}`", bits as i64),
+            Self::Variant { bits, signed: true, of } => write!(f, "{} is not a variant of `{of}`", bits as i64),
             Self::Variant {
                 bits,
                 signed: false,

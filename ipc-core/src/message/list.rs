@@ -44,9 +44,7 @@ pub struct List<T, const N: usize> {
 
 /// Items that do not fit a [`List`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{len} items do not fit a `List` of {capacity}: use a larger one, or `List::from_iter_truncated`"
-)]
+#[error("{len} items do not fit a `List` of {capacity}: use a larger one, or `List::from_iter_truncated`")]
 pub struct TooMany {
     /// How many items there are.
     pub len: usize,
@@ -56,10 +54,7 @@ pub struct TooMany {
 
 impl<T: IpcMessage, const N: usize> List<T, N> {
     /// Fails to compile for a capacity that the length field cannot count to.
-    const BOUNDED: () = assert!(
-        N <= u32::MAX as usize,
-        "a `List` holds at most 4,294,967,295 items"
-    );
+    const BOUNDED: () = assert!(N <= u32::MAX as usize, "a `List` holds at most 4,294,967,295 items");
 
     /// A list of no items.
     #[inline]

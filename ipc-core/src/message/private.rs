@@ -74,3 +74,15 @@ tags! {
     i32: u32, store_u32, true;
     i64: u64, store_u64, true;
 }
+
+/// Refuses, at compile time, an enum whose layout is not the one that its description assumes.
+pub const fn check_layout<T: IpcMessage, Described>() {
+    assert!(
+        size_of::<T>() == size_of::<Described>(),
+        "the size of an enum differs from its described layout"
+    );
+    assert!(
+        align_of::<T>() == align_of::<Described>(),
+        "the alignment of an enum differs from its described layout"
+    );
+}

@@ -44,9 +44,7 @@ pub struct Str<const N: usize> {
 
 /// Text that does not fit a [`Str`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{len} bytes of text do not fit a `Str<{capacity}>`: use a larger one, or `Str::truncated`"
-)]
+#[error("{len} bytes of text do not fit a `Str<{capacity}>`: use a larger one, or `Str::truncated`")]
 pub struct TooLong {
     /// How many bytes the text would have.
     pub len: usize,
@@ -62,10 +60,7 @@ impl<const N: usize> Str<N> {
     #[inline]
     pub const fn empty() -> Self {
         let () = Self::BOUNDED;
-        Self {
-            len: 0,
-            bytes: [0; N],
-        }
+        Self { len: 0, bytes: [0; N] }
     }
 
     /// Copies a text that fits.

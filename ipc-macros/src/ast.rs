@@ -1,0 +1,123 @@
+//! The declaration, reduced to what a message is made of.
+
+use proc_macro2::{Ident, Span};
+use syn::ext::IdentExt;
+use syn::{Attribute, Data, DeriveInput, Expr, Generics, Member, Type, Visibility};
+
+use crate::attr::Attrs;
+use crate::errors::Errors;
+
+/// A struct or enum that is to be a message.
+pub(crate) struct Message<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) vis: &'a Visibility,
+    pub(crate) generics: &'a Generics,
+    pub(crate) attrs: &'a Attrs,
+    pub(crate) shape: Shape<'a>,
+}
+
+/// What the message is made of.
+pub(crate) enum Shape<'a> {
+    Struct(Vec<Field<'a>>),
+    Enum(Vec<Variant<'a>>),
+}
+
+/// A field of a struct or of a variant.
+pub(crate) struct Field<'a> {
+    pub(crate) member: Member,
+    pub(crate) ty: &'a Type,
+}
+
+/// A variant of an enum.
+pub(crate) struct Variant<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) discriminant: Option<&'a Expr>,
+    pub(crate) fields: Vec<Field<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a declaration. A union is none that could be a message.
+    pub(crate) fn read(input: &'a DeriveInput, attrs: &'a Attrs, errors: &mut Errors) -> Option<Self> {
+        let shape = match &input.data {
+            Data::Struct(data) => Shape::Struct(read_fields(&data.fields, errors)),
+            Data::Enum(data) => {
+                let variants = data.variants.iter().map(|variant| {
+                    refuse_attributes(&variant.attrs, errors);
+                    Variant {
+                        ident: &variant.ident,
+                        discriminant: variant.discriminant.as_ref().map(|(_, value)| value),
+                        fields: read_fields(&variant.fields, errors),
+                    }
+                });
+                Shape::Enum(variants.collect())
+            }
+            Data::Union(data) => {
+                errors.at(
+                    data.union_token,
+                    "a union does not say which of its fields is valid: use an enum with `#[repr(C, u8)]`",
+                );
+                return None;
+            }
+        };
+        Some(Self {
+            ident: &input.ident,
+            vis: &input.vis,
+            generics: &input.generics,
+            attrs,
+            shape,
+        })
+    }
+
+    /// The name in the schema.
+    pub(crate) fn name(&self) -> String {
+        match &self.attrs.name {
+            Some(name) => name.value(),
+            None => self.ident.unraw().to_string(),
+        }
+    }
+}
+
+impl Shape<'_> {
+    /// All fields, whichever variant they belong to.
+    pub(crate) fn fields(&self) -> Box<dyn Iterator<Item = &Field<'_>> + '_> {
+        match self {
+            Self::Struct(fields) => Box::new(fields.iter()),
+            Self::Enum(variants) => Box::new(variants.iter().flat_map(|variant| &variant.fields)),
+        }
+    }
+}
+
+impl Field<'_> {
+    /// The name in the schema: the field's, or its number.
+    pub(crate) fn name(&self) -> String {
+        match &self.member {
+            Member::Named(ident) => ident.unraw().to_string(),
+            Member::Unnamed(index) => index.index.to_string(),
+        }
+    }
+}
+
+impl Variant<'_> {
+    /// The name in the schema.
+    pub(crate) fn name(&self) -> String {
+        self.ident.unraw().to_string()
+    }
+}
+
+fn read_fields<'a>(fields: &'a syn::Fields, errors: &mut Errors) -> Vec<Field<'a>> {
+    let read = fields.members().zip(fields).map(|(mut member, field)| {
+        refuse_attributes(&field.attrs, errors);
+        if let Member::Unnamed(index) = &mut member {
+            index.span = Span::call_site();
+        }
+        Field { member, ty: &field.ty }
+    });
+    read.collect()
+}
+
+/// Nothing can be said about a single field or variant.
+fn refuse_attributes(attrs: &[Attribute], errors: &mut Errors) {
+    if let Some(attr) = attrs.iter().find(|attr| attr.path().is_ident("ipc")) {
+        errors.at(attr, "`ipc` describes the whole message: move it above the type");
+    }
+}

@@ -1,0 +1,195 @@
+//! The attributes: `#[ipc(...)]`, and what `#[repr(...)]` says.
+
+use proc_macro2::Ident;
+use syn::meta::ParseNestedMeta;
+use syn::{Attribute, LitInt, LitStr, Path, Token, parenthesized, parse_quote};
+
+use crate::errors::Errors;
+
+/// What may stand in `#[ipc(...)]`.
+const KNOWN: &str = "`name`, `crate`, `queue`, `capacity`, `spsc` and `lifetime`";
+
+/// The attributes of a message type.
+pub(crate) struct Attrs {
+    /// `name`: the type's name in the schema.
+    pub(crate) name: Option<LitStr>,
+    /// `crate`: where `slipring` is.
+    pub(crate) krate: Path,
+    /// The channel, if one is declared.
+    pub(crate) channel: Option<Channel>,
+    /// What `#[repr(...)]` says.
+    pub(crate) repr: Repr,
+}
+
+/// The channel that a message type declares.
+pub(crate) struct Channel {
+    /// `queue`: its name.
+    pub(crate) name: LitStr,
+    /// `capacity`, if it is given.
+    pub(crate) capacity: Option<LitInt>,
+    /// `spsc`, if it is given.
+    pub(crate) spsc: Option<Path>,
+    /// `lifetime`, if it is given.
+    pub(crate) lifetime: Option<LitStr>,
+}
+
+/// What `#[repr(...)]` says.
+#[derive(Default)]
+pub(crate) struct Repr {
+    /// `C`
+    pub(crate) c: bool,
+    /// An integer type, of any kind.
+    pub(crate) int: Option<Ident>,
+    /// `packed`
+    pub(crate) packed: Option<Path>,
+    /// `transparent`
+    pub(crate) transparent: Option<Path>,
+    /// `align(N)`
+    pub(crate) align: Option<LitInt>,
+    /// Something else, which the compiler refuses by itself.
+    pub(crate) unknown: bool,
+}
+
+/// The parts of `#[ipc(...)]` as they are met.
+#[derive(Default)]
+struct Parts {
+    name: Option<LitStr>,
+    krate: Option<Path>,
+    queue: Option<LitStr>,
+    capacity: Option<(Path, LitInt)>,
+    spsc: Option<Path>,
+    lifetime: Option<(Path, LitStr)>,
+}
+
+impl Attrs {
+    /// Reads the attributes of a type. What is malformed is reported, and left out.
+    pub(crate) fn read(attrs: &[Attribute], errors: &mut Errors) -> Self {
+        let mut parts = Parts::default();
+        let mut repr = Repr::default();
+        for attr in attrs {
+            let read = if attr.path().is_ident("ipc") {
+                attr.parse_nested_meta(|meta| parts.read(&meta))
+            } else if attr.path().is_ident("repr") {
+                attr.parse_nested_meta(|meta| repr.read(&meta)).or_else(|_| {
+                    repr.unknown = true;
+                    Ok(())
+                })
+            } else {
+                Ok(())
+            };
+            if let Err(error) = read {
+                errors.add(error);
+            }
+        }
+        parts.finish(repr, errors)
+    }
+}
+
+impl Parts {
+    /// Reads one item of `#[ipc(...)]`.
+    fn read(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        let path = meta.path.clone();
+        let key = path.get_ident().map(Ident::to_string).unwrap_or_default();
+        match key.as_str() {
+            "name" => once(meta, &mut self.name, meta.value()?.parse()?),
+            "crate" => {
+                let text: LitStr = meta.value()?.parse()?;
+                once(meta, &mut self.krate, text.parse_with(Path::parse_mod_style)?)
+            }
+            "queue" => once(meta, &mut self.queue, meta.value()?.parse()?),
+            "capacity" => once(meta, &mut self.capacity, (path, meta.value()?.parse()?)),
+            "spsc" => once(meta, &mut self.spsc, path),
+            "lifetime" => once(meta, &mut self.lifetime, (path, meta.value()?.parse()?)),
+            _ => Err(meta.error(format!("there is no such attribute: `ipc` knows {KNOWN}"))),
+        }
+    }
+
+    /// Puts the parts together.
+    fn finish(self, repr: Repr, errors: &mut Errors) -> Attrs {
+        let Self {
+            name,
+            krate,
+            queue,
+            capacity,
+            spsc,
+            lifetime,
+        } = self;
+        let orphans = [
+            capacity.as_ref().map(|it| &it.0),
+            spsc.as_ref(),
+            lifetime.as_ref().map(|it| &it.0),
+        ];
+        if queue.is_none() && errors.is_empty() {
+            if let Some(orphan) = orphans.into_iter().flatten().next() {
+                errors.at(
+                    orphan,
+                    "this describes a channel, and none is declared: add `queue = \"name\"`",
+                );
+            }
+        }
+        let channel = queue.map(|name| Channel {
+            name,
+            capacity: capacity.map(|it| it.1),
+            spsc,
+            lifetime: lifetime.map(|it| it.1),
+        });
+        Attrs {
+            name,
+            krate: krate.unwrap_or_else(|| parse_quote!(::slipring)),
+            channel,
+            repr,
+        }
+    }
+}
+
+impl Repr {
+    /// Reads one item of `#[repr(...)]`.
+    fn read(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        let path = meta.path.clone();
+        let key = path.get_ident().map(Ident::to_string).unwrap_or_default();
+        match key.as_str() {
+            "C" => self.c = true,
+            "packed" => {
+                self.packed = Some(path);
+                skip_argument(meta)?;
+            }
+            "transparent" => self.transparent = Some(path),
+            "align" => {
+                let argument;
+                parenthesized!(argument in meta.input);
+                self.align = Some(argument.parse()?);
+            }
+            "u8" | "u16" | "u32" | "u64" | "u128" | "usize" | "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => {
+                self.int = path.get_ident().cloned();
+            }
+            _ => {
+                self.unknown = true;
+                skip_argument(meta)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sets a part that may be given once.
+fn once<T>(meta: &ParseNestedMeta<'_>, part: &mut Option<T>, value: T) -> syn::Result<()> {
+    match part.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(syn::Error::new_spanned(
+            &meta.path,
+            "this attribute is given twice: remove one of them",
+        )),
+    }
+}
+
+/// Passes over the `(...)` behind an item, if there is one.
+fn skip_argument(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    if meta.input.peek(syn::token::Paren) {
+        let argument;
+        parenthesized!(argument in meta.input);
+        argument.parse::<proc_macro2::TokenStream>()?;
+    } else if !meta.input.is_empty() && !meta.input.peek(Token![,]) {
+        return Err(meta.error("expected `,`"));
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! The implementation of `IpcMessage`, and the channel's functions.
+//!
+//! What is written here are tables: names, offsets and types. All that does something with memory is in
+//! `ipc_core::message`. A field's type is always named as `<Type as IpcMessage>`, so that the compiler reports one that is
+//! no message once, and not once for each function.
+
+mod enums;
+
+use proc_macro2::{Literal, TokenStream};
+use quote::quote;
+use syn::{Path, Type, Visibility};
+
+use crate::ast::{Field, Message, Shape};
+use crate::attr::Channel;
+
+/// The members of the implementation that depend on the shape.
+struct Members {
+    /// The `schema::Kind`.
+    kind: TokenStream,
+    any_bits: TokenStream,
+    dense: TokenStream,
+    /// Statements on `__at: *const u8`, before the final `Ok(())`.
+    validate: TokenStream,
+    /// Statements on `self` and `__to: *mut u8`.
+    place: TokenStream,
+    /// Statements on `__to: *mut u8`.
+    place_blank: TokenStream,
+    /// Items beside the implementation.
+    items: TokenStream,
+    /// Checks of the layout that the members assume.
+    checks: TokenStream,
+}
+
+/// Everything that a derive writes for a valid declaration.
+pub(crate) fn message(message: &Message<'_>) -> TokenStream {
+    let Message {
+        ident, generics, attrs, ..
+    } = message;
+    let name = message.name();
+    let krate = &attrs.krate;
+    let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
+    let Members {
+        kind,
+        any_bits,
+        dense,
+        validate,
+        place,
+        place_blank,
+        items,
+        checks,
+    } = match &message.shape {
+        Shape::Struct(fields) => struct_members(&name, fields),
+        Shape::Enum(variants) => enums::members(message, &name, variants),
+    };
+    // A type without parameters is checked where it is declared; the others where they are used.
+    let checked_here = generics
+        .params
+        .is_empty()
+        .then(|| quote!(const _: u128 = <#ident as __IpcMessage>::FINGERPRINT;));
+    let channel = attrs.channel.as_ref().map(|channel| channel_impl(message, channel));
+    quote! {
+        #[doc(hidden)]
+        #[allow(dead_code, non_camel_case_types, non_upper_case_globals, unreachable_patterns, unused_variables)]
+        const _: () = {
+            use #krate::message::{IpcMessage as __IpcMessage, Invalid as __Invalid, private as __private};
+            use #krate::schema as __schema;
+
+            #items
+
+            // SAFETY: every field's type is a message, the offsets are the compiler's own, and the type's representation
+            // was checked to be one that is the same in every program.
+            #[automatically_derived]
+            unsafe impl #impl_generics __IpcMessage for #ident #ty_generics #where_clause {
+                const NAME: &'static ::core::primitive::str = #name;
+                const TYPE: &'static __schema::Type = {
+                    __private::check::<Self>();
+                    #checks
+                    &__schema::Type {
+                        name: #name,
+                        size: ::core::mem::size_of::<Self>(),
+                        align: ::core::mem::align_of::<Self>(),
+                        kind: #kind,
+                    }
+                };
+                const ANY_BITS: ::core::primitive::bool = #any_bits;
+                const DENSE: ::core::primitive::bool = #dense;
+
+                #[inline]
+                unsafe fn validate(__at: *const Self) -> ::core::result::Result<(), __Invalid> {
+                    let __at = __at.cast::<::core::primitive::u8>();
+                    #validate
+                    ::core::result::Result::Ok(())
+                }
+
+                #[inline]
+                unsafe fn place(&self, __to: *mut Self) {
+                    let __to = __to.cast::<::core::primitive::u8>();
+                    #place
+                }
+
+                #[inline]
+                unsafe fn place_blank(__to: *mut Self) {
+                    let __to = __to.cast::<::core::primitive::u8>();
+                    #place_blank
+                }
+            }
+
+            #checked_here
+        };
+        #channel
+    }
+}
+
+/// A struct is its fields, one after the other.
+fn struct_members(name: &str, fields: &[Field<'_>]) -> Members {
+    let placed: Vec<_> = fields
+        .iter()
+        .map(|field| {
+            let member = &field.member;
+            Placed {
+                ty: field.ty,
+                name: field.name(),
+                label: field.name(),
+                offset: quote!(::core::mem::offset_of!(Self, #member)),
+                value: quote!(&self.#member),
+            }
+        })
+        .collect();
+    let types = fields.iter().map(|field| field.ty);
+    let dense_types = types.clone();
+    let sizes = types.clone();
+    let table = field_table(&placed);
+    Members {
+        kind: quote!(__schema::Kind::Struct { fields: #table }),
+        any_bits: quote!(#(<#types as __IpcMessage>::ANY_BITS)&&*),
+        dense: quote! {
+            #(<#dense_types as __IpcMessage>::DENSE &&)*
+            0 #(+ ::core::mem::size_of::<#sizes>())* == ::core::mem::size_of::<Self>()
+        },
+        validate: placed.iter().map(|field| field.validate(name)).collect(),
+        place: placed.iter().map(Placed::place).collect(),
+        place_blank: placed.iter().map(Placed::place_blank).collect(),
+        items: TokenStream::new(),
+        checks: TokenStream::new(),
+    }
+}
+
+/// A field, and where it lies in the message.
+struct Placed<'a> {
+    ty: &'a Type,
+    /// The name in the schema.
+    name: String,
+    /// The name in errors.
+    label: String,
+    /// An expression for the offset in the message.
+    offset: TokenStream,
+    /// An expression for a reference to the value, given `self`.
+    value: TokenStream,
+}
+
+impl Placed<'_> {
+    fn validate(&self, type_name: &str) -> TokenStream {
+        let Self { ty, label, offset, .. } = self;
+        quote! {
+            // SAFETY: the field lies at this offset of what the caller vouches for.
+            if let ::core::result::Result::Err(__invalid) =
+                unsafe { <#ty as __IpcMessage>::validate(__private::field(__at, #offset)) }
+            {
+                return ::core::result::Result::Err(__invalid.within(#type_name, #label));
+            }
+        }
+    }
+
+    fn place(&self) -> TokenStream {
+        let Self { ty, offset, value, .. } = self;
+        quote! {
+            // SAFETY: the field lies at this offset of the destination that the caller vouches for.
+            unsafe { <#ty as __IpcMessage>::place(#value, __private::field_mut(__to, #offset)) };
+        }
+    }
+
+    fn place_blank(&self) -> TokenStream {
+        let Self { ty, offset, .. } = self;
+        quote! {
+            // SAFETY: the field lies at this offset of the destination that the caller vouches for.
+            unsafe { <#ty as __IpcMessage>::place_blank(__private::field_mut(__to, #offset)) };
+        }
+    }
+}
+
+/// An expression for `&'static [schema::Field]`.
+fn field_table(fields: &[Placed<'_>]) -> TokenStream {
+    let names = fields.iter().map(|field| &field.name);
+    let offsets = fields.iter().map(|field| &field.offset);
+    let types = fields.iter().map(|field| field.ty);
+    quote! {
+        &[#(__schema::Field { name: #names, offset: #offsets, ty: <#types as __IpcMessage>::TYPE }),*]
+    }
+}
+
+/// `channel()`, `sender()` and `receiver()`.
+fn channel_impl(message: &Message<'_>, channel: &Channel) -> TokenStream {
+    let Message {
+        ident,
+        vis,
+        generics,
+        attrs,
+        ..
+    } = message;
+    let krate = &attrs.krate;
+    let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
+    let name = &channel.name;
+    let capacity = channel.capacity.as_ref().and_then(|capacity| {
+        let number = Literal::u64_unsuffixed(capacity.base10_parse().ok()?);
+        Some(quote!(.capacity(#number)))
+    });
+    let spsc = channel.spsc.as_ref().map(|_| quote!(.spsc()));
+    let lifetime = channel
+        .lifetime
+        .as_ref()
+        .map(|lifetime| match lifetime.value().as_str() {
+            "attached" => quote!(.lifetime(#krate::Lifetime::Attached)),
+            "persistent" => quote!(.lifetime(#krate::Lifetime::Persistent)),
+            _ => quote!(.lifetime(#krate::Lifetime::Drained)),
+        });
+    let builder = quote!(#krate::Queue::new(#name) #capacity #spsc #lifetime);
+    let functions = channel_functions(vis, krate, &builder);
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #ident #ty_generics #where_clause {
+            #functions
+        }
+    }
+}
+
+/// The channel's functions, around an expression for the builder.
+pub(crate) fn channel_functions(vis: &Visibility, krate: &Path, builder: &TokenStream) -> TokenStream {
+    quote! {
+        /// The queue that this type declares, as a builder: change its name or capacity, and keep the rest.
+        #[allow(dead_code)]
+        #vis fn channel() -> #krate::Queue<Self> {
+            #builder
+        }
+
+        /// Joins the queue that this type declares as a sender, and creates it if it does not exist.
+        ///
+        /// # Errors
+        ///
+        /// `OpenError` says why the queue cannot be created or joined, and what to do.
+        #[allow(dead_code)]
+        #vis fn sender() -> ::core::result::Result<#krate::Sender<Self>, #krate::OpenError> {
+            Self::channel().sender()
+        }
+
+        /// Joins the queue that this type declares as a receiver, and creates it if it does not exist.
+        ///
+        /// # Errors
+        ///
+        /// `OpenError` says why the queue cannot be created or joined, and what to do.
+        #[allow(dead_code)]
+        #vis fn receiver() -> ::core::result::Result<#krate::Receiver<Self>, #krate::OpenError> {
+            Self::channel().receiver()
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! An implementation that only type-checks, written where the real one cannot be: the uses of a refused type then give no
+//! errors of their own.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{Data, DeriveInput, GenericParam, TypeParamBound, parse_quote};
+
+use crate::attr::Attrs;
+use crate::expand;
+use crate::valid;
+
+/// The errors, and the stand-in.
+pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenStream>) -> TokenStream {
+    let krate = &attrs.krate;
+    let ident = &input.ident;
+    let mut generics = input.generics.clone();
+    for param in &mut generics.params {
+        if let GenericParam::Type(param) = param {
+            let bounds = core::mem::take(&mut param.bounds).into_iter();
+            param.bounds = bounds
+                .filter(|bound| !matches!(bound, TypeParamBound::Lifetime(_)))
+                .collect();
+            param.bounds.push(parse_quote!(#krate::message::IpcMessage));
+        }
+    }
+    let (_, ty_generics, where_clause) = generics.split_for_impl();
+    let mut ty_generics = quote!(#ty_generics);
+    let mut where_clause = quote!(#where_clause);
+    let mut impl_params = generics.clone();
+    if generics.lifetimes().next().is_some() {
+        let arguments = generics.params.iter().map(|param| match param {
+            GenericParam::Lifetime(_) => quote!('static),
+            GenericParam::Type(param) => param.ident.to_token_stream(),
+            GenericParam::Const(param) => param.ident.to_token_stream(),
+        });
+        ty_generics = quote!(<#(#arguments),*>);
+        where_clause = TokenStream::new();
+        let kept = generics
+            .params
+            .iter()
+            .filter(|param| !matches!(param, GenericParam::Lifetime(_)));
+        impl_params.params = kept.cloned().collect();
+    }
+    let (impl_generics, ..) = impl_params.split_for_impl();
+    let thread_bound = is_thread_bound(&input.data).then(|| {
+        quote! {
+            unsafe impl #impl_generics ::core::marker::Send for #ident #ty_generics #where_clause {}
+            unsafe impl #impl_generics ::core::marker::Sync for #ident #ty_generics #where_clause {}
+        }
+    });
+    let channel = attrs.channel.as_ref().map(|_| {
+        let functions = expand::channel_functions(&input.vis, krate, &quote!(::core::unreachable!()));
+        quote!(impl #impl_generics #ident #ty_generics #where_clause { #functions })
+    });
+    quote! {
+        #errors
+        #thread_bound
+        #channel
+        #[automatically_derived]
+        unsafe impl #impl_generics #krate::message::IpcMessage for #ident #ty_generics #where_clause {
+            const NAME: &'static str = "refused";
+            const TYPE: &'static #krate::schema::Type = <u8 as #krate::message::IpcMessage>::TYPE;
+            const ANY_BITS: bool = false;
+            unsafe fn validate(_: *const Self) -> ::core::result::Result<(), #krate::message::Invalid> {
+                ::core::unreachable!()
+            }
+            unsafe fn place(&self, _: *mut Self) {}
+            unsafe fn place_blank(_: *mut Self) {}
+        }
+    }
+}
+
+/// Whether a field keeps the type from being `Send` and `Sync`, which the trait demands.
+fn is_thread_bound(data: &Data) -> bool {
+    match data {
+        Data::Struct(data) => data.fields.iter().any(|field| valid::is_thread_bound(&field.ty)),
+        Data::Enum(data) => data
+            .variants
+            .iter()
+            .flat_map(|variant| &variant.fields)
+            .any(|field| valid::is_thread_bound(&field.ty)),
+        Data::Union(data) => data.fields.named.iter().any(|field| valid::is_thread_bound(&field.ty)),
+    }
+}

@@ -1,0 +1,1 @@
+//! What the derive writes, where no other test can see it.

@@ -1,0 +1,211 @@
+//! What cannot be placed in shared memory, and what to write instead.
+//!
+//! Types are recognised by how they are written, which is enough for those of `std` that people reach for first. Everything
+//! else is left to the trait bound, whose error says the same in general terms.
+
+mod types;
+
+use proc_macro2::Ident;
+use syn::{GenericParam, Generics, LitInt, LitStr, Type, TypeParam, TypeParamBound, WherePredicate};
+
+use crate::ast::{Message, Shape, Variant};
+use crate::attr::{Channel, Repr};
+use crate::errors::Errors;
+
+pub(crate) use types::is_thread_bound;
+
+/// The strictest alignment that a slot of a segment offers.
+const MAX_ALIGN: u64 = 128;
+
+/// The most messages that a channel holds.
+const MAX_CAPACITY: u64 = 1 << 31;
+
+/// The most characters in a channel's name.
+const MAX_CHANNEL_NAME: usize = 128;
+
+/// The most bytes in a type's name.
+const MAX_TYPE_NAME: usize = 255;
+
+/// Reports everything that keeps a declaration from being a message.
+pub(crate) fn check(message: &Message<'_>, errors: &mut Errors) {
+    for field in message.shape.fields() {
+        types::check(field.ty, errors);
+    }
+    check_generics(message.generics, errors);
+    match &message.shape {
+        Shape::Struct(fields) => {
+            check_struct_repr(message.ident, &message.attrs.repr, errors);
+            if fields.is_empty() {
+                errors.at(
+                    message.ident,
+                    "this message has no bytes, so there is nothing to send: give it a field",
+                );
+            }
+        }
+        Shape::Enum(variants) => check_enum(message.ident, variants, &message.attrs.repr, errors),
+    }
+    if let Some(align) = &message.attrs.repr.align {
+        check_align(align, errors);
+    }
+    if let Some(name) = &message.attrs.name {
+        if name.value().is_empty() || name.value().len() > MAX_TYPE_NAME {
+            errors.at(name, format!("a type's name has 1 to {MAX_TYPE_NAME} bytes"));
+        }
+    }
+    if let Some(channel) = &message.attrs.channel {
+        check_channel(channel, errors);
+    }
+}
+
+/// A message borrows nothing, and is generic over messages only.
+fn check_generics(generics: &Generics, errors: &mut Errors) {
+    for param in &generics.params {
+        match param {
+            // A field that borrows has been reported, and is the better place.
+            GenericParam::Lifetime(param) if errors.is_empty() => {
+                errors.at(
+                    param,
+                    "a message outlives the program that sends it, so it cannot borrow: hold the value itself",
+                );
+            }
+            GenericParam::Type(param) if !is_bounded(param, generics) => {
+                let ident = &param.ident;
+                errors.at(
+                    param,
+                    format!("this may be any type, and has to be a message: write `{ident}: IpcMessage`"),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a type parameter is bounded by `IpcMessage`, where it is declared or in the `where` clause.
+fn is_bounded(param: &TypeParam, generics: &Generics) -> bool {
+    let is_message = |bound: &TypeParamBound| match bound {
+        TypeParamBound::Trait(bound) => bound
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "IpcMessage"),
+        _ => false,
+    };
+    let predicates = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+    let mut in_clause = predicates.filter_map(|predicate| match predicate {
+        WherePredicate::Type(predicate) => Some(predicate),
+        _ => None,
+    });
+    param.bounds.iter().any(is_message)
+        || in_clause.any(|predicate| match &predicate.bounded_ty {
+            Type::Path(ty) => ty.path.is_ident(&param.ident) && predicate.bounds.iter().any(is_message),
+            _ => false,
+        })
+}
+
+fn check_struct_repr(ident: &Ident, repr: &Repr, errors: &mut Errors) {
+    if let Some(packed) = &repr.packed {
+        errors.at(
+            packed,
+            "the fields of a packed message could not be borrowed: remove `packed`, and order them by size",
+        );
+    } else if let Some(transparent) = &repr.transparent {
+        errors.at(
+            transparent,
+            "a message is a type of its own in every program: use `#[repr(C)]`",
+        );
+    } else if !repr.c && !repr.unknown {
+        errors.at(
+            ident,
+            "add `#[repr(C)]`: without it, each compilation may lay the fields out differently",
+        );
+    }
+}
+
+fn check_enum(ident: &Ident, variants: &[Variant<'_>], repr: &Repr, errors: &mut Errors) {
+    let has_fields = variants.iter().any(|variant| !variant.fields.is_empty());
+    let wanted = if has_fields { "#[repr(C, u8)]" } else { "#[repr(u8)]" };
+    if variants.is_empty() {
+        errors.at(
+            ident,
+            "this enum has no variants, so there is no value to send: give it one",
+        );
+        return;
+    }
+    if repr.unknown || repr.packed.is_some() || repr.transparent.is_some() {
+        // The compiler refuses these on an enum.
+        return;
+    }
+    match &repr.int {
+        None => errors.at(
+            ident,
+            format!("add `{wanted}`: without it, the tag may be of any size and value"),
+        ),
+        Some(int) if int == "usize" || int == "isize" => {
+            let fixed = if int == "usize" { "u64" } else { "i64" };
+            errors.at(
+                int,
+                format!("`{int}` is not the same size in every program: use `{fixed}`, or a smaller one"),
+            );
+        }
+        Some(int) if int == "u128" || int == "i128" => {
+            errors.at(int, format!("a tag has at most 64 bits: use `{wanted}`"));
+        }
+        Some(int) if has_fields && !repr.c => {
+            errors.at(int, format!("this enum has fields: use `#[repr(C, {int})]`"));
+        }
+        Some(_) => {}
+    }
+}
+
+fn check_align(align: &LitInt, errors: &mut Errors) {
+    if align.base10_parse::<u64>().is_ok_and(|align| align > MAX_ALIGN) {
+        errors.at(
+            align,
+            format!("a slot is aligned to {MAX_ALIGN} bytes: use at most that"),
+        );
+    }
+}
+
+fn check_channel(channel: &Channel, errors: &mut Errors) {
+    check_channel_name(&channel.name, errors);
+    if let Some(capacity) = &channel.capacity {
+        match capacity.base10_parse::<u64>() {
+            Ok(1..=MAX_CAPACITY) => {}
+            _ => errors.at(capacity, format!("a channel holds 1 to {MAX_CAPACITY} messages")),
+        }
+    }
+    if let Some(lifetime) = &channel.lifetime {
+        if !matches!(lifetime.value().as_str(), "drained" | "attached" | "persistent") {
+            errors.at(
+                lifetime,
+                "a channel's lifetime is \"drained\", \"attached\" or \"persistent\"",
+            );
+        }
+    }
+    check_is_exclusive(channel, errors);
+}
+
+/// Only exclusive queues exist in this version.
+fn check_is_exclusive(channel: &Channel, errors: &mut Errors) {
+    if channel.spsc.is_none() && errors.is_empty() {
+        errors.at(
+            &channel.name,
+            "shared queues are not in this version: add `spsc`, for one sender and one receiver",
+        );
+    }
+}
+
+fn check_channel_name(name: &LitStr, errors: &mut Errors) {
+    let text = name.value();
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if text.is_empty() || text.len() > MAX_CHANNEL_NAME {
+        errors.at(name, format!("a channel's name has 1 to {MAX_CHANNEL_NAME} characters"));
+    } else if !text.bytes().all(is_allowed) {
+        errors.at(
+            name,
+            "a channel's name consists of ASCII letters, digits, `_`, `.` and `-`",
+        );
+    } else if text.starts_with('.') || text.contains("..") {
+        errors.at(name, "a channel's name neither starts with `.` nor contains `..`");
+    }
+}
