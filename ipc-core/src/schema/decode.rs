@@ -228,9 +228,7 @@ impl Reader<'_> {
             tags::LIST => {
                 let (capacity, offset) = (self.number()?, self.number()?);
                 let item = self.ty(depth)?;
-                self.require(
-                    capacity <= u32::MAX.into() && offset.is_power_of_two() && offset >= 4,
-                )?;
+                self.require(capacity <= u32::MAX.into() && offset.is_power_of_two() && offset >= 4)?;
                 let end = item
                     .size
                     .checked_mul(capacity)

@@ -109,11 +109,7 @@ impl Found {
                     offset: their_offset,
                 },
             ) => {
-                self.compare(
-                    our_offset,
-                    their_offset,
-                    "the value of the `Opt` at its byte ",
-                );
+                self.compare(our_offset, their_offset, "the value of the `Opt` at its byte ");
                 self.inside(ours, theirs);
             }
             (
@@ -128,19 +124,12 @@ impl Found {
                     ..
                 },
             ) => {
-                self.compare(
-                    our_offset,
-                    their_offset,
-                    "the items of the `List` from its byte ",
-                );
+                self.compare(our_offset, their_offset, "the items of the `List` from its byte ");
                 self.at("[]", |found| found.inside(ours, theirs));
             }
             (
                 Schema::Struct {
-                    size,
-                    align,
-                    fields,
-                    ..
+                    size, align, fields, ..
                 },
                 Schema::Struct {
                     size: their_size,
@@ -162,9 +151,7 @@ impl Found {
                 },
             ) => {
                 self.compare(tag.name(), their_tag.name(), "tag ");
-                let ours = values
-                    .iter()
-                    .map(|value| Named::new(&value.name, *tag, value.bits));
+                let ours = values.iter().map(|value| Named::new(&value.name, *tag, value.bits));
                 let theirs = their_values
                     .iter()
                     .map(|value| Named::new(&value.name, *their_tag, value.bits));
@@ -195,13 +182,8 @@ impl Found {
                     .map(|variant| Named::new(&variant.name, *their_tag, variant.bits));
                 self.variants(&ours.collect::<Vec<_>>(), &theirs.collect::<Vec<_>>());
                 for ours in variants {
-                    if let Some(theirs) = their_variants
-                        .iter()
-                        .find(|theirs| theirs.name == ours.name)
-                    {
-                        self.at(&ours.name, |found| {
-                            found.fields(&ours.fields, &theirs.fields)
-                        });
+                    if let Some(theirs) = their_variants.iter().find(|theirs| theirs.name == ours.name) {
+                        self.at(&ours.name, |found| found.fields(&ours.fields, &theirs.fields));
                     }
                 }
                 self.size(*size, *their_size);
@@ -209,11 +191,7 @@ impl Found {
             }
             (ours, theirs) => {
                 if kind(ours) != kind(theirs) && ours.type_text() == theirs.type_text() {
-                    self.add(format!(
-                        "{} here, {} in the segment",
-                        kind(ours),
-                        kind(theirs)
-                    ));
+                    self.add(format!("{} here, {} in the segment", kind(ours), kind(theirs)));
                 }
             }
         }
@@ -265,19 +243,14 @@ impl Found {
 
     /// Compares variants by name, and explains those without a partner of the same name.
     fn variants(&mut self, ours: &[Named<'_>], theirs: &[Named<'_>]) {
-        let lacks =
-            |variants: &[Named], name: &str| variants.iter().all(|variant| variant.name != name);
+        let lacks = |variants: &[Named], name: &str| variants.iter().all(|variant| variant.name != name);
         for our in ours {
             let same_name = theirs.iter().find(|their| their.name == our.name);
             let renamed = theirs
                 .iter()
                 .find(|their| their.value == our.value && lacks(ours, their.name));
             if let Some(their) = same_name {
-                self.compare(
-                    our.value,
-                    their.value,
-                    &format!("variant `{}` = ", our.name),
-                );
+                self.compare(our.value, their.value, &format!("variant `{}` = ", our.name));
             } else if let Some(their) = renamed {
                 self.add(format!(
                     "variant {} is `{}` here, `{}` in the segment",

@@ -19,9 +19,7 @@ pub const fn bytes_of<T: IpcMessage + ?Sized>() -> &'static [u8] {
         257..=1024 => Encoded::<T, 1024>::BYTES,
         1025..=4096 => Encoded::<T, 4096>::BYTES,
         4097..=MAX_SCHEMA_BYTES => Encoded::<T, MAX_SCHEMA_BYTES>::BYTES,
-        _ => panic!(
-            "the schema of this message exceeds 16,384 bytes: use fewer or shorter names, or less nesting"
-        ),
+        _ => panic!("the schema of this message exceeds 16,384 bytes: use fewer or shorter names, or less nesting"),
     };
     bytes.split_at(len).0
 }
@@ -55,10 +53,7 @@ impl<T: IpcMessage + ?Sized, const N: usize> Encoded<T, N> {
 
 /// Encodes a type. What exceeds `N` bytes is counted but not kept.
 const fn encode<const N: usize>(ty: &Type) -> Writer<N> {
-    let mut writer = Writer {
-        bytes: [0; N],
-        len: 0,
-    };
+    let mut writer = Writer { bytes: [0; N], len: 0 };
     writer.byte(FORMAT_VERSION);
     writer.ty(ty, MAX_DEPTH);
     writer
@@ -101,10 +96,7 @@ impl<const N: usize> Writer<N> {
 
     /// Appends a type that may nest `depth` levels deep, itself included.
     const fn ty(&mut self, ty: &Type, depth: u32) {
-        assert!(
-            depth > 0,
-            "the types of this message nest more than 32 deep"
-        );
+        assert!(depth > 0, "the types of this message nest more than 32 deep");
         let depth = depth - 1;
         match ty.kind {
             Kind::Prim(prim) => self.byte(prim as u8),
@@ -152,11 +144,7 @@ impl<const N: usize> Writer<N> {
                 self.byte(tags::STR);
                 self.number(capacity as u64);
             }
-            Kind::List {
-                item,
-                capacity,
-                offset,
-            } => {
+            Kind::List { item, capacity, offset } => {
                 self.byte(tags::LIST);
                 self.number(capacity as u64);
                 self.number(offset as u64);

@@ -10,9 +10,7 @@ impl Schema {
         match self {
             Self::Prim(prim) => prim.name().to_owned(),
             Self::Array { item, len } => format!("[{}; {len}]", item.type_text()),
-            Self::Struct { name, .. } | Self::Enum { name, .. } | Self::Union { name, .. } => {
-                name.clone()
-            }
+            Self::Struct { name, .. } | Self::Enum { name, .. } | Self::Union { name, .. } => name.clone(),
             Self::Opt { item, .. } => format!("Opt<{}>", item.type_text()),
             Self::Str { capacity } => format!("Str<{capacity}>"),
             Self::List { item, capacity, .. } => format!("List<{}, {capacity}>", item.type_text()),
@@ -23,16 +21,12 @@ impl Schema {
     fn collect_named<'a>(&'a self, named: &mut Vec<&'a Self>) {
         match self {
             Self::Prim(_) | Self::Str { .. } => {}
-            Self::Array { item, .. } | Self::Opt { item, .. } | Self::List { item, .. } => {
-                item.collect_named(named)
-            }
+            Self::Array { item, .. } | Self::Opt { item, .. } | Self::List { item, .. } => item.collect_named(named),
             _ if named.contains(&self) => {}
             Self::Enum { .. } => named.push(self),
             Self::Struct { fields, .. } => {
                 named.push(self);
-                fields
-                    .iter()
-                    .for_each(|field| field.ty.collect_named(named));
+                fields.iter().for_each(|field| field.ty.collect_named(named));
             }
             Self::Union { variants, .. } => {
                 named.push(self);
@@ -101,10 +95,7 @@ impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut named = Vec::new();
         self.collect_named(&mut named);
-        if !matches!(
-            self,
-            Self::Struct { .. } | Self::Enum { .. } | Self::Union { .. }
-        ) {
+        if !matches!(self, Self::Struct { .. } | Self::Enum { .. } | Self::Union { .. }) {
             f.write_str(&self.type_text())?;
             if !named.is_empty() {
                 f.write_str("\n\n")?;

@@ -113,15 +113,8 @@ impl Schema {
             Self::Enum { tag, .. } => tag.size_bytes(),
             Self::Opt { item, offset } => item.size_bytes().saturating_add(*offset),
             Self::Str { capacity } => round_up(capacity.saturating_add(2), 2).unwrap_or(u64::MAX),
-            Self::List {
-                item,
-                capacity,
-                offset,
-            } => {
-                let end = item
-                    .size_bytes()
-                    .saturating_mul(*capacity)
-                    .saturating_add(*offset);
+            Self::List { item, capacity, offset } => {
+                let end = item.size_bytes().saturating_mul(*capacity).saturating_add(*offset);
                 round_up(end, *offset).unwrap_or(u64::MAX)
             }
         }
@@ -167,11 +160,7 @@ impl From<&Type> for Schema {
             Kind::Str { capacity } => Self::Str {
                 capacity: capacity as u64,
             },
-            Kind::List {
-                item,
-                capacity,
-                offset,
-            } => Self::List {
+            Kind::List { item, capacity, offset } => Self::List {
                 item: Box::new(item.into()),
                 capacity: capacity as u64,
                 offset: offset as u64,
