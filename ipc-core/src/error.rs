@@ -180,18 +180,11 @@ impl std::error::Error for Mismatch {}
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "channel \"{}\" carries another `{}` (created by {}):",
-            self.channel, self.message, self.creator
-        )?;
+        write!(f, "channel \"{}\" carries another `{}` (created by {}):", self.channel, self.message, self.creator)?;
         for difference in &self.differences {
             write!(f, "\n  {difference}")?;
         }
-        write!(
-            f,
-            "\nbuild both programs from the same declaration, or use another channel name"
-        )
+        write!(f, "\nbuild both programs from the same declaration, or use another channel name")
     }
 }
 

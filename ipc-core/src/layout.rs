@@ -230,10 +230,7 @@ pub(crate) const fn lock_byte(index: u32) -> u64 {
 /// of the last line. `None` if that overflows.
 pub(crate) fn slot_bytes(bytes: usize, align: usize) -> Option<usize> {
     let unit = align.max(SLOT_UNIT_BYTES);
-    bytes
-        .checked_next_multiple_of(8)?
-        .checked_add(8)?
-        .checked_next_multiple_of(unit)
+    bytes.checked_next_multiple_of(8)?.checked_add(8)?.checked_next_multiple_of(unit)
 }
 
 /// Text in a zero-padded field of `N` bytes, cut at a character boundary if it is too long.

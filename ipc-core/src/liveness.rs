@@ -70,11 +70,7 @@ impl State {
             2 => Phase::Closed,
             _ => Phase::Crashed,
         };
-        State {
-            generation: (word >> 32) as u32,
-            crashes: (word as u32) >> 2,
-            phase,
-        }
+        State { generation: (word >> 32) as u32, crashes: (word as u32) >> 2, phase }
     }
 
     fn word(self) -> u64 {
@@ -89,11 +85,7 @@ impl State {
 
     /// What the state becomes when its live owner is found dead.
     fn crashed(self) -> Self {
-        State {
-            crashes: self.crashes.wrapping_add(1) & CRASHES_MASK,
-            phase: Phase::Crashed,
-            ..self
-        }
+        State { crashes: self.crashes.wrapping_add(1) & CRASHES_MASK, phase: Phase::Crashed, ..self }
     }
 }
 
@@ -122,13 +114,9 @@ impl Participant {
         for index in &mut range {
             if lifecycle.try_hold(index)? {
                 let predecessor = occupy(segment.participant(index));
-                return Ok(Claim::Joined(
-                    Participant {
-                        segment: segment.clone(),
-                        index,
-                    },
-                    predecessor,
-                ));
+                let participant = Participant { segment: segment.clone(), index };
+                participant.publish_processor();
+                return Ok(Claim::Joined(participant, predecessor));
             }
         }
         Ok(Claim::Occupied(peer(segment.participant(first))))
@@ -159,10 +147,7 @@ impl Participant {
     /// Says that this participant leaves of its own will and has published everything. Peers have yet to be woken.
     pub(crate) fn close(&self) {
         let slot = self.segment.participant(self.index);
-        let state = State {
-            phase: Phase::Closed,
-            ..State::load(slot)
-        };
+        let state = State { phase: Phase::Closed, ..State::load(slot) };
         // Release: publishes all that was sent before; pairs with the Acquire in `State::load`.
         slot.state.store(state.word(), Ordering::Release);
     }
@@ -226,15 +211,8 @@ impl Watch {
     /// Begins to watch line `index`. If whoever was there has left `unfinished` business (messages, for a receiver), a
     /// death that happened before is still to be reported; otherwise it concerns nobody any more.
     pub(crate) fn new(segment: &Arc<Segment>, index: u32, unfinished: impl FnOnce() -> bool) -> Self {
-        let mut watch = Watch {
-            segment: segment.clone(),
-            index,
-            reported: 0,
-            met: false,
-            seen: 0,
-            peer: None,
-            last_probe: None,
-        };
+        let mut watch =
+            Watch { segment: segment.clone(), index, reported: 0, met: false, seen: 0, peer: None, last_probe: None };
         let state = watch.look();
         // Asked only now: what a sender leaves before it is seen to have died is unfinished business.
         let unfinished = unfinished();
@@ -269,11 +247,7 @@ impl Watch {
             self.seen = state.generation;
             self.peer = Some(peer(self.slot()));
         }
-        if state.phase == Phase::Closed && self.met {
-            Sight::Closed
-        } else {
-            Sight::Present
-        }
+        if state.phase == Phase::Closed && self.met { Sight::Closed } else { Sight::Present }
     }
 
     /// Notes that the death which [`sight`](Watch::sight) saw has been reported.
@@ -313,25 +287,14 @@ impl Watch {
 fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
     let before = State::load(slot);
     let predecessor = matches!(before.phase, Phase::Live | Phase::Crashed).then(|| peer(slot));
-    let crashes = if before.phase == Phase::Live {
-        before.crashed().crashes
-    } else {
-        before.crashes
-    };
-    let state = State {
-        generation: before.generation.wrapping_add(1),
-        crashes,
-        phase: Phase::Live,
-    };
+    let crashes = if before.phase == Phase::Live { before.crashed().crashes } else { before.crashes };
+    let state = State { generation: before.generation.wrapping_add(1), crashes, phase: Phase::Live };
     // Relaxed: published by the Release store below.
     slot.pid.store(std::process::id(), Ordering::Relaxed);
     let name = padded::<PROGRAM_BYTES>(segment::program_name());
     for (word, bytes) in slot.program.iter().zip(name.chunks_exact(8)) {
         // Relaxed: as above. The bytes keep their order in memory on either byte order.
-        word.store(
-            u64::from_ne_bytes(bytes.try_into().unwrap_or_default()),
-            Ordering::Relaxed,
-        );
+        word.store(u64::from_ne_bytes(bytes.try_into().unwrap_or_default()), Ordering::Relaxed);
     }
     // Release: whoever sees LIVE with this generation can read who it is; pairs with the Acquire in `State::load`. A
     // finder's swap may come between our load and this store; it would have counted the same death, and is overwritten
@@ -348,8 +311,5 @@ fn peer(slot: &ParticipantSlot) -> Peer {
         bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
     }
     // Relaxed: as above.
-    Peer {
-        pid: slot.pid.load(Ordering::Relaxed),
-        program: unpadded(&name).into(),
-    }
+    Peer { pid: slot.pid.load(Ordering::Relaxed), program: unpadded(&name).into() }
 }

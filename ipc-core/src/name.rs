@@ -27,11 +27,7 @@ impl SegmentName {
     /// Checks `channel`, and `domain` or, without one, what the environment says.
     pub(crate) fn new(domain: Option<&str>, channel: &str) -> Result<Self, OpenError> {
         if !is_channel_name(channel) {
-            return Err(OpenError::Name {
-                what: "channel name",
-                name: channel.into(),
-                rule: RULE,
-            });
+            return Err(OpenError::Name { what: "channel name", name: channel.into(), rule: RULE });
         }
         let domain = match domain {
             Some(domain) => domain.to_owned(),
@@ -41,16 +37,9 @@ impl SegmentName {
             },
         };
         if !is_domain(&domain) {
-            return Err(OpenError::Name {
-                what: "domain",
-                name: domain,
-                rule: DOMAIN_RULE,
-            });
+            return Err(OpenError::Name { what: "domain", name: domain, rule: DOMAIN_RULE });
         }
-        Ok(SegmentName {
-            domain,
-            channel: channel.to_owned(),
-        })
+        Ok(SegmentName { domain, channel: channel.to_owned() })
     }
 
     /// The domain.
@@ -71,18 +60,14 @@ impl SegmentName {
 
 fn is_channel_name(name: &str) -> bool {
     (1..=NAME_BYTES).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
         && !name.starts_with('.')
         && !name.contains("..")
 }
 
 fn is_domain(domain: &str) -> bool {
     (1..=DOMAIN_BYTES).contains(&domain.len())
-        && domain
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -98,14 +83,9 @@ mod tests {
     #[test]
     fn names_that_are_no_file_names_are_refused() {
         let long = "x".repeat(NAME_BYTES + 1);
-        for bad in [
-            "", &long, "a/b", "..", ".hidden", "a..b", "a\0b", "größe", "a b", "a\nb", "/",
-        ] {
+        for bad in ["", &long, "a/b", "..", ".hidden", "a..b", "a\0b", "größe", "a b", "a\nb", "/"] {
             let error = SegmentName::new(Some("default"), bad).unwrap_err().to_string();
-            assert!(
-                error.contains("channel name") && error.contains("use 1 to 128"),
-                "{bad:?}: {error}"
-            );
+            assert!(error.contains("channel name") && error.contains("use 1 to 128"), "{bad:?}: {error}");
         }
         assert!(SegmentName::new(Some("default"), &"x".repeat(NAME_BYTES)).is_ok());
     }

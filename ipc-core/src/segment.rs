@@ -148,18 +148,9 @@ pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
             unlock_lifecycle(&segment);
             continue;
         }
-        segment
-            .check_message(spec)
-            .inspect_err(|_| unlock_lifecycle(&segment))?;
+        segment.check_message(spec).inspect_err(|_| unlock_lifecycle(&segment))?;
         registry.insert(path, Arc::downgrade(&segment));
-        return Ok(Opened {
-            lifecycle: Lifecycle {
-                segment: segment.clone(),
-                registry,
-            },
-            segment,
-            created,
-        });
+        return Ok(Opened { lifecycle: Lifecycle { segment: segment.clone(), registry }, segment, created });
     }
     Err(OpenError::Busy { path, seconds: 0 })
 }
@@ -192,10 +183,7 @@ pub(crate) fn remove(
 pub(crate) fn lock_to_leave(segment: &Arc<Segment>) -> Result<Lifecycle, OpenError> {
     let registry = lock_registry();
     lock_lifecycle(segment)?;
-    Ok(Lifecycle {
-        segment: segment.clone(),
-        registry,
-    })
+    Ok(Lifecycle { segment: segment.clone(), registry })
 }
 
 impl Drop for Lifecycle {
@@ -237,12 +225,8 @@ impl Lifecycle {
         let held = segment.held.lock().unwrap_or_else(PoisonError::into_inner);
         // An unlink too many would lose messages, so whoever cannot be asked counts as alive.
         !held.is_empty()
-            || os::is_locked_elsewhere(
-                &segment.file,
-                layout::lock_byte(0),
-                segment.geometry.participants.into(),
-            )
-            .unwrap_or(true)
+            || os::is_locked_elsewhere(&segment.file, layout::lock_byte(0), segment.geometry.participants.into())
+                .unwrap_or(true)
     }
 }
 
@@ -259,10 +243,7 @@ impl Segment {
 
     /// Who created the segment.
     pub(crate) fn creator(&self) -> Peer {
-        Peer {
-            pid: self.geometry.creator_pid,
-            program: unpadded(&self.geometry.creator_program).into(),
-        }
+        Peer { pid: self.geometry.creator_pid, program: unpadded(&self.geometry.creator_program).into() }
     }
 
     /// The slots of the ring. They are mapped for as long as the segment lives.
@@ -276,10 +257,7 @@ impl Segment {
 
     /// Line `index` of the participant table.
     pub(crate) fn participant(&self, index: u32) -> &ParticipantSlot {
-        assert!(
-            index < self.geometry.participants,
-            "participant {index} is beyond the table"
-        );
+        assert!(index < self.geometry.participants, "participant {index} is beyond the table");
         let slot = self.at(self.geometry.participants_offset + u64::from(index) * LINE_BYTES as u64);
         // SAFETY: the table lies in the segment (`Geometry::check`) at a multiple of its alignment, and consists of
         // atomics and of reserved words that nobody writes.
@@ -323,15 +301,10 @@ impl Segment {
         let geometry = Geometry::plan(spec)?;
         let directory = Path::new(os::SEGMENT_DIRECTORY);
         let no_space = |error: io::Error, action| match error.raw_os_error() {
-            Some(libc::ENOSPC | libc::EFBIG) => OpenError::NoSpace {
-                path: directory.into(),
-                bytes: geometry.total_bytes,
-            },
-            _ => OpenError::Os {
-                action,
-                path: directory.into(),
-                source: error,
-            },
+            Some(libc::ENOSPC | libc::EFBIG) => {
+                OpenError::NoSpace { path: directory.into(), bytes: geometry.total_bytes }
+            }
+            _ => OpenError::Os { action, path: directory.into(), source: error },
         };
         let file = os::create_unnamed(directory).map_err(|error| no_space(error, "create a segment in"))?;
         os::reserve(&file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
@@ -351,10 +324,7 @@ impl Segment {
         let geometry = &segment.geometry;
         let named = unpadded(&geometry.domain) == spec.name.domain() && unpadded(&geometry.name) == spec.name.channel();
         if !named {
-            return Err(not_a_segment(
-                path,
-                format!("it is the segment of channel \"{}\"", unpadded(&geometry.name)),
-            ));
+            return Err(not_a_segment(path, format!("it is the segment of channel \"{}\"", unpadded(&geometry.name))));
         }
         Ok(segment)
     }
@@ -367,11 +337,7 @@ impl Segment {
 
     /// Maps a segment whose geometry has been checked against the file's size.
     fn map_checked(file: File, path: &Path, geometry: Geometry) -> Result<Self, OpenError> {
-        let os_error = |source| OpenError::Os {
-            action: "map",
-            path: path.into(),
-            source,
-        };
+        let os_error = |source| OpenError::Os { action: "map", path: path.into(), source };
         let bytes =
             usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
         let mut options = MmapOptions::new();
@@ -380,23 +346,14 @@ impl Segment {
             options.populate();
         }
         let map = options.map_raw(&file).map_err(os_error)?;
-        Ok(Segment {
-            file,
-            map,
-            geometry,
-            path: path.into(),
-            held: Mutex::default(),
-        })
+        Ok(Segment { file, map, geometry, path: path.into(), held: Mutex::default() })
     }
 
     /// Compares what the segment carries with what the program expects.
     fn check_message(&self, spec: &Spec) -> Result<(), OpenError> {
         let geometry = &self.geometry;
         if geometry.kind != spec.kind {
-            return Err(not_a_segment(
-                &self.path,
-                format!("it is a channel of another kind ({})", geometry.kind),
-            ));
+            return Err(not_a_segment(&self.path, format!("it is a channel of another kind ({})", geometry.kind)));
         }
         let mut theirs = vec![0; geometry.schema_bytes as usize];
         self.file
@@ -426,10 +383,7 @@ impl Segment {
 
     /// Whether the segment's name still leads to it.
     fn is_linked(&self) -> Result<bool, OpenError> {
-        let ours = self
-            .file
-            .metadata()
-            .map_err(|source| self.os_error("look at", source))?;
+        let ours = self.file.metadata().map_err(|source| self.os_error("look at", source))?;
         match fs::symlink_metadata(&self.path) {
             Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -446,11 +400,7 @@ impl Segment {
     }
 
     fn os_error(&self, action: &'static str, source: io::Error) -> OpenError {
-        OpenError::Os {
-            action,
-            path: self.path.clone(),
-            source,
-        }
+        OpenError::Os { action, path: self.path.clone(), source }
     }
 }
 
@@ -458,14 +408,8 @@ impl Geometry {
     /// Lays out a new segment.
     fn plan(spec: &Spec) -> Result<Self, OpenError> {
         let slot_bytes = layout::slot_bytes(spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
-        let capacity = spec
-            .capacity
-            .unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
-        let refuse = |rule| OpenError::Capacity {
-            capacity,
-            message_bytes: spec.message_bytes,
-            rule,
-        };
+        let capacity = spec.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
+        let refuse = |rule| OpenError::Capacity { capacity, message_bytes: spec.message_bytes, rule };
         if capacity == 0 {
             return Err(refuse("a queue holds at least 1 message"));
         }
@@ -497,9 +441,7 @@ impl Geometry {
             lifetime: spec.lifetime as u32,
             reserved: [0; 148],
         };
-        geometry
-            .place_parts()
-            .ok_or(refuse("the segment would be larger than 2^46 bytes"))?;
+        geometry.place_parts().ok_or(refuse("the segment would be larger than 2^46 bytes"))?;
         os::random(&mut geometry.instance).map_err(|source| OpenError::Os {
             action: "draw a random number for",
             path: spec.name.path(),
@@ -523,9 +465,7 @@ impl Geometry {
     /// Checks everything that addressing will rest on. The error says what is wrong.
     fn check(&self, file_bytes: u64) -> Result<(), String> {
         let mut expected = *self;
-        let sizes = usize::try_from(self.message_bytes)
-            .ok()
-            .zip(usize::try_from(self.message_align).ok());
+        let sizes = usize::try_from(self.message_bytes).ok().zip(usize::try_from(self.message_align).ok());
         let fits = sizes.is_some_and(|(bytes, align)| {
             align.is_power_of_two()
                 && align <= LINE_BYTES
@@ -539,10 +479,7 @@ impl Geometry {
             return Err("its header is damaged: offsets that do not follow from its sizes".into());
         }
         if file_bytes < self.total_bytes {
-            return Err(format!(
-                "it is truncated: {file_bytes} bytes where {} belong",
-                self.total_bytes
-            ));
+            return Err(format!("it is truncated: {file_bytes} bytes where {} belong", self.total_bytes));
         }
         Ok(())
     }
@@ -559,68 +496,41 @@ impl Geometry {
 
 /// Reads and checks the header of a file that is supposed to be a segment.
 fn read_geometry(file: &File, path: &Path) -> Result<Geometry, OpenError> {
-    let metadata = file.metadata().map_err(|source| OpenError::Os {
-        action: "look at",
-        path: path.into(),
-        source,
-    })?;
+    let metadata = file.metadata().map_err(|source| OpenError::Os { action: "look at", path: path.into(), source })?;
     if !metadata.is_file() {
         return Err(not_a_segment(path, "it is no regular file".into()));
     }
     if metadata.uid() != os::effective_user() {
-        return Err(OpenError::Permission {
-            path: path.into(),
-            owner: metadata.uid(),
-        });
+        return Err(OpenError::Permission { path: path.into(), owner: metadata.uid() });
     }
     let mut bytes = [0; GEOMETRY_BYTES];
     if let Err(error) = file.read_exact_at(&mut bytes, 0) {
         return Err(match error.kind() {
             io::ErrorKind::UnexpectedEof => not_a_segment(path, format!("it has only {} bytes", metadata.len())),
-            _ => OpenError::Os {
-                action: "read the header of",
-                path: path.into(),
-                source: error,
-            },
+            _ => OpenError::Os { action: "read the header of", path: path.into(), source: error },
         });
     }
     let geometry = Geometry::from_bytes(&bytes);
     if geometry.magic != MAGIC {
-        return Err(not_a_segment(
-            path,
-            "it does not start with the mark of a segment".into(),
-        ));
+        return Err(not_a_segment(path, "it does not start with the mark of a segment".into()));
     }
     if geometry.byte_order == BYTE_ORDER_MARK.swap_bytes() {
         return Err(OpenError::ByteOrder { path: path.into() });
     }
     if geometry.format_version != FORMAT_VERSION {
         let newer = geometry.format_version > FORMAT_VERSION;
-        let advice = if newer {
-            "rebuild this program"
-        } else {
-            "rebuild the program that made it, or remove the segment"
-        };
+        let advice =
+            if newer { "rebuild this program" } else { "rebuild the program that made it, or remove the segment" };
         let found = geometry.format_version;
-        return Err(OpenError::FormatVersion {
-            path: path.into(),
-            found,
-            expected: FORMAT_VERSION,
-            advice,
-        });
+        return Err(OpenError::FormatVersion { path: path.into(), found, expected: FORMAT_VERSION, advice });
     }
     if geometry.byte_order != BYTE_ORDER_MARK {
         return Err(not_a_segment(path, "its header is damaged: no byte-order mark".into()));
     }
     if geometry.backend != BACKEND_LINUX {
-        return Err(not_a_segment(
-            path,
-            format!("it belongs to another backend ({})", geometry.backend),
-        ));
+        return Err(not_a_segment(path, format!("it belongs to another backend ({})", geometry.backend)));
     }
-    geometry
-        .check(metadata.len())
-        .map_err(|reason| not_a_segment(path, reason))?;
+    geometry.check(metadata.len()).map_err(|reason| not_a_segment(path, reason))?;
     Ok(geometry)
 }
 
@@ -629,19 +539,13 @@ pub(crate) fn program_name() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
         let executable = std::env::current_exe().ok();
-        let name = executable
-            .as_deref()
-            .and_then(Path::file_name)
-            .map(|name| name.to_string_lossy().into_owned());
+        let name = executable.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         name.unwrap_or_else(|| "?".into())
     })
 }
 
 fn not_a_segment(path: &Path, reason: String) -> OpenError {
-    OpenError::NotASegment {
-        path: path.into(),
-        reason,
-    }
+    OpenError::NotASegment { path: path.into(), reason }
 }
 
 /// Says why a name that exists could not be opened.
@@ -651,25 +555,15 @@ fn open_error(path: &Path, error: io::Error) -> OpenError {
         Some(libc::EISDIR | libc::ENXIO | libc::ENODEV) => not_a_segment(path, "it is no regular file".into()),
         Some(libc::EACCES | libc::EPERM) => {
             let owner = fs::symlink_metadata(path).map_or(u32::MAX, |metadata| metadata.uid());
-            OpenError::Permission {
-                path: path.into(),
-                owner,
-            }
+            OpenError::Permission { path: path.into(), owner }
         }
-        _ => OpenError::Os {
-            action: "open",
-            path: path.into(),
-            source: error,
-        },
+        _ => OpenError::Os { action: "open", path: path.into(), source: error },
     }
 }
 
 fn lock_registry() -> MutexGuard<'static, Registry> {
     static REGISTRY: OnceLock<Mutex<Registry>> = OnceLock::new();
-    REGISTRY
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
+    REGISTRY.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lock_lifecycle(segment: &Segment) -> Result<(), OpenError> {
@@ -678,10 +572,7 @@ fn lock_lifecycle(segment: &Segment) -> Result<(), OpenError> {
         match os::try_lock(&segment.file, LIFECYCLE_LOCK_BYTE) {
             Ok(true) => return Ok(()),
             Ok(false) if started.elapsed() > LIFECYCLE_PATIENCE => {
-                return Err(OpenError::Busy {
-                    path: segment.path.clone(),
-                    seconds: LIFECYCLE_PATIENCE.as_secs(),
-                });
+                return Err(OpenError::Busy { path: segment.path.clone(), seconds: LIFECYCLE_PATIENCE.as_secs() });
             }
             Ok(false) if backoff.is_completed() => thread::sleep(Duration::from_micros(200)),
             Ok(false) => backoff.snooze(),

@@ -184,11 +184,7 @@ impl Spin {
     ) -> bool {
         let started = Instant::now();
         loop {
-            if if shares_processor {
-                poll_yielding(&mut ready)
-            } else {
-                poll(&mut ready)
-            } {
+            if if shares_processor { poll_yielding(&mut ready) } else { poll(&mut ready) } {
                 self.budget = (self.budget * 2).min(SPIN_MAX);
                 return true;
             }

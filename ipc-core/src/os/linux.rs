@@ -16,21 +16,12 @@ pub(crate) const SEGMENT_DIRECTORY: &str = "/dev/shm";
 
 /// Opens a segment that has a name. Symbolic links are refused, and a FIFO in its place cannot make this block.
 pub(crate) fn open_named(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
 /// Creates a file that has no name yet, readable and writable by this user alone.
 pub(crate) fn create_unnamed(directory: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_TMPFILE)
-        .mode(0o600)
-        .open(directory)
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(directory)
 }
 
 /// Gives a file its size and reserves its memory. `ftruncate` would succeed on a full tmpfs, and the first touch of a
@@ -51,15 +42,8 @@ pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
 pub(crate) fn link(file: &File, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: `path` is a NUL-terminated string that outlives the call, as does the empty literal.
-    let linked = unsafe {
-        libc::linkat(
-            file.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        )
-    };
+    let linked =
+        unsafe { libc::linkat(file.as_raw_fd(), c"".as_ptr(), libc::AT_FDCWD, path.as_ptr(), libc::AT_EMPTY_PATH) };
     if linked == 0 {
         return Ok(());
     }
@@ -71,19 +55,9 @@ pub(crate) fn link(file: &File, path: &Path) -> io::Result<()> {
     let through_proc = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     // SAFETY: both paths are NUL-terminated strings that outlive the call.
     let linked = unsafe {
-        libc::linkat(
-            libc::AT_FDCWD,
-            through_proc.as_ptr(),
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_SYMLINK_FOLLOW,
-        )
+        libc::linkat(libc::AT_FDCWD, through_proc.as_ptr(), libc::AT_FDCWD, path.as_ptr(), libc::AT_SYMLINK_FOLLOW)
     };
-    if linked == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if linked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The process's effective user.
@@ -112,22 +86,14 @@ pub(crate) fn is_locked_elsewhere(file: &File, first: u64, count: u64) -> io::Re
     let mut lock = lock_request(first, count, libc::F_WRLCK);
     // SAFETY: `file` keeps the descriptor open, and F_OFD_GETLK takes a pointer to a `flock`, which `lock` is.
     let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
-    if answer == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(i32::from(lock.l_type) != libc::F_UNLCK)
-    }
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(i32::from(lock.l_type) != libc::F_UNLCK) }
 }
 
 fn set_lock(file: &File, byte: u64, kind: i32) -> io::Result<()> {
     let lock = lock_request(byte, 1, kind);
     // SAFETY: `file` keeps the descriptor open, and F_OFD_SETLK takes a pointer to a `flock`, which `lock` is.
     let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
-    if answer == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn lock_request(first: u64, count: u64, kind: i32) -> libc::flock {
@@ -146,20 +112,9 @@ fn lock_request(first: u64, count: u64, kind: i32) -> libc::flock {
 ///
 /// The futex is a shared one: `FUTEX_PRIVATE_FLAG` would hide it from other processes.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, limit: Duration) {
-    let limit = libc::timespec {
-        tv_sec: limit.as_secs() as _,
-        tv_nsec: limit.subsec_nanos() as _,
-    };
+    let limit = libc::timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
     // SAFETY: FUTEX_WAIT reads the word and the relative time-out, both of which outlive the call.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            libc::FUTEX_WAIT,
-            expected,
-            &raw const limit,
-        )
-    };
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const limit) };
 }
 
 /// Wakes everyone who sleeps on `word`.
@@ -190,11 +145,7 @@ pub(crate) fn random(bytes: &mut [u8; 16]) -> io::Result<()> {
     // SAFETY: the pointer and the length describe `bytes`, which is writable.
     let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     // Requests of up to 256 bytes are never cut short.
-    if filled == bytes.len() as isize {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if filled == bytes.len() as isize { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The one processor that this thread may run on, if there is only one.
@@ -219,11 +170,8 @@ mod tests {
     #[test]
     fn locks_are_seen_by_other_descriptions_only() {
         let file = create_unnamed(Path::new(SEGMENT_DIRECTORY)).unwrap();
-        let other = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-            .unwrap();
+        let other =
+            OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
         assert!(try_lock(&file, 3).unwrap());
         assert!(try_lock(&file, 3).unwrap(), "the owner may ask again");
         assert!(!try_lock(&other, 3).unwrap());
@@ -248,10 +196,7 @@ mod tests {
     fn more_than_there_is_cannot_be_reserved() {
         let file = create_unnamed(Path::new(SEGMENT_DIRECTORY)).unwrap();
         let error = reserve(&file, i64::MAX as u64).unwrap_err();
-        assert!(
-            matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EFBIG)),
-            "{error}"
-        );
+        assert!(matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EFBIG)), "{error}");
     }
 
     #[test]

@@ -61,7 +61,6 @@ impl ChannelInfo {
     /// # Ok::<(), ipc_core::OpenError>(())
     /// ```
     pub fn capacity_differs(&self) -> bool {
-        self.requested_capacity
-            .is_some_and(|requested| requested != self.capacity)
+        self.requested_capacity.is_some_and(|requested| requested != self.capacity)
     }
 }

@@ -38,9 +38,7 @@ impl Patience {
     /// To wait for `limit` from now.
     pub(crate) fn from_timeout(limit: Duration) -> Self {
         // A limit beyond what the clock can express is no limit.
-        Instant::now()
-            .checked_add(limit)
-            .map_or(Patience::Forever, Patience::Until)
+        Instant::now().checked_add(limit).map_or(Patience::Forever, Patience::Until)
     }
 
     fn deadline(self) -> Option<Instant> {
@@ -54,9 +52,7 @@ impl Patience {
     fn left(self) -> Option<Duration> {
         match self {
             Patience::None => None,
-            Patience::Until(deadline) => deadline
-                .checked_duration_since(Instant::now())
-                .filter(|left| !left.is_zero()),
+            Patience::Until(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
             Patience::Forever => Some(Duration::MAX),
         }
     }
@@ -109,28 +105,16 @@ impl Port {
         let (participant, predecessor) = match Participant::join(segment, &opened.lifecycle, line..line + 1)? {
             Claim::Joined(participant, predecessor) => (participant, predecessor),
             Claim::Occupied(peer) => {
-                return Err(OpenError::InUse {
-                    channel: spec.name.channel().into(),
-                    role,
-                    peer,
-                });
+                return Err(OpenError::InUse { channel: spec.name.channel().into(), role, peer });
             }
         };
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
         waiting::register([data, space]);
-        let (mine, theirs) = if side == Side::Sender {
-            (space, data)
-        } else {
-            (data, space)
-        };
+        let (mine, theirs) = if side == Side::Sender { (space, data) } else { (data, space) };
         let end = End::attach(segment.slots(), side);
         let unfinished = || side == Side::Receiver && end.poll() == Turn::Ours;
         let watch = Watch::new(segment, 1 - line, unfinished);
-        let wake_after = if side == Side::Sender {
-            1
-        } else {
-            (segment.slots().capacity() / 8).max(1)
-        };
+        let wake_after = if side == Side::Sender { 1 } else { (segment.slots().capacity() / 8).max(1) };
         Ok(Port {
             theirs: NonNull::from(theirs),
             mine: NonNull::from(mine),
@@ -197,14 +181,7 @@ impl Port {
     pub(crate) fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
         // Whoever is about to wait must not leave the other side waiting for it.
         self.flush();
-        let Port {
-            end,
-            spin,
-            watch,
-            mine,
-            participant,
-            ..
-        } = self;
+        let Port { end, spin, watch, mine, participant, .. } = self;
         if !matches!(patience, Patience::None) {
             let shares_processor = participant.shares_processor(watch.line());
             if spin.until(patience.deadline(), shares_processor, || end.poll() != Turn::Theirs) && let_turn(end)? {
@@ -233,10 +210,13 @@ impl Port {
                         return Err(Blocked::Died(peer));
                     }
                 }
-                let Some(left) = patience.left() else {
-                    return Err(Blocked::Timeout);
-                };
-                if !announced.as_ref().is_some_and(|announced| announced.sleep(left)) {
+                let Some(left) = patience.left() else { return Err(Blocked::Timeout) };
+                let Some(announced) = &announced else { break };
+                let is_still_announced = announced.sleep(left);
+                if let_turn(end)? {
+                    return Ok(());
+                }
+                if !is_still_announced {
                     break;
                 }
             }

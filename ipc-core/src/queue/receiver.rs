@@ -28,10 +28,7 @@ pub struct Receiver<T> {
 
 impl<T: IpcMessage> Receiver<T> {
     pub(super) fn new(port: Port) -> Self {
-        Receiver {
-            port: CachePadded::new(port),
-            message: PhantomData,
-        }
+        Receiver { port: CachePadded::new(port), message: PhantomData }
     }
 
     /// Receives a message, and waits for one if there is none.
@@ -186,10 +183,7 @@ impl<T: IpcMessage> Receiver<T> {
     }
 
     /// Messages in the channel, as far as can be seen at this moment: the sender may be at work.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "an emptiness that may be over when it is reported helps nobody"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.port.len()
     }
@@ -217,9 +211,7 @@ impl<T: IpcMessage> Receiver<T> {
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver")
-            .field("channel", &self.port.info().name)
-            .finish_non_exhaustive()
+        f.debug_struct("Receiver").field("channel", &self.port.info().name).finish_non_exhaustive()
     }
 }
 
@@ -263,10 +255,7 @@ impl<'a, T: IpcMessage> Received<'a, T> {
                 return Err(invalid.into());
             }
         }
-        Ok(Received {
-            port,
-            message: PhantomData,
-        })
+        Ok(Received { port, message: PhantomData })
     }
 }
 

@@ -21,10 +21,7 @@ pub struct Sender<T> {
 
 impl<T: IpcMessage> Sender<T> {
     pub(super) fn new(port: Port) -> Self {
-        Sender {
-            port: CachePadded::new(port),
-            message: PhantomData,
-        }
+        Sender { port: CachePadded::new(port), message: PhantomData }
     }
 
     /// Sends a message, and waits for room if the channel is full.
@@ -120,17 +117,11 @@ impl<T: IpcMessage> Sender<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, SendBatchError<T>> {
-        let mut batch = Batch {
-            port: &mut self.port,
-            sent: 0,
-        };
+        let mut batch = Batch { port: &mut self.port, sent: 0 };
         for message in messages {
             if !batch.port.is_ready() {
                 if let Err(blocked) = batch.port.wait(Patience::Forever) {
-                    return Err(SendBatchError {
-                        sent: batch.sent,
-                        error: send_error(message, blocked),
-                    });
+                    return Err(SendBatchError { sent: batch.sent, error: send_error(message, blocked) });
                 }
             }
             // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
@@ -158,9 +149,7 @@ impl<T: IpcMessage> Sender<T> {
     /// ```
     pub fn loan(&mut self) -> Result<Loan<'_, T>, LoanError> {
         if !self.port.is_ready() {
-            self.port
-                .wait(Patience::Forever)
-                .map_err(|blocked| send_error((), blocked))?;
+            self.port.wait(Patience::Forever).map_err(|blocked| send_error((), blocked))?;
         }
         Ok(Loan::new(&mut self.port))
     }
@@ -172,9 +161,7 @@ impl<T: IpcMessage> Sender<T> {
     /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
         if !self.port.is_ready() {
-            self.port
-                .wait(Patience::None)
-                .map_err(|blocked| try_send_error((), blocked))?;
+            self.port.wait(Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         }
         Ok(Loan::new(&mut self.port))
     }
@@ -185,10 +172,7 @@ impl<T: IpcMessage> Sender<T> {
     }
 
     /// Messages in the channel, as far as can be seen at this moment: the receiver may be at work.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "an emptiness that may be over when it is reported helps nobody"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.port.len()
     }
@@ -209,9 +193,7 @@ impl<T: IpcMessage> Sender<T> {
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender")
-            .field("channel", &self.port.info().name)
-            .finish_non_exhaustive()
+        f.debug_struct("Sender").field("channel", &self.port.info().name).finish_non_exhaustive()
     }
 }
 
@@ -248,10 +230,7 @@ impl<'a, T: IpcMessage> Loan<'a, T> {
             // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
             unsafe { T::place_blank(port.payload()) };
         }
-        Loan {
-            port,
-            message: PhantomData,
-        }
+        Loan { port, message: PhantomData }
     }
 
     /// Publishes the message.

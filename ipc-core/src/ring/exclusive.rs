@@ -122,9 +122,7 @@ impl End {
     #[inline(always)]
     pub(crate) fn pass(&mut self) {
         // Release: publishes what this end did to the slot; pairs with the Acquire in the other end's `poll`.
-        self.slots
-            .stamp(self.index)
-            .store(self.turn.wrapping_add(1), Ordering::Release);
+        self.slots.stamp(self.index).store(self.turn.wrapping_add(1), Ordering::Release);
         self.index += 1;
         if self.index == self.slots.capacity() {
             self.index = 0;
@@ -135,11 +133,7 @@ impl End {
     /// The stamp at this end's place and the one that this end is waiting for, to describe a broken ring.
     pub(crate) fn evidence(&self) -> (usize, u64, u64) {
         // Relaxed: for a report to people; nothing is read through it.
-        (
-            self.index,
-            self.slots.stamp(self.index).load(Ordering::Relaxed),
-            self.turn,
-        )
+        (self.index, self.slots.stamp(self.index).load(Ordering::Relaxed), self.turn)
     }
 }
 

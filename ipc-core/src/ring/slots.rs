@@ -34,11 +34,7 @@ impl Slots {
     /// copies are used. Both numbers are at least 1.
     pub(crate) unsafe fn new(words: NonNull<AtomicU64>, stride_words: usize, capacity: usize) -> Self {
         debug_assert!(stride_words >= 1 && capacity >= 1);
-        Slots {
-            words,
-            stride_words,
-            capacity,
-        }
+        Slots { words, stride_words, capacity }
     }
 
     /// Number of slots.

@@ -16,17 +16,9 @@ struct Memory {
 impl Memory {
     fn new(capacity: usize, lap: u64) -> Self {
         let stamp_or_zero = |at| {
-            if at % STRIDE == STRIDE - 1 {
-                lap.wrapping_mul(2)
-            } else {
-                0
-            }
+            if at % STRIDE == STRIDE - 1 { lap.wrapping_mul(2) } else { 0 }
         };
-        Memory {
-            words: (0..capacity * STRIDE)
-                .map(|at| AtomicU64::new(stamp_or_zero(at)))
-                .collect(),
-        }
+        Memory { words: (0..capacity * STRIDE).map(|at| AtomicU64::new(stamp_or_zero(at))).collect() }
     }
 
     fn slots(&self) -> Slots {
@@ -132,17 +124,10 @@ fn zeroed_memory_is_an_empty_ring() {
 #[test]
 fn a_stamp_of_no_state_is_broken_for_both_ends() {
     let memory = Memory::new(2, 5);
-    let (sender, receiver) = (
-        End::attach(memory.slots(), Side::Sender),
-        End::attach(memory.slots(), Side::Receiver),
-    );
+    let (sender, receiver) = (End::attach(memory.slots(), Side::Sender), End::attach(memory.slots(), Side::Receiver));
     for stamp in [0, 8, 12, u64::MAX] {
         memory.slots().stamp(0).store(stamp, Ordering::Relaxed);
-        assert_eq!(
-            (sender.poll(), receiver.poll()),
-            (Turn::Broken, Turn::Broken),
-            "{stamp}"
-        );
+        assert_eq!((sender.poll(), receiver.poll()), (Turn::Broken, Turn::Broken), "{stamp}");
         assert_eq!(sender.evidence(), (0, stamp, 10));
     }
 }
