@@ -46,7 +46,7 @@ mod stop;
 mod transport;
 
 use clap::Parser as _;
-use cli::{Cli, Role};
+use cli::Cli;
 use std::process::ExitCode;
 
 /// How a process exits that was asked to end: as shells have it for SIGINT.
@@ -56,19 +56,13 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let (name, outcome) = match &cli.role {
         None => ("flights", run::run(&cli.run)),
-        Some(Role::Ingest(args)) => ("ingest", roles::ingest(args)),
-        Some(Role::Enrich(args)) => ("enrich", roles::enrich(args)),
-        Some(Role::Aggregate(args)) => ("aggregate", roles::aggregate(args)),
+        Some(role) => (role.name(), roles::play(role)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             stop::say(format_args!("{name}: {error}"));
-            if error.is::<stop::Interrupted>() {
-                INTERRUPTED.into()
-            } else {
-                ExitCode::FAILURE
-            }
+            if error.is::<stop::Interrupted>() { INTERRUPTED.into() } else { ExitCode::FAILURE }
         }
     }
 }

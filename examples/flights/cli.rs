@@ -1,14 +1,12 @@
 //! The command line.
 
+use crate::stop::say;
 use crate::transport::Transport;
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-const DATA: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/examples/data/nycflights13/flights-2013-01.csv"
-);
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/nycflights13/flights-2013-01.csv");
 const AIRLINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/nycflights13/airlines.csv");
 
 /// Statistics of the flights out of New York City, computed by processes that know each other by channel name only.
@@ -47,6 +45,26 @@ pub(crate) enum Role {
     ///
     /// They are by airline, by airport and by hour of the day.
     Aggregate(AggregateArgs),
+}
+
+impl Role {
+    /// As it is called on the command line.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Role::Ingest(_) => "ingest",
+            Role::Enrich(_) => "enrich",
+            Role::Aggregate(_) => "aggregate",
+        }
+    }
+
+    /// How it is tied to the others.
+    pub(crate) fn link(&self) -> &LinkArgs {
+        match self {
+            Role::Ingest(args) => &args.link,
+            Role::Enrich(args) => &args.link,
+            Role::Aggregate(args) => &args.link,
+        }
+    }
 }
 
 /// Options of a run of all roles.
@@ -111,6 +129,15 @@ pub(crate) struct LinkArgs {
     /// Report to a parent process, on the channels `flights.ingest` and `flights.outcome`, instead of to the terminal
     #[arg(long)]
     pub(crate) to_parent: bool,
+}
+
+impl LinkArgs {
+    /// Tells a user who started the role by hand what it is waiting for.
+    pub(crate) fn greet(&self, line: &str) {
+        if self.over == Transport::Slipring && !self.to_parent {
+            say(line);
+        }
+    }
 }
 
 /// Options of ingest.

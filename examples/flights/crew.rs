@@ -66,17 +66,11 @@ impl Crew {
     /// Starts the roles, the last one first: with pipes or without, in the same order.
     pub(crate) fn start(transport: Transport, domain: &Domain, args: &RunArgs) -> Result<Self> {
         let piped = || {
-            if transport == Transport::Slipring {
-                Stdio::null()
-            } else {
-                Stdio::piped()
-            }
+            if transport == Transport::Slipring { Stdio::null() } else { Stdio::piped() }
         };
         let mut crew = Crew { roles: Vec::new() };
         let link = |command: &mut Command| {
-            command
-                .args(["--to-parent", "--over", transport.name()])
-                .env("SLIPRING_DOMAIN", domain.name());
+            command.args(["--to-parent", "--over", transport.name()]).env("SLIPRING_DOMAIN", domain.name());
         };
 
         let mut aggregate = role_command("aggregate")?;
@@ -85,11 +79,7 @@ impl Crew {
 
         let mut enrich = role_command("enrich")?;
         enrich.arg("--airlines").arg(&args.join.airlines);
-        link(
-            enrich
-                .stdin(piped())
-                .stdout(to_aggregate.map_or_else(Stdio::null, Stdio::from)),
-        );
+        link(enrich.stdin(piped()).stdout(to_aggregate.map_or_else(Stdio::null, Stdio::from)));
         let to_enrich = crew.spawn("enrich", &mut enrich)?.stdin.take();
         // The command holds the writing end of aggregate's pipe, whose end must be seen when enrich closes it.
         drop(enrich);
@@ -99,35 +89,21 @@ impl Crew {
         if let Some(rate) = args.input.rate {
             ingest.arg("--rate").arg(rate.to_string());
         }
-        link(
-            ingest
-                .stdin(Stdio::null())
-                .stdout(to_enrich.map_or_else(Stdio::null, Stdio::from)),
-        );
+        link(ingest.stdin(Stdio::null()).stdout(to_enrich.map_or_else(Stdio::null, Stdio::from)));
         crew.spawn("ingest", &mut ingest)?;
         Ok(crew)
     }
 
     fn spawn(&mut self, name: &'static str, command: &mut Command) -> Result<&mut Child> {
-        let child = command
-            .spawn()
-            .map_err(|error| format!("cannot start {name}: {error}"))?;
-        self.roles.push(Role {
-            name,
-            child,
-            ended: None,
-        });
+        let child = command.spawn().map_err(|error| format!("cannot start {name}: {error}"))?;
+        self.roles.push(Role { name, child, ended: None });
         let role = self.roles.last_mut().expect("one was just pushed");
         Ok(&mut role.child)
     }
 
     /// The roles and their process ids.
     pub(crate) fn members(&self) -> String {
-        let members: Vec<_> = self
-            .roles
-            .iter()
-            .map(|role| format!("{} {}", role.name, role.child.id()))
-            .collect();
+        let members: Vec<_> = self.roles.iter().map(|role| format!("{} {}", role.name, role.child.id())).collect();
         members.join(", ")
     }
 
@@ -142,11 +118,9 @@ impl Crew {
                 Some(status) if was_interrupted(status) => return Err(Interrupted.into()),
                 Some(status) => {
                     let Role { name, child, .. } = role;
-                    return Err(format!(
-                        "{name} (pid {}) ended early ({status}); so all roles were ended",
-                        child.id()
-                    )
-                    .into());
+                    return Err(
+                        format!("{name} (pid {}) ended early ({status}); so all roles were ended", child.id()).into()
+                    );
                 }
             }
         }
@@ -156,12 +130,7 @@ impl Crew {
     /// Waits for all roles to end, and returns the processor time that they took together.
     pub(crate) fn finish(mut self) -> Result<Duration> {
         self.wait()?;
-        Ok(self
-            .roles
-            .iter()
-            .filter_map(|role| role.ended)
-            .map(|(_, cpu)| cpu)
-            .sum())
+        Ok(self.roles.iter().filter_map(|role| role.ended).map(|(_, cpu)| cpu).sum())
     }
 
     /// Waits for all roles to end, and fails if one of them fails.
@@ -176,7 +145,7 @@ impl Crew {
     fn signal(&mut self, signal: libc::c_int) {
         for role in self.roles.iter().filter(|role| role.ended.is_none()) {
             // SAFETY: no memory is involved. The process has not been waited for, so its number is not reused.
-            unsafe { libc::kill(role.child.id().cast_signed(), signal) };
+            unsafe { libc::kill(role.pid(), signal) };
         }
     }
 
@@ -200,6 +169,11 @@ impl Drop for Crew {
 }
 
 impl Role {
+    /// The process id as the system calls have it: Linux gives none that is too large for the sign.
+    fn pid(&self) -> libc::pid_t {
+        self.child.id() as libc::pid_t
+    }
+
     /// How the process ended, if it has.
     ///
     /// `wait4` instead of `Child::try_wait`, because it tells what processor time the process took.
@@ -209,7 +183,7 @@ impl Role {
             // SAFETY: a `rusage` is integers all the way down, of which zero is one.
             let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
             // SAFETY: both pointers are to locals, and the child is ours and has not been waited for.
-            let pid = unsafe { libc::wait4(self.child.id().cast_signed(), &mut status, libc::WNOHANG, &mut usage) };
+            let pid = unsafe { libc::wait4(self.pid(), &mut status, libc::WNOHANG, &mut usage) };
             match pid {
                 -1 => return Err(io::Error::last_os_error()),
                 0 => return Ok(None),
@@ -234,7 +208,7 @@ fn was_interrupted(status: ExitStatus) -> bool {
 /// This very program, to be started in a role, and to end when this process does, however that comes about.
 fn role_command(role: impl AsRef<OsStr>) -> Result<Command> {
     let program = env::current_exe().map_err(|error| format!("cannot find this program's own file: {error}"))?;
-    let parent = process::id().cast_signed();
+    let parent = process::id() as libc::pid_t;
     let mut command = Command::new(program);
     command.arg(role);
     let end_with_parent = move || {
@@ -245,11 +219,7 @@ fn role_command(role: impl AsRef<OsStr>) -> Result<Command> {
         // SAFETY: no memory is involved.
         let alive = unsafe { libc::getppid() } == parent;
         // A parent that died before the request was made does not make the kernel send anything.
-        if alive {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ESRCH))
-        }
+        if alive { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
     };
     // SAFETY: the closure makes two system calls and allocates nothing, as is required between fork and exec.
     unsafe { command.pre_exec(end_with_parent) };

@@ -52,11 +52,7 @@ pub(crate) fn load(path: &Path) -> Result<Vec<u8>> {
 /// The one CSV file of an archive.
 fn unpack(archive: Vec<u8>) -> Result<Vec<u8>> {
     let mut archive = zip::ZipArchive::new(Cursor::new(archive))?;
-    let names: Vec<String> = archive
-        .file_names()
-        .filter(|name| name.ends_with(".csv"))
-        .map(str::to_owned)
-        .collect();
+    let names: Vec<String> = archive.file_names().filter(|name| name.ends_with(".csv")).map(str::to_owned).collect();
     let [name] = names.as_slice() else {
         return Err(format!("it has {} CSV files, not one", names.len()).into());
     };
@@ -77,11 +73,7 @@ impl<'a> Rows<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Result<Self> {
         let mut reader = csv::Reader::from_reader(text);
         let columns = Columns::of(reader.headers()?)?;
-        Ok(Rows {
-            reader,
-            record: csv::StringRecord::new(),
-            columns,
-        })
+        Ok(Rows { reader, record: csv::StringRecord::new(), columns })
     }
 
     /// Bytes read so far.
@@ -98,20 +90,13 @@ impl Iterator for Rows<'_> {
             Ok(false) => None,
             Ok(true) => {
                 let line = self.record.position().map_or(0, csv::Position::line);
-                Some(
-                    self.columns
-                        .parse(&self.record, line)
-                        .map_err(|reason| Rejected { line, reason }),
-                )
+                Some(self.columns.parse(&self.record, line).map_err(|reason| Rejected { line, reason }))
             }
             // The text lies in memory, so this is no error of reading: the row has too few fields, say, or is not
             // UTF-8. The reader goes on after it.
             Err(error) => {
                 let line = error.position().map_or(0, csv::Position::line);
-                Some(Err(Rejected {
-                    line,
-                    reason: describe(&error),
-                }))
+                Some(Err(Rejected { line, reason: describe(&error) }))
             }
         }
     }
@@ -143,22 +128,8 @@ impl Columns {
     }
 
     fn parse(&self, record: &csv::StringRecord, line: u64) -> std::result::Result<Flight, String> {
-        let [
-            dep_time,
-            dep_delay,
-            arr_delay,
-            air_time,
-            flight,
-            distance,
-            carrier,
-            tailnum,
-            origin,
-            dest,
-            hour,
-        ] = std::array::from_fn(|at| Field {
-            name: COLUMNS[at],
-            text: &record[self.0[at]],
-        });
+        let [dep_time, dep_delay, arr_delay, air_time, flight, distance, carrier, tailnum, origin, dest, hour] =
+            std::array::from_fn(|at| Field { name: COLUMNS[at], text: &record[self.0[at]] });
         let arr_delay = arr_delay.parse_if_present("a whole number of minutes or NA")?;
         Ok(Flight {
             sent_ns: 0,
@@ -195,16 +166,11 @@ struct Field<'a> {
 impl Field<'_> {
     fn parse<T: FromStr>(&self, wanted: &str) -> std::result::Result<T, String> {
         let Field { name, text } = self;
-        text.parse()
-            .map_err(|_| format!("column `{name}` has {text:?} where it should have {wanted}"))
+        text.parse().map_err(|_| format!("column `{name}` has {text:?} where it should have {wanted}"))
     }
 
     fn parse_if_present<T: FromStr>(&self, wanted: &str) -> std::result::Result<Opt<T>, String> {
-        if ABSENT.contains(&self.text) {
-            Ok(Opt::None)
-        } else {
-            self.parse(wanted).map(Opt::Some)
-        }
+        if ABSENT.contains(&self.text) { Ok(Opt::None) } else { self.parse(wanted).map(Opt::Some) }
     }
 }
 
@@ -235,10 +201,7 @@ impl FromStr for Hour {
 /// The names of the airlines by their codes, from a CSV file with the columns `carrier` and `name`.
 pub(crate) fn load_airlines(path: &Path) -> Result<Vec<(Str<2>, Str<30>)>> {
     let refuse = |reason: String| {
-        format!(
-            "cannot use {}: {reason}; give --airlines a CSV file with the columns carrier,name",
-            path.display()
-        )
+        format!("cannot use {}: {reason}; give --airlines a CSV file with the columns carrier,name", path.display())
     };
     let text = fs::read(path).map_err(|error| refuse(error.to_string()))?;
     let mut reader = csv::Reader::from_reader(text.as_slice());
@@ -248,9 +211,7 @@ pub(crate) fn load_airlines(path: &Path) -> Result<Vec<(Str<2>, Str<30>)>> {
         let [Some(code), Some(name)] = [record.get(0), record.get(1)] else {
             return Err(refuse(format!("{record:?} has no second field")).into());
         };
-        let code = code
-            .parse()
-            .map_err(|_| refuse(format!("{code:?} is no carrier code of 2 characters")))?;
+        let code = code.parse().map_err(|_| refuse(format!("{code:?} is no carrier code of 2 characters")))?;
         airlines.push((code, Str::truncated(name)));
     }
     Ok(airlines)

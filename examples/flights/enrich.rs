@@ -20,11 +20,7 @@ impl Airlines {
             dep_delay: flight.dep_delay,
             arr_delay: flight.arr_delay,
             carrier: flight.carrier,
-            carrier_name: self
-                .0
-                .get(&flight.carrier)
-                .copied()
-                .unwrap_or_else(|| Str::truncated(&flight.carrier)),
+            carrier_name: self.0.get(&flight.carrier).copied().unwrap_or_else(|| Str::truncated(&flight.carrier)),
             class: flight.dep_delay.map(DelayClass::of),
             origin: flight.origin,
             status: flight.status,

@@ -44,10 +44,7 @@ pub(crate) struct Flight {
     pub(crate) hour: u8,
 }
 
-const _: () = assert!(
-    size_of::<Flight>() <= 56,
-    "a flight and the slot's stamp share one cache line"
-);
+const _: () = assert!(size_of::<Flight>() <= 56, "a flight and the slot's stamp share one cache line");
 
 /// The three airports of the data set.
 #[derive(IpcMessage, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

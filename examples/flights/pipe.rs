@@ -47,11 +47,7 @@ pub(crate) struct PipeSource<T, R> {
 
 impl<T: IpcMessage, R: Read> PipeSource<T, R> {
     fn new(pipe: R) -> Self {
-        PipeSource {
-            pipe,
-            frame: vec![0; size_of::<T>()],
-            records: PhantomData,
-        }
+        PipeSource { pipe, frame: vec![0; size_of::<T>()], records: PhantomData }
     }
 }
 
@@ -81,10 +77,7 @@ pub(crate) struct PipeSink<T, W> {
 
 impl<T: IpcMessage, W: Write> PipeSink<T, W> {
     fn new(pipe: W) -> Self {
-        PipeSink {
-            pipe,
-            frame: Box::new(MaybeUninit::uninit()),
-        }
+        PipeSink { pipe, frame: Box::new(MaybeUninit::uninit()) }
     }
 }
 

@@ -20,25 +20,15 @@ impl Output {
     /// output is left to them.
     pub(crate) fn open(json: Option<&Path>) -> Result<Self> {
         Ok(match json {
-            None => Output {
-                people: Box::new(io::stdout()),
-                programs: None,
-            },
-            Some(path) if path.as_os_str() == "-" => Output {
-                people: Box::new(io::stderr()),
-                programs: Some(Box::new(io::stdout())),
-            },
+            None => Output { people: Box::new(io::stdout()), programs: None },
+            Some(path) if path.as_os_str() == "-" => {
+                Output { people: Box::new(io::stderr()), programs: Some(Box::new(io::stdout())) }
+            }
             Some(path) => {
                 let file = File::create(path).map_err(|error| {
-                    format!(
-                        "cannot write {}: {error}; give --json a file in a directory of yours",
-                        path.display()
-                    )
+                    format!("cannot write {}: {error}; give --json a file in a directory of yours", path.display())
                 })?;
-                Output {
-                    people: Box::new(io::stdout()),
-                    programs: Some(Box::new(file)),
-                }
+                Output { people: Box::new(io::stdout()), programs: Some(Box::new(file)) }
             }
         })
     }
@@ -159,15 +149,7 @@ pub(crate) fn print_summary(out: &mut dyn Write, counted: &Counted, verified: Op
 
 /// Prints the transports side by side.
 pub(crate) fn print_comparison(out: &mut dyn Write, figures: &[Figures]) -> Result<()> {
-    let mut table = table(&[
-        "over",
-        "records/s",
-        "latency p50",
-        "p99",
-        "p99.9",
-        "CPU seconds",
-        "slipring carries",
-    ]);
+    let mut table = table(&["over", "records/s", "latency p50", "p99", "p99.9", "CPU seconds", "slipring carries"]);
     for line in figures {
         table.add_row(vec![
             line.transport.to_owned(),
@@ -187,26 +169,14 @@ pub(crate) fn print_timing(out: &mut dyn Write, timing: &Timing) -> Result<()> {
     let latencies = [timing.latency_p50_ns, timing.latency_p99_ns, timing.latency_p99_9_ns].map(time);
     let [p50, p99, p99_9] = latencies;
     let (records, per_s) = (grouped(timing.records), grouped(per_s(timing) as u64));
-    Ok(writeln!(
-        out,
-        "{records} records, {per_s} per second; latency p50 {p50}, p99 {p99}, p99.9 {p99_9}"
-    )?)
+    Ok(writeln!(out, "{records} records, {per_s} per second; latency p50 {p50}, p99 {p99}, p99.9 {p99_9}")?)
 }
 
 /// Where a run differs from what it should have come to.
 pub(crate) fn explain_difference(run: &Run, expected: &Counted) -> String {
-    let Counted {
-        records,
-        rejected,
-        groups,
-    } = &run.counted;
-    let group = groups
-        .iter()
-        .zip(&expected.groups)
-        .find(|(found, expected)| found != expected);
-    let group = group.map_or(String::new(), |(found, expected)| {
-        format!("; first {found:?} in place of {expected:?}")
-    });
+    let Counted { records, rejected, groups } = &run.counted;
+    let group = groups.iter().zip(&expected.groups).find(|(found, expected)| found != expected);
+    let group = group.map_or(String::new(), |(found, expected)| format!("; first {found:?} in place of {expected:?}"));
     format!(
         "over {} the aggregate has {records} records, {rejected} rejected rows and {} groups where a single process \
          finds {}, {} and {}{group}",

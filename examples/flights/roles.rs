@@ -1,6 +1,6 @@
 //! The three roles, each of which is a process.
 
-use crate::cli::{AggregateArgs, EnrichArgs, IngestArgs};
+use crate::cli::{AggregateArgs, EnrichArgs, IngestArgs, LinkArgs, Role};
 use crate::clock::now_ns;
 use crate::data::{self, Rejected, Rows};
 use crate::enrich::Airlines;
@@ -19,25 +19,47 @@ use std::time::{Duration, Instant};
 /// How many rows ingest sends from one report of its progress to the next.
 const ROWS_PER_REPORT: u64 = 1000;
 
-/// Reads rows, and sends those that parse.
-pub(crate) fn ingest(args: &IngestArgs) -> Result<()> {
-    let text = data::load(&args.input.data)?;
-    let rows = Rows::new(&text)?;
-    let pace = Pace::new(args.input.rate);
-    stop::install()?;
-    let mut report = Report::new(args.link.to_parent)?;
-    match args.link.over {
-        Transport::Slipring => {
-            report.start("sending on channel flights.rows; enrich may be started before or after");
-            let sent = send_rows(rows, &mut Outbox::new("ingest", Flight::sender()?), pace, &mut report);
-            tidy_if_failed(sent, || Flight::channel().remove().is_ok())
-        }
-        Transport::Pipe => send_rows(rows, &mut pipe::output()?, pace, &mut report),
-        Transport::Pipe64k => send_rows(rows, &mut pipe::buffered_output()?, pace, &mut report),
+/// Plays a role to its end.
+pub(crate) fn play(role: &Role) -> Result<()> {
+    let outcome = match role {
+        Role::Ingest(args) => ingest(args),
+        Role::Enrich(args) => enrich(args),
+        Role::Aggregate(args) => aggregate(args),
+    };
+    if outcome.is_err() && role.link().over == Transport::Slipring {
+        remove_channels(role);
+    }
+    outcome
+}
+
+/// Removes the channels of a role that ended before its time, along with messages that nobody will want any more.
+///
+/// This fails, which is as it should be, while another role takes part in a channel: the last one to end removes it.
+fn remove_channels(role: &Role) {
+    if matches!(role, Role::Ingest(_) | Role::Enrich(_)) {
+        let _ = Flight::channel().remove();
+    }
+    if matches!(role, Role::Enrich(_) | Role::Aggregate(_)) {
+        let _ = Enriched::channel().remove();
     }
 }
 
-fn send_rows(mut rows: Rows, sink: &mut impl Sink<Flight>, pace: Pace, report: &mut Report) -> Result<()> {
+/// Reads rows, and sends those that parse.
+fn ingest(args: &IngestArgs) -> Result<()> {
+    let text = data::load(&args.input.data)?;
+    let rows = Rows::new(&text)?;
+    stop::install()?;
+    args.link.greet("ingest: sending on channel flights.rows; enrich may be started before or after");
+    let mut report = IngestReports::to(&args.link)?;
+    let pace = Pace::new(args.input.rate);
+    match args.link.over {
+        Transport::Slipring => send_rows(rows, &mut Outbox::new("ingest", Flight::sender()?), &pace, &mut report),
+        Transport::Pipe => send_rows(rows, &mut pipe::output()?, &pace, &mut report),
+        Transport::Pipe64k => send_rows(rows, &mut pipe::buffered_output()?, &pace, &mut report),
+    }
+}
+
+fn send_rows(mut rows: Rows, sink: &mut impl Sink<Flight>, pace: &Pace, report: &mut IngestReports) -> Result<()> {
     let (mut sent, mut rejected) = (0, 0);
     while let Some(row) = rows.next() {
         match row {
@@ -61,29 +83,20 @@ fn send_rows(mut rows: Rows, sink: &mut impl Sink<Flight>, pace: Pace, report: &
 }
 
 /// Receives rows, and sends them on with what there is to add.
-pub(crate) fn enrich(args: &EnrichArgs) -> Result<()> {
+fn enrich(args: &EnrichArgs) -> Result<()> {
     let airlines = Airlines::new(data::load_airlines(&args.join.airlines)?);
     stop::install()?;
+    args.link.greet("enrich: receiving on channel flights.rows, sending on flights.enriched");
     let repeated = match args.link.over {
         Transport::Slipring => {
-            if !args.link.to_parent {
-                say("enrich: receiving on channel flights.rows, sending on flights.enriched");
-            }
-            let enriched = Flight::receiver().map_err(Into::into).and_then(|rows| {
-                let mut sink = Outbox::new("enrich", Enriched::sender()?);
-                enrich_rows(&airlines, &mut Inbox::new("enrich", rows), &mut sink)
-            });
-            tidy_if_failed(enriched, || {
-                Flight::channel().remove().is_ok() & Enriched::channel().remove().is_ok()
-            })
+            let mut source = Inbox::new("enrich", Flight::receiver()?);
+            enrich_rows(&airlines, &mut source, &mut Outbox::new("enrich", Enriched::sender()?))?
         }
-        Transport::Pipe => enrich_rows(&airlines, &mut pipe::input()?, &mut pipe::output()?),
-        Transport::Pipe64k => enrich_rows(&airlines, &mut pipe::buffered_input()?, &mut pipe::buffered_output()?),
-    }?;
+        Transport::Pipe => enrich_rows(&airlines, &mut pipe::input()?, &mut pipe::output()?)?,
+        Transport::Pipe64k => enrich_rows(&airlines, &mut pipe::buffered_input()?, &mut pipe::buffered_output()?)?,
+    };
     if repeated > 0 {
-        say(format_args!(
-            "enrich: {repeated} rows came twice, from an ingest that was started anew, and were taken once"
-        ));
+        say(format_args!("enrich: {repeated} rows came twice, from an ingest that was started anew; they count once"));
     }
     Ok(())
 }
@@ -104,31 +117,25 @@ fn enrich_rows(airlines: &Airlines, source: &mut impl Source<Flight>, sink: &mut
 }
 
 /// Receives enriched flights, and counts them.
-pub(crate) fn aggregate(args: &AggregateArgs) -> Result<()> {
+fn aggregate(args: &AggregateArgs) -> Result<()> {
     stop::install()?;
+    args.link.greet("aggregate: receiving on channel flights.enriched; the statistics appear when enrich is through");
+    // Opened before the work, because a channel that both sides have joined is removed whichever of them dies first.
+    let parent = if args.link.to_parent { Some(Outbox::new("aggregate", Outcome::sender()?)) } else { None };
     let (groups, timing) = match args.link.over {
-        Transport::Slipring => {
-            if !args.link.to_parent {
-                say("aggregate: receiving on channel flights.enriched; the statistics appear when enrich is through");
-            }
-            let counted = Enriched::receiver()
-                .map_err(Into::into)
-                .and_then(|channel| count(&mut Inbox::new("aggregate", channel)));
-            tidy_if_failed(counted, || Enriched::channel().remove().is_ok())
+        Transport::Slipring => count(&mut Inbox::new("aggregate", Enriched::receiver()?))?,
+        Transport::Pipe => count(&mut pipe::input()?)?,
+        Transport::Pipe64k => count(&mut pipe::buffered_input()?)?,
+    };
+    match parent {
+        Some(mut parent) => {
+            groups.into_iter().map(Outcome::Group).try_for_each(|group| parent.put(group))?;
+            parent.put(Outcome::Done(timing))
         }
-        Transport::Pipe => count(&mut pipe::input()?),
-        Transport::Pipe64k => count(&mut pipe::buffered_input()?),
-    }?;
-    if args.link.to_parent {
-        let mut parent = Outbox::new("aggregate", Outcome::sender()?);
-        groups
-            .into_iter()
-            .map(Outcome::Group)
-            .try_for_each(|group| parent.put(group))?;
-        parent.put(Outcome::Done(timing))
-    } else {
-        report::print_groups(&mut io::stdout(), &groups)?;
-        report::print_timing(&mut io::stdout(), &timing)
+        None => {
+            report::print_groups(&mut io::stdout(), &groups)?;
+            report::print_timing(&mut io::stdout(), &timing)
+        }
     }
 }
 
@@ -152,17 +159,6 @@ fn count(source: &mut impl Source<Enriched>) -> Result<(Vec<Group>, Timing)> {
     Ok((aggregate.groups(), timing))
 }
 
-/// Has the channels of a role removed that ended before its time, along with messages that nobody will want any more.
-///
-/// A channel is not removed while another role takes part in it, so the last one to end does it, whichever that is. By
-/// now this role has closed its ends, because they are gone out of scope.
-fn tidy_if_failed<T>(outcome: Result<T>, remove: impl FnOnce() -> bool) -> Result<T> {
-    if outcome.is_err() {
-        remove();
-    }
-    outcome
-}
-
 /// Holds the rows to a rate.
 struct Pace {
     start: Instant,
@@ -171,10 +167,7 @@ struct Pace {
 
 impl Pace {
     fn new(rate: Option<NonZeroU32>) -> Self {
-        Pace {
-            start: Instant::now(),
-            rate,
-        }
+        Pace { start: Instant::now(), rate }
     }
 
     /// Waits until row `index`, counted from 0, may be sent.
@@ -192,33 +185,20 @@ impl Pace {
     }
 }
 
-/// Where ingest's remarks go: to the parent, or to the terminal.
-struct Report {
+/// Where ingest's reports go: to the parent, or to the terminal.
+struct IngestReports {
     parent: Option<Outbox<IngestReport>>,
 }
 
-impl Report {
-    fn new(to_parent: bool) -> Result<Self> {
-        let parent = if to_parent {
-            Some(Outbox::new("ingest", IngestReport::sender()?))
-        } else {
-            None
-        };
-        Ok(Report { parent })
-    }
-
-    fn start(&self, what: &str) {
-        if self.parent.is_none() {
-            say(format_args!("ingest: {what}"));
-        }
+impl IngestReports {
+    fn to(link: &LinkArgs) -> Result<Self> {
+        let parent = if link.to_parent { Some(Outbox::new("ingest", IngestReport::sender()?)) } else { None };
+        Ok(IngestReports { parent })
     }
 
     fn rejected(&mut self, row: &Rejected) -> Result<()> {
         match &mut self.parent {
-            Some(parent) => parent.put(IngestReport::Rejected {
-                line: row.line,
-                reason: Str::truncated(&row.reason),
-            }),
+            Some(parent) => parent.put(IngestReport::Rejected { line: row.line, reason: Str::truncated(&row.reason) }),
             None => {
                 say(format_args!("ingest: line {}: {}", row.line, row.reason));
                 Ok(())

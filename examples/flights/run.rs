@@ -39,11 +39,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     stop::install()?;
 
     let domain = Domain::claim();
-    let transports = if args.no_pipes {
-        &Transport::ALL[..1]
-    } else {
-        &Transport::ALL[..]
-    };
+    let transports = if args.no_pipes { &Transport::ALL[..1] } else { &Transport::ALL[..] };
     let mut runs = Vec::new();
     for &transport in transports {
         runs.push(run_over(transport, &domain, args, text.len())?);
@@ -74,11 +70,7 @@ fn count_alone(text: &[u8], airlines: &Airlines) -> Result<Counted> {
             Err(_) => rejected += 1,
         }
     }
-    Ok(Counted {
-        records,
-        rejected,
-        groups: aggregate.groups(),
-    })
+    Ok(Counted { records, rejected, groups: aggregate.groups() })
 }
 
 /// Has the roles do the work over one transport.
@@ -87,9 +79,7 @@ fn run_over(transport: Transport, domain: &Domain, args: &RunArgs, text_bytes: u
     let mut from_aggregate = Outcome::channel().domain(domain.name()).receiver()?;
     let mut crew = Crew::start(transport, domain, args)?;
     let first = transport == Transport::ALL[0];
-    if first {
-        say(format_args!("flights: {}, in domain {}", crew.members(), domain.name()));
-    }
+    say(format_args!("flights: over {}: {} in domain {}", transport.name(), crew.members(), domain.name()));
 
     let bar = progress_bar(transport, text_bytes);
     let rejected = loop {
@@ -112,16 +102,7 @@ fn run_over(transport: Transport, domain: &Domain, args: &RunArgs, text_bytes: u
     };
     bar.finish_and_clear();
     let cpu = crew.finish()?;
-    Ok(Run {
-        transport,
-        counted: Counted {
-            records: timing.records,
-            rejected,
-            groups,
-        },
-        timing,
-        cpu,
-    })
+    Ok(Run { transport, counted: Counted { records: timing.records, rejected, groups }, timing, cpu })
 }
 
 /// The next message from a role, unless one of them fails first.

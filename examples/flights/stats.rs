@@ -17,10 +17,8 @@ pub(crate) struct Aggregate {
 impl Aggregate {
     /// Counts a flight.
     pub(crate) fn add(&mut self, flight: &Enriched) {
-        let (_, carrier) = self
-            .carriers
-            .entry(flight.carrier)
-            .or_insert_with(|| (flight.carrier_name, Stats::default()));
+        let (_, carrier) =
+            self.carriers.entry(flight.carrier).or_insert_with(|| (flight.carrier_name, Stats::default()));
         carrier.add(flight);
         self.origins[flight.origin as usize].add(flight);
         // Ingest sends no other hours, but what comes from elsewhere is not taken on trust.
@@ -31,23 +29,12 @@ impl Aggregate {
 
     /// The groups that have flights, in the order in which they are shown.
     pub(crate) fn groups(&self) -> Vec<Group> {
-        let carriers = self.carriers.iter().map(|(code, (name, stats))| Group {
-            key: Key::Carrier(*code, *name),
-            stats: *stats,
-        });
-        let origins = ORIGINS.iter().zip(self.origins).map(|(origin, stats)| Group {
-            key: Key::Origin(*origin),
-            stats,
-        });
-        let hours = (0..).zip(self.hours).map(|(hour, stats)| Group {
-            key: Key::Hour(hour),
-            stats,
-        });
-        carriers
-            .chain(origins)
-            .chain(hours)
-            .filter(|group| group.stats.flights > 0)
-            .collect()
+        let carriers =
+            self.carriers.iter().map(|(code, (name, stats))| Group { key: Key::Carrier(*code, *name), stats: *stats });
+        let origins =
+            ORIGINS.iter().zip(self.origins).map(|(origin, stats)| Group { key: Key::Origin(*origin), stats });
+        let hours = (0..).zip(self.hours).map(|(hour, stats)| Group { key: Key::Hour(hour), stats });
+        carriers.chain(origins).chain(hours).filter(|group| group.stats.flights > 0).collect()
     }
 }
 
@@ -70,10 +57,6 @@ impl Delays {
         self.known += 1;
         self.sum_min += i64::from(delay_min);
         self.least_min = Opt::Some(self.least_min.get().map_or(delay_min, |least| least.min(delay_min)));
-        self.greatest_min = Opt::Some(
-            self.greatest_min
-                .get()
-                .map_or(delay_min, |greatest| greatest.max(delay_min)),
-        );
+        self.greatest_min = Opt::Some(self.greatest_min.get().map_or(delay_min, |greatest| greatest.max(delay_min)));
     }
 }

@@ -39,11 +39,7 @@ pub(crate) fn install() -> Result<()> {
 #[inline]
 pub(crate) fn check() -> std::result::Result<(), Interrupted> {
     // Relaxed: as in `install`.
-    if REQUESTED.load(Ordering::Relaxed) {
-        Err(Interrupted)
-    } else {
-        Ok(())
-    }
+    if REQUESTED.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
 }
 
 /// Writes a line to standard error, if there is still somebody who reads it.

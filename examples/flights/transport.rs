@@ -48,9 +48,7 @@ pub(crate) trait Sink<T> {
 
 /// Tells the user about the death of a peer. It is no error: a successor goes on where the dead one stopped.
 fn report_death(role: &str, death: impl fmt::Display) {
-    say(format_args!(
-        "{role}: {death}; waiting for another one, which can be started now"
-    ));
+    say(format_args!("{role}: {death}; waiting for another one, which can be started now"));
 }
 
 /// The receiving end of a channel, in the hands of a role.

@@ -7,11 +7,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut words = Word::receiver()?;
     let mut totals = HashMap::new();
     while let Some(Word { text, line }) = words.recv()? {
-        let total = totals.entry(text).or_insert(Total {
-            text,
-            occurrences: 0,
-            first_line: line,
-        });
+        let total = totals.entry(text).or_insert(Total { text, occurrences: 0, first_line: line });
         total.occurrences += 1;
     }
 

@@ -13,14 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut words = Word::sender()?;
     for (number, line) in (1..).zip(text.lines()) {
-        for word in line
-            .split(|letter: char| !letter.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-        {
-            words.send(Word {
-                text: Str::truncated(&word.to_lowercase()),
-                line: number,
-            })?;
+        for word in line.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            words.send(Word { text: Str::truncated(&word.to_lowercase()), line: number })?;
         }
     }
     Ok(())
