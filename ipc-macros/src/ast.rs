@@ -59,13 +59,7 @@ impl<'a> Message<'a> {
                 return None;
             }
         };
-        Some(Self {
-            ident: &input.ident,
-            vis: &input.vis,
-            generics: &input.generics,
-            attrs,
-            shape,
-        })
+        Some(Self { ident: &input.ident, vis: &input.vis, generics: &input.generics, attrs, shape })
     }
 
     /// The name in the schema.

@@ -106,25 +106,11 @@ impl Parts {
 
     /// Puts the parts together.
     fn finish(self, repr: Repr, errors: &mut Errors) -> Attrs {
-        let Self {
-            name,
-            krate,
-            queue,
-            capacity,
-            spsc,
-            lifetime,
-        } = self;
-        let orphans = [
-            capacity.as_ref().map(|it| &it.0),
-            spsc.as_ref(),
-            lifetime.as_ref().map(|it| &it.0),
-        ];
+        let Self { name, krate, queue, capacity, spsc, lifetime } = self;
+        let orphans = [capacity.as_ref().map(|it| &it.0), spsc.as_ref(), lifetime.as_ref().map(|it| &it.0)];
         if queue.is_none() && errors.is_empty() {
             if let Some(orphan) = orphans.into_iter().flatten().next() {
-                errors.at(
-                    orphan,
-                    "this describes a channel, and none is declared: add `queue = \"name\"`",
-                );
+                errors.at(orphan, "this describes a channel, and none is declared: add `queue = \"name\"`");
             }
         }
         let channel = queue.map(|name| Channel {
@@ -133,12 +119,7 @@ impl Parts {
             spsc,
             lifetime: lifetime.map(|it| it.1),
         });
-        Attrs {
-            name,
-            krate: krate.unwrap_or_else(|| parse_quote!(::slipring)),
-            channel,
-            repr,
-        }
+        Attrs { name, krate: krate.unwrap_or_else(|| parse_quote!(::slipring)), channel, repr }
     }
 }
 
@@ -175,10 +156,7 @@ impl Repr {
 fn once<T>(meta: &ParseNestedMeta<'_>, part: &mut Option<T>, value: T) -> syn::Result<()> {
     match part.replace(value) {
         None => Ok(()),
-        Some(_) => Err(syn::Error::new_spanned(
-            &meta.path,
-            "this attribute is given twice: remove one of them",
-        )),
+        Some(_) => Err(syn::Error::new_spanned(&meta.path, "this attribute is given twice: remove one of them")),
     }
 }
 

@@ -7,7 +7,7 @@
 mod enums;
 
 use proc_macro2::{Literal, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{Path, Type, Visibility};
 
 use crate::ast::{Field, Message, Shape};
@@ -33,30 +33,24 @@ struct Members {
 
 /// Everything that a derive writes for a valid declaration.
 pub(crate) fn message(message: &Message<'_>) -> TokenStream {
-    let Message {
-        ident, generics, attrs, ..
-    } = message;
+    let Message { ident, generics, attrs, .. } = message;
     let name = message.name();
     let krate = &attrs.krate;
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
-    let Members {
-        kind,
-        any_bits,
-        dense,
-        validate,
-        place,
-        place_blank,
-        items,
-        checks,
-    } = match &message.shape {
+    let Members { kind, any_bits, dense, validate, place, place_blank, items, checks } = match &message.shape {
         Shape::Struct(fields) => struct_members(&name, fields),
         Shape::Enum(variants) => enums::members(message, &name, variants),
     };
-    // A type without parameters is checked where it is declared; the others where they are used.
-    let checked_here = generics
-        .params
-        .is_empty()
-        .then(|| quote!(const _: u128 = <#ident as __IpcMessage>::FINGERPRINT;));
+    // A type without parameters is checked where it is declared, and the others where they are used.
+    let (checked_here, checked_in_use) = if generics.params.is_empty() {
+        let checks = quote_spanned! {ident.span()=>
+            const _: () = __private::check::<#ident>();
+            const _: ::core::primitive::u128 = <#ident as __IpcMessage>::FINGERPRINT;
+        };
+        (Some(checks), None)
+    } else {
+        (None, Some(quote!(__private::check::<Self>();)))
+    };
     let channel = attrs.channel.as_ref().map(|channel| channel_impl(message, channel));
     quote! {
         #[doc(hidden)]
@@ -73,7 +67,7 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
             unsafe impl #impl_generics __IpcMessage for #ident #ty_generics #where_clause {
                 const NAME: &'static ::core::primitive::str = #name;
                 const TYPE: &'static __schema::Type = {
-                    __private::check::<Self>();
+                    #checked_in_use
                     #checks
                     &__schema::Type {
                         name: #name,
@@ -200,13 +194,7 @@ fn field_table(fields: &[Placed<'_>]) -> TokenStream {
 
 /// `channel()`, `sender()` and `receiver()`.
 fn channel_impl(message: &Message<'_>, channel: &Channel) -> TokenStream {
-    let Message {
-        ident,
-        vis,
-        generics,
-        attrs,
-        ..
-    } = message;
+    let Message { ident, vis, generics, attrs, .. } = message;
     let krate = &attrs.krate;
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
     let name = &channel.name;
@@ -215,14 +203,11 @@ fn channel_impl(message: &Message<'_>, channel: &Channel) -> TokenStream {
         Some(quote!(.capacity(#number)))
     });
     let spsc = channel.spsc.as_ref().map(|_| quote!(.spsc()));
-    let lifetime = channel
-        .lifetime
-        .as_ref()
-        .map(|lifetime| match lifetime.value().as_str() {
-            "attached" => quote!(.lifetime(#krate::Lifetime::Attached)),
-            "persistent" => quote!(.lifetime(#krate::Lifetime::Persistent)),
-            _ => quote!(.lifetime(#krate::Lifetime::Drained)),
-        });
+    let lifetime = channel.lifetime.as_ref().map(|lifetime| match lifetime.value().as_str() {
+        "attached" => quote!(.lifetime(#krate::Lifetime::Attached)),
+        "persistent" => quote!(.lifetime(#krate::Lifetime::Persistent)),
+        _ => quote!(.lifetime(#krate::Lifetime::Drained)),
+    });
     let builder = quote!(#krate::Queue::new(#name) #capacity #spsc #lifetime);
     let functions = channel_functions(vis, krate, &builder);
     quote! {

@@ -17,9 +17,7 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
     for param in &mut generics.params {
         if let GenericParam::Type(param) = param {
             let bounds = core::mem::take(&mut param.bounds).into_iter();
-            param.bounds = bounds
-                .filter(|bound| !matches!(bound, TypeParamBound::Lifetime(_)))
-                .collect();
+            param.bounds = bounds.filter(|bound| !matches!(bound, TypeParamBound::Lifetime(_))).collect();
             param.bounds.push(parse_quote!(#krate::message::IpcMessage));
         }
     }
@@ -35,10 +33,7 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
         });
         ty_generics = quote!(<#(#arguments),*>);
         where_clause = TokenStream::new();
-        let kept = generics
-            .params
-            .iter()
-            .filter(|param| !matches!(param, GenericParam::Lifetime(_)));
+        let kept = generics.params.iter().filter(|param| !matches!(param, GenericParam::Lifetime(_)));
         impl_params.params = kept.cloned().collect();
     }
     let (impl_generics, ..) = impl_params.split_for_impl();
@@ -74,11 +69,9 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
 fn is_thread_bound(data: &Data) -> bool {
     match data {
         Data::Struct(data) => data.fields.iter().any(|field| valid::is_thread_bound(&field.ty)),
-        Data::Enum(data) => data
-            .variants
-            .iter()
-            .flat_map(|variant| &variant.fields)
-            .any(|field| valid::is_thread_bound(&field.ty)),
+        Data::Enum(data) => {
+            data.variants.iter().flat_map(|variant| &variant.fields).any(|field| valid::is_thread_bound(&field.ty))
+        }
         Data::Union(data) => data.fields.named.iter().any(|field| valid::is_thread_bound(&field.ty)),
     }
 }

@@ -36,10 +36,7 @@ pub(crate) fn check(message: &Message<'_>, errors: &mut Errors) {
         Shape::Struct(fields) => {
             check_struct_repr(message.ident, &message.attrs.repr, errors);
             if fields.is_empty() {
-                errors.at(
-                    message.ident,
-                    "this message has no bytes, so there is nothing to send: give it a field",
-                );
+                errors.at(message.ident, "this message has no bytes, so there is nothing to send: give it a field");
             }
         }
         Shape::Enum(variants) => check_enum(message.ident, variants, &message.attrs.repr, errors),
@@ -70,10 +67,7 @@ fn check_generics(generics: &Generics, errors: &mut Errors) {
             }
             GenericParam::Type(param) if !is_bounded(param, generics) => {
                 let ident = &param.ident;
-                errors.at(
-                    param,
-                    format!("this may be any type, and has to be a message: write `{ident}: IpcMessage`"),
-                );
+                errors.at(param, format!("this may be any type, and has to be a message: write `{ident}: IpcMessage`"));
             }
             _ => {}
         }
@@ -83,11 +77,7 @@ fn check_generics(generics: &Generics, errors: &mut Errors) {
 /// Whether a type parameter is bounded by `IpcMessage`, where it is declared or in the `where` clause.
 fn is_bounded(param: &TypeParam, generics: &Generics) -> bool {
     let is_message = |bound: &TypeParamBound| match bound {
-        TypeParamBound::Trait(bound) => bound
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == "IpcMessage"),
+        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == "IpcMessage"),
         _ => false,
     };
     let predicates = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
@@ -109,15 +99,9 @@ fn check_struct_repr(ident: &Ident, repr: &Repr, errors: &mut Errors) {
             "the fields of a packed message could not be borrowed: remove `packed`, and order them by size",
         );
     } else if let Some(transparent) = &repr.transparent {
-        errors.at(
-            transparent,
-            "a message is a type of its own in every program: use `#[repr(C)]`",
-        );
+        errors.at(transparent, "a message is a type of its own in every program: use `#[repr(C)]`");
     } else if !repr.c && !repr.unknown {
-        errors.at(
-            ident,
-            "add `#[repr(C)]`: without it, each compilation may lay the fields out differently",
-        );
+        errors.at(ident, "add `#[repr(C)]`: without it, each compilation may lay the fields out differently");
     }
 }
 
@@ -125,10 +109,7 @@ fn check_enum(ident: &Ident, variants: &[Variant<'_>], repr: &Repr, errors: &mut
     let has_fields = variants.iter().any(|variant| !variant.fields.is_empty());
     let wanted = if has_fields { "#[repr(C, u8)]" } else { "#[repr(u8)]" };
     if variants.is_empty() {
-        errors.at(
-            ident,
-            "this enum has no variants, so there is no value to send: give it one",
-        );
+        errors.at(ident, "this enum has no variants, so there is no value to send: give it one");
         return;
     }
     if repr.unknown || repr.packed.is_some() || repr.transparent.is_some() {
@@ -136,16 +117,10 @@ fn check_enum(ident: &Ident, variants: &[Variant<'_>], repr: &Repr, errors: &mut
         return;
     }
     match &repr.int {
-        None => errors.at(
-            ident,
-            format!("add `{wanted}`: without it, the tag may be of any size and value"),
-        ),
+        None => errors.at(ident, format!("add `{wanted}`: without it, the tag may be of any size and value")),
         Some(int) if int == "usize" || int == "isize" => {
             let fixed = if int == "usize" { "u64" } else { "i64" };
-            errors.at(
-                int,
-                format!("`{int}` is not the same size in every program: use `{fixed}`, or a smaller one"),
-            );
+            errors.at(int, format!("`{int}` is not the same size in every program: use `{fixed}`, or a smaller one"));
         }
         Some(int) if int == "u128" || int == "i128" => {
             errors.at(int, format!("a tag has at most 64 bits: use `{wanted}`"));
@@ -159,10 +134,7 @@ fn check_enum(ident: &Ident, variants: &[Variant<'_>], repr: &Repr, errors: &mut
 
 fn check_align(align: &LitInt, errors: &mut Errors) {
     if align.base10_parse::<u64>().is_ok_and(|align| align > MAX_ALIGN) {
-        errors.at(
-            align,
-            format!("a slot is aligned to {MAX_ALIGN} bytes: use at most that"),
-        );
+        errors.at(align, format!("a slot is aligned to {MAX_ALIGN} bytes: use at most that"));
     }
 }
 
@@ -171,15 +143,12 @@ fn check_channel(channel: &Channel, errors: &mut Errors) {
     if let Some(capacity) = &channel.capacity {
         match capacity.base10_parse::<u64>() {
             Ok(1..=MAX_CAPACITY) => {}
-            _ => errors.at(capacity, format!("a channel holds 1 to {MAX_CAPACITY} messages")),
+            _ => errors.at(capacity, "a channel holds 1 to 2,147,483,648 messages"),
         }
     }
     if let Some(lifetime) = &channel.lifetime {
         if !matches!(lifetime.value().as_str(), "drained" | "attached" | "persistent") {
-            errors.at(
-                lifetime,
-                "a channel's lifetime is \"drained\", \"attached\" or \"persistent\"",
-            );
+            errors.at(lifetime, "a channel's lifetime is \"drained\", \"attached\" or \"persistent\"");
         }
     }
     check_is_exclusive(channel, errors);
@@ -188,10 +157,7 @@ fn check_channel(channel: &Channel, errors: &mut Errors) {
 /// Only exclusive queues exist in this version.
 fn check_is_exclusive(channel: &Channel, errors: &mut Errors) {
     if channel.spsc.is_none() && errors.is_empty() {
-        errors.at(
-            &channel.name,
-            "shared queues are not in this version: add `spsc`, for one sender and one receiver",
-        );
+        errors.at(&channel.name, "shared queues are not in this version: add `spsc`, for one sender and one receiver");
     }
 }
 
@@ -201,10 +167,7 @@ fn check_channel_name(name: &LitStr, errors: &mut Errors) {
     if text.is_empty() || text.len() > MAX_CHANNEL_NAME {
         errors.at(name, format!("a channel's name has 1 to {MAX_CHANNEL_NAME} characters"));
     } else if !text.bytes().all(is_allowed) {
-        errors.at(
-            name,
-            "a channel's name consists of ASCII letters, digits, `_`, `.` and `-`",
-        );
+        errors.at(name, "a channel's name consists of ASCII letters, digits, `_`, `.` and `-`");
     } else if text.starts_with('.') || text.contains("..") {
         errors.at(name, "a channel's name neither starts with `.` nor contains `..`");
     }

@@ -71,10 +71,7 @@ impl Invalid {
     #[cold]
     #[must_use]
     pub fn within(self, type_name: &'static str, field: &'static str) -> Self {
-        Self {
-            place: self.place.or(Some(Place { type_name, field })),
-            ..self
-        }
+        Self { place: self.place.or(Some(Place { type_name, field })), ..self }
     }
 
     /// The innermost type that has a field with invalid bytes.
@@ -111,11 +108,7 @@ impl fmt::Display for Reason {
             Self::Char(code) => write!(f, "{code:#x} is not a `char`"),
             Self::Opt(tag) => write!(f, "{tag} is not a variant of `Opt`"),
             Self::Variant { bits, signed: true, of } => write!(f, "{} is not a variant of `{of}`", bits as i64),
-            Self::Variant {
-                bits,
-                signed: false,
-                of,
-            } => write!(f, "{bits} is not a variant of `{of}`"),
+            Self::Variant { bits, signed: false, of } => write!(f, "{bits} is not a variant of `{of}`"),
             Self::Length { len, capacity } => {
                 write!(f, "length {len} exceeds the capacity of {capacity}")
             }

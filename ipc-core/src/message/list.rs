@@ -60,10 +60,7 @@ impl<T: IpcMessage, const N: usize> List<T, N> {
     #[inline]
     pub const fn new() -> Self {
         let () = Self::BOUNDED;
-        Self {
-            len: 0,
-            items: [const { MaybeUninit::uninit() }; N],
-        }
+        Self { len: 0, items: [const { MaybeUninit::uninit() }; N] }
     }
 
     /// Copies a slice that fits.
@@ -77,10 +74,7 @@ impl<T: IpcMessage, const N: usize> List<T, N> {
         T: Copy,
     {
         if items.len() > N {
-            return Err(TooMany {
-                len: items.len(),
-                capacity: N,
-            });
+            return Err(TooMany { len: items.len(), capacity: N });
         }
         Ok(Self::from_iter_truncated(items.iter().copied()))
     }
@@ -253,11 +247,7 @@ unsafe impl<T: IpcMessage, const N: usize> IpcMessage for List<T, N> {
             name: "List",
             size: size_of::<Self>(),
             align: align_of::<Self>(),
-            kind: Kind::List {
-                item: T::TYPE,
-                capacity: N,
-                offset: offset_of!(Self, items),
-            },
+            kind: Kind::List { item: T::TYPE, capacity: N, offset: offset_of!(Self, items) },
         }
     };
     const ANY_BITS: bool = false;

@@ -144,10 +144,7 @@ unsafe impl<T: IpcMessage> IpcMessage for Opt<T> {
         name: Self::NAME,
         size: size_of::<Self>(),
         align: align_of::<Self>(),
-        kind: Kind::Opt {
-            item: T::TYPE,
-            offset: offset_of!(Layout<T>, value),
-        },
+        kind: Kind::Opt { item: T::TYPE, offset: offset_of!(Layout<T>, value) },
     };
     const ANY_BITS: bool = false;
 

@@ -83,18 +83,10 @@ prims! {
 
 #[inline(always)]
 fn check_bool(bits: u8) -> Result<(), Invalid> {
-    if bits <= 1 {
-        Ok(())
-    } else {
-        Err(Invalid::new(Reason::Bool(bits)))
-    }
+    if bits <= 1 { Ok(()) } else { Err(Invalid::new(Reason::Bool(bits))) }
 }
 
 #[inline(always)]
 fn check_char(bits: u32) -> Result<(), Invalid> {
-    if char::from_u32(bits).is_some() {
-        Ok(())
-    } else {
-        Err(Invalid::new(Reason::Char(bits)))
-    }
+    if char::from_u32(bits).is_some() { Ok(()) } else { Err(Invalid::new(Reason::Char(bits))) }
 }

@@ -6,15 +6,10 @@ use super::store::{store_u8, store_u16, store_u32, store_u64};
 use super::{Invalid, IpcMessage, MAX_ALIGN, Reason};
 
 /// Refuses, at compile time, what only the compiler can see about a derived type.
+#[track_caller]
 pub const fn check<T: IpcMessage>() {
-    assert!(
-        size_of::<T>() != 0,
-        "this message has no bytes: give it at least one field that has a size"
-    );
-    assert!(
-        align_of::<T>() <= MAX_ALIGN,
-        "this message's alignment exceeds 128 bytes, the most that a slot offers"
-    );
+    assert!(size_of::<T>() != 0, "this message has no bytes: give it at least one field that has a size");
+    assert!(align_of::<T>() <= MAX_ALIGN, "this message's alignment exceeds 128 bytes, the most that a slot offers");
     assert!(
         !needs_drop::<T>(),
         "this message has a destructor, which would run in the receiving program for what the sending one owns: \
@@ -77,12 +72,6 @@ tags! {
 
 /// Refuses, at compile time, an enum whose layout is not the one that its description assumes.
 pub const fn check_layout<T: IpcMessage, Described>() {
-    assert!(
-        size_of::<T>() == size_of::<Described>(),
-        "the size of an enum differs from its described layout"
-    );
-    assert!(
-        align_of::<T>() == align_of::<Described>(),
-        "the alignment of an enum differs from its described layout"
-    );
+    assert!(size_of::<T>() == size_of::<Described>(), "the size of an enum differs from its described layout");
+    assert!(align_of::<T>() == align_of::<Described>(), "the alignment of an enum differs from its described layout");
 }

@@ -57,11 +57,7 @@ pub(super) unsafe fn store_u64(to: *mut u64, value: u64) {
 pub(super) unsafe fn store_u128(to: *mut u128, value: u128) {
     let halves = to.cast::<u64>();
     let (high, low) = ((value >> 64) as u64, value as u64);
-    let (first, second) = if cfg!(target_endian = "little") {
-        (low, high)
-    } else {
-        (high, low)
-    };
+    let (first, second) = if cfg!(target_endian = "little") { (low, high) } else { (high, low) };
     // SAFETY: this is the first half of what the caller vouches for; a `u128` is aligned at least like a `u64`.
     unsafe { store_u64(halves, first) };
     // SAFETY: this is the second half of it.

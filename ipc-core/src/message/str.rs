@@ -254,12 +254,7 @@ unsafe impl<const N: usize> IpcMessage for Str<N> {
     const NAME: &'static str = "Str";
     const TYPE: &'static Type = {
         let () = Self::BOUNDED;
-        &Type {
-            name: "Str",
-            size: size_of::<Self>(),
-            align: align_of::<Self>(),
-            kind: Kind::Str { capacity: N },
-        }
+        &Type { name: "Str", size: size_of::<Self>(), align: align_of::<Self>(), kind: Kind::Str { capacity: N } }
     };
     const ANY_BITS: bool = false;
 
@@ -269,16 +264,11 @@ unsafe impl<const N: usize> IpcMessage for Str<N> {
         // for that and for the alignment, and that nobody writes during the call.
         let candidate = unsafe { &*at };
         let Some(text) = candidate.bytes.get(..usize::from(candidate.len)) else {
-            return Err(Invalid::new(Reason::Length {
-                len: candidate.len.into(),
-                capacity: N,
-            }));
+            return Err(Invalid::new(Reason::Length { len: candidate.len.into(), capacity: N }));
         };
         match core::str::from_utf8(text) {
             Ok(_) => Ok(()),
-            Err(error) => Err(Invalid::new(Reason::Utf8 {
-                valid_up_to: error.valid_up_to(),
-            })),
+            Err(error) => Err(Invalid::new(Reason::Utf8 { valid_up_to: error.valid_up_to() })),
         }
     }
 

@@ -56,12 +56,7 @@ fn layout(message: &Message<'_>, tag: &Ident, variants: &[Variant<'_>]) -> Token
     let generics = message.generics;
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
     let params: Vec<_> = generics.type_params().map(|param| &param.ident).collect();
-    let with_fields = || {
-        variants
-            .iter()
-            .enumerate()
-            .filter(|(_, variant)| !variant.fields.is_empty())
-    };
+    let with_fields = || variants.iter().enumerate().filter(|(_, variant)| !variant.fields.is_empty());
     let structs = with_fields().map(|(at, variant)| {
         let ident = variant_struct(at);
         let fields = (0..variant.fields.len()).map(field_name);
@@ -121,9 +116,7 @@ fn kind(tag: &Ident, tags: &[Ident], variants: &[Variant<'_>], fields: Option<&[
     let prim = format_ident!("{}", tag.to_string().to_uppercase());
     // Through the unsigned type of the same width, so that a negative tag is not sign-extended.
     let unsigned = format_ident!("{}", tag.to_string().replace('i', "u"));
-    let bits = tags
-        .iter()
-        .map(|tag| quote!(#tag as ::core::primitive::#unsigned as ::core::primitive::u64));
+    let bits = tags.iter().map(|tag| quote!(#tag as ::core::primitive::#unsigned as ::core::primitive::u64));
     match fields {
         None => quote! {
             __schema::Kind::Enum {

@@ -19,19 +19,11 @@ const TEXT: &str = "this keeps its text on the heap of this program: use `Str<N>
 const SHARED: &str = "a message is a value, which is not shared once it is sent: hold a plain one, without the wrapper";
 
 const fn plain(name: &'static str, instead: &'static str) -> Wrong {
-    Wrong {
-        name,
-        generic: false,
-        instead,
-    }
+    Wrong { name, generic: false, instead }
 }
 
 const fn generic(name: &'static str, instead: &'static str) -> Wrong {
-    Wrong {
-        name,
-        generic: true,
-        instead,
-    }
+    Wrong { name, generic: true, instead }
 }
 
 const WRONG: &[Wrong] = &[
@@ -39,10 +31,7 @@ const WRONG: &[Wrong] = &[
     plain("PathBuf", TEXT),
     plain("OsString", TEXT),
     plain("CString", TEXT),
-    plain(
-        "str",
-        "variable-length messages are not in this version: use `Str<N>`, which holds up to N bytes inline",
-    ),
+    plain("str", "variable-length messages are not in this version: use `Str<N>`, which holds up to N bytes inline"),
     generic(
         "Vec",
         "this keeps its items on the heap of this program: use `List<T, N>`, which holds up to N items inline",
@@ -54,14 +43,8 @@ const WRONG: &[Wrong] = &[
     generic("BTreeMap", MAP),
     generic("HashSet", HEAP),
     generic("BTreeSet", HEAP),
-    generic(
-        "Option",
-        "`Option` has no fixed layout: use `Opt<T>`, which converts from and to it",
-    ),
-    generic(
-        "Result",
-        "`Result` has no fixed layout: use an enum of your own with `#[repr(C, u8)]`",
-    ),
+    generic("Option", "`Option` has no fixed layout: use `Opt<T>`, which converts from and to it"),
+    generic("Result", "`Result` has no fixed layout: use an enum of your own with `#[repr(C, u8)]`"),
     generic("Box", POINTER),
     generic("Rc", POINTER),
     generic("Arc", POINTER),
@@ -87,14 +70,8 @@ const WRONG: &[Wrong] = &[
     plain("AtomicI32", SHARED),
     plain("AtomicI64", SHARED),
     plain("AtomicIsize", SHARED),
-    plain(
-        "Instant",
-        "an `Instant` means nothing in another program: use a `u64` of nanoseconds since an agreed start",
-    ),
-    plain(
-        "SystemTime",
-        "`SystemTime` has no fixed layout: use a `u64` of nanoseconds since the Unix epoch",
-    ),
+    plain("Instant", "an `Instant` means nothing in another program: use a `u64` of nanoseconds since an agreed start"),
+    plain("SystemTime", "`SystemTime` has no fixed layout: use a `u64` of nanoseconds since the Unix epoch"),
     plain("Duration", "`Duration` has no fixed layout: use a `u64` of nanoseconds"),
 ];
 
@@ -141,9 +118,7 @@ fn wrong(ty: &Type) -> Option<&'static str> {
         Type::Path(ty) => {
             let last = std_type(&ty.path)?;
             let has_arguments = !last.arguments.is_none();
-            let found = WRONG
-                .iter()
-                .find(|wrong| last.ident == wrong.name && (has_arguments || !wrong.generic));
+            let found = WRONG.iter().find(|wrong| last.ident == wrong.name && (has_arguments || !wrong.generic));
             found.map(|wrong| wrong.instead)
         }
         Type::Slice(_) => {
@@ -184,9 +159,5 @@ fn inner(ty: &Type) -> Vec<&Type> {
 fn std_type(path: &Path) -> Option<&PathSegment> {
     let first = path.segments.first()?;
     let in_std = ["std", "core", "alloc"].iter().any(|name| first.ident == name);
-    if path.segments.len() == 1 || in_std {
-        path.segments.last()
-    } else {
-        None
-    }
+    if path.segments.len() == 1 || in_std { path.segments.last() } else { None }
 }

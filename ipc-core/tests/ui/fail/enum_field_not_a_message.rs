@@ -1,0 +1,16 @@
+use ipc_macros::IpcMessage;
+
+struct Point;
+
+#[derive(IpcMessage)]
+#[ipc(crate = "ipc_core")]
+#[repr(C, u8)]
+enum Message {
+    A(u8, Point),
+    B,
+}
+
+fn main() {
+    let _ = ipc_core::message::from_bytes::<Message>(&[]);
+    let _ = <Message as ipc_core::message::IpcMessage>::FINGERPRINT;
+}

@@ -1,0 +1,15 @@
+use ipc_macros::IpcMessage;
+use std::collections::HashMap;
+
+#[derive(IpcMessage)]
+#[ipc(crate = "ipc_core")]
+#[repr(C)]
+struct Message {
+    id: u64,
+    wrong: HashMap<u8, u8>,
+}
+
+fn main() {
+    let _ = ipc_core::message::from_bytes::<Message>(&[]);
+    let _ = <Message as ipc_core::message::IpcMessage>::FINGERPRINT;
+}

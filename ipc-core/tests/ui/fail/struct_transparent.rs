@@ -1,0 +1,11 @@
+use ipc_macros::IpcMessage;
+
+#[derive(IpcMessage)]
+#[ipc(crate = "ipc_core")]
+#[repr(transparent)]
+struct Message(u32);
+
+fn main() {
+    let _ = ipc_core::message::from_bytes::<Message>(&[]);
+    let _ = <Message as ipc_core::message::IpcMessage>::FINGERPRINT;
+}
