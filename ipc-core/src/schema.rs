@@ -255,10 +255,7 @@ impl Prim {
 
     /// Whether an enum's tag may be one.
     pub const fn is_tag(self) -> bool {
-        matches!(
-            self,
-            Self::U8 | Self::U16 | Self::U32 | Self::U64 | Self::I8 | Self::I16 | Self::I32 | Self::I64
-        )
+        matches!(self, Self::U8 | Self::U16 | Self::U32 | Self::U64 | Self::I8 | Self::I16 | Self::I32 | Self::I64)
     }
 
     /// The number that zero-extended `bits` of a tag stand for.

@@ -1,1 +1,188 @@
-//! What the derive writes, where no other test can see it.
+//! What the derive writes, where the tests of `ipc-core` cannot see it.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::parse2;
+
+/// The derive's output as one line, with the spaces of `TokenStream`.
+fn derived(input: TokenStream) -> String {
+    crate::derive(&parse2(input).unwrap()).to_string()
+}
+
+/// What a channel's function builds, from an `ipc` attribute.
+fn builder(attribute: TokenStream) -> String {
+    let text = derived(quote!(
+        #[ipc(#attribute)]
+        #[repr(C)]
+        struct M {
+            a: u8,
+        }
+    ));
+    let (_, rest) = text.split_once("fn channel () -> :: slipring :: Queue < Self > {").unwrap();
+    rest.split_once('}').unwrap().0.trim().replace(' ', "")
+}
+
+#[test]
+fn a_channel_says_only_what_was_given() {
+    assert_eq!(builder(quote!(queue = "a", spsc)), "::slipring::Queue::new(\"a\").spsc()");
+    assert_eq!(
+        builder(quote!(queue = "desk.b", lifetime = "persistent", capacity = 4_096u32, spsc)),
+        "::slipring::Queue::new(\"desk.b\").capacity(4096).spsc().lifetime(::slipring::Lifetime::Persistent)"
+    );
+}
+
+#[test]
+fn the_path_of_the_crate_is_used_throughout() {
+    let text = derived(quote! {
+        #[ipc(crate = "a::b", queue = "q", spsc, lifetime = "attached")]
+        #[repr(C)]
+        struct M { a: u8 }
+    });
+    assert!(!text.contains("slipring"));
+    assert!(text.contains("a :: b :: Lifetime :: Attached"));
+}
+
+#[test]
+fn nothing_valid_is_refused() {
+    for input in [
+        quote!(
+            #[repr(C)]
+            struct M(u8, [u8; 2]);
+        ),
+        quote!(
+            #[repr(C, align(128))]
+            struct M<T: IpcMessage, const N: usize> {
+                a: [T; N],
+            }
+        ),
+        quote!(
+            #[repr(C)]
+            struct M<T>
+            where
+                T: a::IpcMessage,
+            {
+                r#type: mine::String,
+                b: T,
+            }
+        ),
+        quote!(
+            #[repr(i64)]
+            enum M {
+                A = -5,
+                B,
+            }
+        ),
+        quote!(
+            #[repr(u8, C)]
+            enum M {
+                A(u8),
+                B { x: Vec } = 7,
+                C(),
+            }
+        ),
+    ] {
+        assert!(!derived(input.clone()).contains("compile_error"), "{input}");
+    }
+}
+
+#[test]
+fn odd_declarations_are_errors_and_no_panics() {
+    for input in [
+        quote!(
+            struct M;
+        ),
+        quote!(
+            struct M();
+        ),
+        quote!(
+            enum M {}
+        ),
+        quote!(union M { a: u8 }),
+        quote!(
+            #[ipc]
+            #[repr(C)]
+            struct M {
+                a: u8,
+            }
+        ),
+        quote!(
+            #[ipc = "a"]
+            #[repr(C)]
+            struct M {
+                a: u8,
+            }
+        ),
+        quote!(
+            #[ipc(queue)]
+            #[repr(C)]
+            struct M {
+                a: u8,
+            }
+        ),
+        quote!(
+            #[ipc(queue = 7)]
+            #[repr(C)]
+            struct M {
+                a: u8,
+            }
+        ),
+        quote!(
+            #[ipc(a::b)]
+            #[repr(C)]
+            struct M {
+                a: u8,
+            }
+        ),
+        quote!(
+            #[ipc(crate = "7")]
+            #[repr(C)]
+            struct M {
+                a: u8,
+            }
+        ),
+        quote!(
+            #[ipc(crate = "")]
+            #[repr(C)]
+            struct M {
+                a: u8,
+            }
+        ),
+        quote!(
+            #[ipc(queue = "a", spsc, capacity = 99999999999999999999999)]
+            #[repr(C)]
+            struct M {
+                a: u8,
+            }
+        ),
+        quote!(
+            #[repr(C, align(99999999999999999999999))]
+            struct M {
+                a: [u8],
+            }
+        ),
+        quote!(
+            #[repr(align)]
+            struct M {
+                a: (),
+            }
+        ),
+        quote!(
+            #[repr(C)]
+            struct M<'a, T: 'a, const N: usize = 3>(&'a T, fn(T), *mut [T; N], dyn A, !);
+        ),
+        quote!(
+            #[repr(C, u8)]
+            enum M<T>
+            where
+                T: Copy,
+            {
+                A(Option<Vec<T>>),
+                B { x: (u8,) },
+            }
+        ),
+    ] {
+        let text = derived(input.clone());
+        assert!(text.contains("compile_error"), "{input}");
+        assert!(text.contains("IpcMessage for M"), "{input} leaves the type without an implementation");
+    }
+}

@@ -134,11 +134,7 @@ impl Reader<'_> {
     }
 
     fn head(&mut self) -> Result<Head, DecodeError> {
-        let head = Head {
-            name: self.name()?,
-            size: self.number()?,
-            align: self.number()?,
-        };
+        let head = Head { name: self.name()?, size: self.number()?, align: self.number()? };
         self.require(head.align.is_power_of_two() && head.size % head.align == 0)?;
         Ok(head)
     }
@@ -150,9 +146,7 @@ impl Reader<'_> {
     fn tag(&mut self) -> Result<Prim, DecodeError> {
         let byte = self.byte()?;
         let at = self.at - 1;
-        Self::prim(byte)
-            .filter(|prim| prim.is_tag())
-            .ok_or(DecodeError::Kind { byte, at })
+        Self::prim(byte).filter(|prim| prim.is_tag()).ok_or(DecodeError::Kind { byte, at })
     }
 
     /// The bits of a tag's value, which have to fit the tag.
@@ -182,26 +176,12 @@ impl Reader<'_> {
                 let len = self.number()?;
                 let item = self.ty(depth)?;
                 let size = self.some(item.size.checked_mul(len))?;
-                Ok(Sized {
-                    schema: Schema::Array {
-                        item: Box::new(item.schema),
-                        len,
-                    },
-                    size,
-                })
+                Ok(Sized { schema: Schema::Array { item: Box::new(item.schema), len }, size })
             }
             tags::STRUCT => {
                 let Head { name, size, align } = self.head()?;
                 let fields = self.fields(0, size, depth)?;
-                Ok(Sized {
-                    schema: Schema::Struct {
-                        name,
-                        size,
-                        align,
-                        fields,
-                    },
-                    size,
-                })
+                Ok(Sized { schema: Schema::Struct { name, size, align, fields }, size })
             }
             tags::ENUM => self.enumeration(),
             tags::UNION => self.union(depth),
@@ -210,13 +190,7 @@ impl Reader<'_> {
                 let item = self.ty(depth)?;
                 self.require(offset.is_power_of_two())?;
                 let size = self.some(item.size.checked_add(offset))?;
-                Ok(Sized {
-                    schema: Schema::Opt {
-                        item: Box::new(item.schema),
-                        offset,
-                    },
-                    size,
-                })
+                Ok(Sized { schema: Schema::Opt { item: Box::new(item.schema), offset }, size })
             }
             tags::STR => {
                 let capacity = self.number()?;
@@ -229,27 +203,14 @@ impl Reader<'_> {
                 let (capacity, offset) = (self.number()?, self.number()?);
                 let item = self.ty(depth)?;
                 self.require(capacity <= u32::MAX.into() && offset.is_power_of_two() && offset >= 4)?;
-                let end = item
-                    .size
-                    .checked_mul(capacity)
-                    .and_then(|size| size.checked_add(offset));
+                let end = item.size.checked_mul(capacity).and_then(|size| size.checked_add(offset));
                 let size = self.some(end.and_then(|end| round_up(end, offset)))?;
-                Ok(Sized {
-                    schema: Schema::List {
-                        item: Box::new(item.schema),
-                        capacity,
-                        offset,
-                    },
-                    size,
-                })
+                Ok(Sized { schema: Schema::List { item: Box::new(item.schema), capacity, offset }, size })
             }
             _ => {
                 let at = self.at - 1;
                 let prim = Self::prim(byte).ok_or(DecodeError::Kind { byte, at })?;
-                Ok(Sized {
-                    schema: Schema::Prim(prim),
-                    size: prim.size_bytes(),
-                })
+                Ok(Sized { schema: Schema::Prim(prim), size: prim.size_bytes() })
             }
         }
     }
@@ -260,15 +221,9 @@ impl Reader<'_> {
         let tag = self.tag()?;
         let mut values = Vec::new();
         for _ in 0..self.number()? {
-            values.push(Value {
-                name: self.name()?,
-                bits: self.bits(tag)?,
-            });
+            values.push(Value { name: self.name()?, bits: self.bits(tag)? });
         }
-        Ok(Sized {
-            schema: Schema::Enum { name, tag, values },
-            size: tag.size_bytes(),
-        })
+        Ok(Sized { schema: Schema::Enum { name, tag, values }, size: tag.size_bytes() })
     }
 
     /// Reads an enum with fields, behind its opening byte.
@@ -279,22 +234,9 @@ impl Reader<'_> {
         let mut variants = Vec::new();
         for _ in 0..self.number()? {
             let (name, bits) = (self.name()?, self.bits(tag)?);
-            variants.push(Variant {
-                name,
-                bits,
-                fields: self.fields(tag.size_bytes(), size, depth)?,
-            });
+            variants.push(Variant { name, bits, fields: self.fields(tag.size_bytes(), size, depth)? });
         }
-        Ok(Sized {
-            schema: Schema::Union {
-                name,
-                size,
-                align,
-                tag,
-                variants,
-            },
-            size,
-        })
+        Ok(Sized { schema: Schema::Union { name, size, align, tag, variants }, size })
     }
 
     /// Reads fields that have to lie within `start .. end` without overlap.
@@ -306,11 +248,7 @@ impl Reader<'_> {
             let Sized { schema, size } = self.ty(depth)?;
             self.require(offset >= free)?;
             free = self.some(offset.checked_add(size).filter(|&free| free <= end))?;
-            fields.push(Field {
-                name,
-                offset,
-                ty: schema,
-            });
+            fields.push(Field { name, offset, ty: schema });
         }
         Ok(fields)
     }

@@ -1,9 +1,15 @@
 //! Where two layouts differ.
 
+mod pairs;
+
 use core::fmt;
 
-use super::tree::{Field, Schema};
+use self::pairs::{Named, Pair, pairs};
+use super::tree::{Field, Schema, Value, Variant};
 use super::{Prim, decode};
+
+/// The most differences that are listed; two schemas that have nothing in common need no more.
+const MAX_DIFFERENCES: usize = 64;
 
 /// One difference between two schemas; it shows as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +36,10 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Lists where two encoded schemas differ: ours, "here", and theirs, "in the segment". It is empty if they are the same.
+/// Lists where two encoded schemas differ: ours, "here", and theirs, "in the segment". It is empty if and only if they are
+/// the same.
+///
+/// Fields and variants are matched by name; one that has another name but is otherwise the same counts as renamed.
 ///
 /// ```
 /// use ipc_core::message::IpcMessage;
@@ -45,14 +54,14 @@ pub fn diff(ours: &[u8], theirs: &[u8]) -> Vec<Difference> {
     }
     let mut found = Found::default();
     match (decode(ours), decode(theirs)) {
-        (Ok(ours), Ok(theirs)) => found.message(&ours, &theirs),
+        (Ok(ours), Ok(theirs)) => {
+            found.compare("", ours.type_text(), theirs.type_text());
+            found.inside(&ours, &theirs);
+        }
         (Err(error), _) => found.add(format!("the schema here cannot be read: {error}")),
         (_, Err(error)) => found.add(format!("the schema in the segment cannot be read: {error}")),
     }
-    if found.differences.is_empty() {
-        found.add("the schemas differ in a way that this program cannot name".to_owned());
-    }
-    found.differences
+    found.finish()
 }
 
 /// The differences found so far, and where the search is.
@@ -60,27 +69,40 @@ pub fn diff(ours: &[u8], theirs: &[u8]) -> Vec<Difference> {
 struct Found {
     path: String,
     differences: Vec<Difference>,
+    omitted: usize,
 }
 
 impl Found {
     fn add(&mut self, text: String) {
-        self.differences.push(Difference {
-            path: self.path.clone(),
-            text,
-        });
+        if self.differences.len() < MAX_DIFFERENCES {
+            self.differences.push(Difference { path: self.path.clone(), text });
+        } else {
+            self.omitted += 1;
+        }
     }
 
     /// Adds a difference unless the two are the same.
-    fn compare<T: PartialEq + fmt::Display>(&mut self, ours: T, theirs: T, what: &str) {
+    fn compare<T: PartialEq + fmt::Display>(&mut self, what: &str, ours: T, theirs: T) {
         if ours != theirs {
             self.add(format!("{what}{ours} here, {what}{theirs} in the segment"));
         }
     }
 
+    /// The differences, of which there is at least one.
+    fn finish(mut self) -> Vec<Difference> {
+        let last = match (self.differences.is_empty(), self.omitted) {
+            (true, _) => "the schemas differ in a way that this program cannot name".to_owned(),
+            (false, 0) => return self.differences,
+            (false, omitted) => format!("{omitted} more differences"),
+        };
+        self.differences.push(Difference { path: String::new(), text: last });
+        self.differences
+    }
+
     /// Runs a part of the search with the path extended by `step`.
     fn at(&mut self, step: &str, search: impl FnOnce(&mut Self)) {
         let len = self.path.len();
-        if !self.path.is_empty() && !step.starts_with('[') {
+        if !self.path.is_empty() && step != "[]" {
             self.path.push('.');
         }
         self.path.push_str(step);
@@ -88,207 +110,129 @@ impl Found {
         self.path.truncate(len);
     }
 
-    fn message(&mut self, ours: &Schema, theirs: &Schema) {
-        self.compare(ours.type_text(), theirs.type_text(), "");
-        self.inside(ours, theirs);
-    }
-
-    /// Looks inside two types; that their names differ was found where they are used.
+    /// Looks inside two types. That they are declared differently, `u8` and `u16` for example, is what whoever uses them
+    /// has found already.
     fn inside(&mut self, ours: &Schema, theirs: &Schema) {
+        use Schema::{Array, Enum, List, Opt, Struct, Union};
         match (ours, theirs) {
-            (Schema::Array { item: ours, .. }, Schema::Array { item: theirs, .. }) => {
+            (Array { item: ours, .. }, Array { item: theirs, .. }) => {
                 self.at("[]", |found| found.inside(ours, theirs));
             }
-            (
-                Schema::Opt {
-                    item: ours,
-                    offset: our_offset,
-                },
-                Schema::Opt {
-                    item: theirs,
-                    offset: their_offset,
-                },
-            ) => {
-                self.compare(our_offset, their_offset, "the value of the `Opt` at its byte ");
-                self.inside(ours, theirs);
+            (Opt { item, offset }, Opt { item: their_item, offset: their_offset }) => {
+                self.compare("value of the `Opt` at its byte ", offset, their_offset);
+                self.inside(item, their_item);
             }
-            (
-                Schema::List {
-                    item: ours,
-                    offset: our_offset,
-                    ..
-                },
-                Schema::List {
-                    item: theirs,
-                    offset: their_offset,
-                    ..
-                },
-            ) => {
-                self.compare(our_offset, their_offset, "the items of the `List` from its byte ");
-                self.at("[]", |found| found.inside(ours, theirs));
+            (List { item, offset, .. }, List { item: their_item, offset: their_offset, .. }) => {
+                self.compare("items of the `List` from its byte ", offset, their_offset);
+                self.at("[]", |found| found.inside(item, their_item));
             }
-            (
-                Schema::Struct {
-                    size, align, fields, ..
-                },
-                Schema::Struct {
-                    size: their_size,
-                    align: their_align,
-                    fields: their_fields,
-                    ..
-                },
-            ) => {
+            (Struct { fields, .. }, Struct { fields: their_fields, .. }) => {
                 self.fields(fields, their_fields);
-                self.size(*size, *their_size);
-                self.compare(align, their_align, "alignment ");
+                self.extent(ours, theirs);
             }
-            (
-                Schema::Enum { tag, values, .. },
-                Schema::Enum {
-                    tag: their_tag,
-                    values: their_values,
-                    ..
-                },
-            ) => {
-                self.compare(tag.name(), their_tag.name(), "tag ");
-                let ours = values.iter().map(|value| Named::new(&value.name, *tag, value.bits));
-                let theirs = their_values
-                    .iter()
-                    .map(|value| Named::new(&value.name, *their_tag, value.bits));
-                self.variants(&ours.collect::<Vec<_>>(), &theirs.collect::<Vec<_>>());
+            (Enum { tag, values, .. }, Enum { tag: their_tag, values: their_values, .. }) => {
+                self.compare("tag ", tag.name(), their_tag.name());
+                self.values(*tag, values, *their_tag, their_values);
             }
-            (
-                Schema::Union {
-                    size,
-                    align,
-                    tag,
-                    variants,
-                    ..
-                },
-                Schema::Union {
-                    size: their_size,
-                    align: their_align,
-                    tag: their_tag,
-                    variants: their_variants,
-                    ..
-                },
-            ) => {
-                self.compare(tag.name(), their_tag.name(), "tag ");
-                let ours = variants
-                    .iter()
-                    .map(|variant| Named::new(&variant.name, *tag, variant.bits));
-                let theirs = their_variants
-                    .iter()
-                    .map(|variant| Named::new(&variant.name, *their_tag, variant.bits));
-                self.variants(&ours.collect::<Vec<_>>(), &theirs.collect::<Vec<_>>());
-                for ours in variants {
-                    if let Some(theirs) = their_variants.iter().find(|theirs| theirs.name == ours.name) {
-                        self.at(&ours.name, |found| found.fields(&ours.fields, &theirs.fields));
-                    }
-                }
-                self.size(*size, *their_size);
-                self.compare(align, their_align, "alignment ");
+            (Union { tag, variants, .. }, Union { tag: their_tag, variants: their_variants, .. }) => {
+                self.compare("tag ", tag.name(), their_tag.name());
+                self.variants(*tag, variants, *their_tag, their_variants);
+                self.extent(ours, theirs);
             }
-            (ours, theirs) => {
-                if kind(ours) != kind(theirs) && ours.type_text() == theirs.type_text() {
-                    self.add(format!("{} here, {} in the segment", kind(ours), kind(theirs)));
-                }
-            }
+            _ if ours.type_text() == theirs.type_text() => self.compare("", kind(ours), kind(theirs)),
+            _ => {}
         }
     }
 
-    fn size(&mut self, ours: u64, theirs: u64) {
-        if ours != theirs {
-            self.add(format!("{ours} bytes here, {theirs} bytes in the segment"));
-        }
+    /// Compares the size and alignment of two structs, or of two enums with fields.
+    fn extent(&mut self, ours: &Schema, theirs: &Schema) {
+        let size = |schema: &Schema| format!("{} bytes", schema.size_bytes());
+        self.compare("", size(ours), size(theirs));
+        let align = |schema: &Schema| match schema {
+            Schema::Struct { align, .. } | Schema::Union { align, .. } => *align,
+            _ => 1,
+        };
+        self.compare("alignment ", align(ours), align(theirs));
     }
 
-    /// Compares fields by name, and explains those without a partner of the same name.
     fn fields(&mut self, ours: &[Field], theirs: &[Field]) {
-        let lacks = |fields: &[Field], name: &str| fields.iter().all(|field| field.name != name);
         let text = |field: &Field| format!("{} at byte {}", field.ty.type_text(), field.offset);
-        for our in ours {
-            let same_name = theirs.iter().find(|their| their.name == our.name);
-            let renamed = || {
-                let mut candidates = theirs.iter().filter(|their| their.offset == our.offset);
-                candidates.find(|their| lacks(ours, &their.name) && text(their) == text(our))
-            };
-            self.at(&our.name, |found| {
-                if let Some(their) = same_name {
-                    found.compare(text(our), text(their), "");
+        for pair in pairs(ours, theirs, |our, their| our.offset == their.offset && our.ty == their.ty) {
+            let (Pair::Both(named, _) | Pair::Renamed(named, _) | Pair::Ours(named) | Pair::Theirs(named)) = pair;
+            self.at(&named.name, |found| match pair {
+                Pair::Both(our, their) => {
+                    found.compare("", text(our), text(their));
                     found.inside(&our.ty, &their.ty);
-                } else if let Some(their) = renamed() {
-                    found.add(format!(
-                        "called so here, `{}` in the segment ({})",
-                        their.name,
-                        text(our)
-                    ));
-                    found.inside(&our.ty, &their.ty);
-                } else {
-                    found.add(format!("{} here, missing in the segment", text(our)));
                 }
+                Pair::Renamed(our, their) => {
+                    found.add(format!("{} has this name here, and is `{}` in the segment", text(our), their.name));
+                }
+                Pair::Ours(our) => found.add(format!("{} here, missing in the segment", text(our))),
+                Pair::Theirs(their) => found.add(format!("missing here, {} in the segment", text(their))),
             });
         }
-        for their in theirs {
-            let was_renamed = ours
-                .iter()
-                .any(|our| lacks(theirs, &our.name) && text(their) == text(our));
-            if lacks(ours, &their.name) && !was_renamed {
-                self.at(&their.name, |found| {
-                    found.add(format!("missing here, {} in the segment", text(their)))
-                });
+    }
+
+    fn values(&mut self, tag: Prim, ours: &[Value], their_tag: Prim, theirs: &[Value]) {
+        let number = |value: &Value| tag.tag_value(value.bits);
+        let their_number = |value: &Value| their_tag.tag_value(value.bits);
+        for pair in pairs(ours, theirs, |our, their| number(our) == their_number(their)) {
+            match pair {
+                Pair::Both(our, their) => {
+                    self.compare(&format!("variant `{}` = ", our.name), number(our), their_number(their));
+                }
+                Pair::Renamed(our, their) => self.renamed(number(our), &our.name, &their.name),
+                Pair::Ours(our) => {
+                    self.add(format!("variant `{}` = {} here, missing in the segment", our.name, number(our)))
+                }
+                Pair::Theirs(their) => {
+                    self.add(format!("variant `{}` missing here, = {} in the segment", their.name, their_number(their)))
+                }
             }
         }
     }
 
-    /// Compares variants by name, and explains those without a partner of the same name.
-    fn variants(&mut self, ours: &[Named<'_>], theirs: &[Named<'_>]) {
-        let lacks = |variants: &[Named], name: &str| variants.iter().all(|variant| variant.name != name);
-        for our in ours {
-            let same_name = theirs.iter().find(|their| their.name == our.name);
-            let renamed = theirs
-                .iter()
-                .find(|their| their.value == our.value && lacks(ours, their.name));
-            if let Some(their) = same_name {
-                self.compare(our.value, their.value, &format!("variant `{}` = ", our.name));
-            } else if let Some(their) = renamed {
-                self.add(format!(
-                    "variant {} is `{}` here, `{}` in the segment",
-                    our.value, our.name, their.name
-                ));
-            } else {
-                self.add(format!(
-                    "variant `{}` = {} here, missing in the segment",
-                    our.name, our.value
-                ));
-            }
-        }
-        for their in theirs {
-            let was_renamed = ours
-                .iter()
-                .any(|our| our.value == their.value && lacks(theirs, our.name));
-            if lacks(ours, their.name) && !was_renamed {
-                self.add(format!(
-                    "variant `{}` missing here, = {} in the segment",
-                    their.name, their.value
-                ));
+    fn variants(&mut self, tag: Prim, ours: &[Variant], their_tag: Prim, theirs: &[Variant]) {
+        let number = |variant: &Variant| tag.tag_value(variant.bits);
+        let their_number = |variant: &Variant| their_tag.tag_value(variant.bits);
+        let alike = |our: &Variant, their: &Variant| number(our) == their_number(their) && our.fields == their.fields;
+        for pair in pairs(ours, theirs, alike) {
+            match pair {
+                Pair::Both(our, their) => {
+                    self.compare(&format!("variant `{}` = ", our.name), number(our), their_number(their));
+                    self.at(&our.name, |found| found.fields(&our.fields, &their.fields));
+                }
+                Pair::Renamed(our, their) => self.renamed(number(our), &our.name, &their.name),
+                Pair::Ours(our) => {
+                    self.add(format!("variant `{}` = {} here, missing in the segment", our.name, number(our)))
+                }
+                Pair::Theirs(their) => {
+                    self.add(format!("variant `{}` missing here, = {} in the segment", their.name, their_number(their)))
+                }
             }
         }
     }
+
+    fn renamed(&mut self, number: i128, ours: &str, theirs: &str) {
+        self.add(format!("variant {number} is `{ours}` here, `{theirs}` in the segment"));
+    }
 }
 
-/// A variant's name and the number that it stands for.
-struct Named<'a> {
-    name: &'a str,
-    value: i128,
+impl Named for Field {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
-impl<'a> Named<'a> {
-    fn new(name: &'a str, tag: Prim, bits: u64) -> Self {
-        Self {
-            name,
-            value: tag.tag_value(bits),
-        }
+impl Named for Value {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for Variant {
+    fn name(&self) -> &str {
+        &self.name
     }
 }
 

@@ -82,10 +82,7 @@ impl<const N: usize> Writer<N> {
     }
 
     const fn name(&mut self, name: &str) {
-        assert!(
-            !name.is_empty() && name.len() <= MAX_NAME_BYTES,
-            "names in a message have 1 to 255 bytes"
-        );
+        assert!(!name.is_empty() && name.len() <= MAX_NAME_BYTES, "names in a message have 1 to 255 bytes");
         self.number(name.len() as u64);
         let mut at = 0;
         while at < name.len() {

@@ -30,10 +30,7 @@ impl Schema {
             }
             Self::Union { variants, .. } => {
                 named.push(self);
-                variants
-                    .iter()
-                    .flat_map(|variant| &variant.fields)
-                    .for_each(|field| field.ty.collect_named(named));
+                variants.iter().flat_map(|variant| &variant.fields).for_each(|field| field.ty.collect_named(named));
             }
         }
     }
@@ -41,12 +38,7 @@ impl Schema {
     /// Writes the declaration of a struct or enum.
     fn declare(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Struct {
-                name,
-                size,
-                align,
-                fields,
-            } => {
+            Self::Struct { name, size, align, fields } => {
                 writeln!(f, "struct {name} {{ // {size} bytes, aligned to {align}")?;
                 for Field { name, offset, ty } in fields {
                     writeln!(f, "    {name}: {}, // at byte {offset}", ty.type_text())?;
@@ -58,18 +50,8 @@ impl Schema {
                     writeln!(f, "    {} = {},", value.name, tag.tag_value(value.bits))?;
                 }
             }
-            Self::Union {
-                name,
-                size,
-                align,
-                tag,
-                variants,
-            } => {
-                writeln!(
-                    f,
-                    "enum {name} {{ // {} and fields, {size} bytes, aligned to {align}",
-                    tag.name()
-                )?;
+            Self::Union { name, size, align, tag, variants } => {
+                writeln!(f, "enum {name} {{ // {} and fields, {size} bytes, aligned to {align}", tag.name())?;
                 for variant in variants {
                     write!(f, "    {}", variant.name)?;
                     if variant.fields.is_empty() {

@@ -125,10 +125,7 @@ impl From<&Type> for Schema {
     fn from(ty: &Type) -> Self {
         match ty.kind {
             Kind::Prim(prim) => Self::Prim(prim),
-            Kind::Array { item, len } => Self::Array {
-                item: Box::new(item.into()),
-                len: len as u64,
-            },
+            Kind::Array { item, len } => Self::Array { item: Box::new(item.into()), len: len as u64 },
             Kind::Struct { fields } => Self::Struct {
                 name: ty.name.into(),
                 size: ty.size as u64,
@@ -138,13 +135,7 @@ impl From<&Type> for Schema {
             Kind::Enum { tag, values } => Self::Enum {
                 name: ty.name.into(),
                 tag,
-                values: values
-                    .iter()
-                    .map(|value| Value {
-                        name: value.name.into(),
-                        bits: value.bits,
-                    })
-                    .collect(),
+                values: values.iter().map(|value| Value { name: value.name.into(), bits: value.bits }).collect(),
             },
             Kind::Union { tag, variants } => Self::Union {
                 name: ty.name.into(),
@@ -153,39 +144,24 @@ impl From<&Type> for Schema {
                 tag,
                 variants: variants.iter().map(Variant::from).collect(),
             },
-            Kind::Opt { item, offset } => Self::Opt {
-                item: Box::new(item.into()),
-                offset: offset as u64,
-            },
-            Kind::Str { capacity } => Self::Str {
-                capacity: capacity as u64,
-            },
-            Kind::List { item, capacity, offset } => Self::List {
-                item: Box::new(item.into()),
-                capacity: capacity as u64,
-                offset: offset as u64,
-            },
+            Kind::Opt { item, offset } => Self::Opt { item: Box::new(item.into()), offset: offset as u64 },
+            Kind::Str { capacity } => Self::Str { capacity: capacity as u64 },
+            Kind::List { item, capacity, offset } => {
+                Self::List { item: Box::new(item.into()), capacity: capacity as u64, offset: offset as u64 }
+            }
         }
     }
 }
 
 impl From<&super::Field> for Field {
     fn from(field: &super::Field) -> Self {
-        Self {
-            name: field.name.into(),
-            offset: field.offset as u64,
-            ty: field.ty.into(),
-        }
+        Self { name: field.name.into(), offset: field.offset as u64, ty: field.ty.into() }
     }
 }
 
 impl From<&super::Variant> for Variant {
     fn from(variant: &super::Variant) -> Self {
-        Self {
-            name: variant.name.into(),
-            bits: variant.bits,
-            fields: variant.fields.iter().map(Field::from).collect(),
-        }
+        Self { name: variant.name.into(), bits: variant.bits, fields: variant.fields.iter().map(Field::from).collect() }
     }
 }
 
