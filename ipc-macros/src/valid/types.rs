@@ -1,6 +1,6 @@
 //! The types that people reach for first and that cannot be placed in shared memory.
 
-use syn::{GenericArgument, Path, PathArguments, PathSegment, Type};
+use syn::{Expr, ExprLit, GenericArgument, Lit, Path, PathArguments, PathSegment, Type};
 
 use crate::errors::Errors;
 
@@ -11,6 +11,9 @@ struct Wrong {
     generic: bool,
     instead: &'static str,
 }
+
+/// The most bytes that a `Str` holds.
+const MAX_STR_BYTES: u64 = 65_535;
 
 const POINTER: &str = "a pointer means nothing in another program: hold the value itself";
 const MAP: &str = "this keeps its contents on the heap of this program: use `List<T, N>` with a struct for each entry";
@@ -116,6 +119,9 @@ fn wrong(ty: &Type) -> Option<&'static str> {
             Some("a function has another address in another program: use an enum that says which one is meant")
         }
         Type::Path(ty) => {
+            if is_too_long_str(&ty.path) {
+                return Some("a `Str` holds at most 65,535 bytes: use a smaller one");
+            }
             let last = std_type(&ty.path)?;
             let has_arguments = !last.arguments.is_none();
             let found = WRONG.iter().find(|wrong| last.ident == wrong.name && (has_arguments || !wrong.generic));
@@ -132,6 +138,23 @@ fn wrong(ty: &Type) -> Option<&'static str> {
         }
         Type::Never(_) => Some("this has no value that could be sent"),
         _ => None,
+    }
+}
+
+/// Whether this is a `Str` with a capacity that its length field cannot count to. One that is not written as a number is
+/// left to `Str` itself, whose error has to come from the compiler.
+fn is_too_long_str(path: &Path) -> bool {
+    let Some(last) = path.segments.last().filter(|last| last.ident == "Str") else {
+        return false;
+    };
+    match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => arguments.args.iter().any(|argument| match argument {
+            GenericArgument::Const(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => {
+                !number.base10_parse::<u64>().is_ok_and(|number| number <= MAX_STR_BYTES)
+            }
+            _ => false,
+        }),
+        _ => false,
     }
 }
 

@@ -7,4 +7,7 @@ struct Message {
     text: ipc_core::message::Str<65_536>,
 }
 
-fn main() {}
+fn main() {
+    let _ = ipc_core::message::from_bytes::<Message>(&[]);
+    let _ = <Message as ipc_core::message::IpcMessage>::FINGERPRINT;
+}
