@@ -121,8 +121,8 @@ pub unsafe trait IpcMessage: Send + Sync + 'static {
     /// during the call.
     unsafe fn validate(at: *const Self) -> Result<(), Invalid>;
 
-    /// Stores the value at `to`, field by field in ascending order, each with relaxed atomic stores. Padding, and what a
-    /// [`Str`], [`List`], [`Opt`] or enum does not use at the moment, is neither read nor written.
+    /// Stores the value at `to`, field by field in ascending order, each with relaxed atomic stores. Padding, and what
+    /// a [`Str`], [`List`], [`Opt`] or enum does not use at the moment, is neither read nor written.
     ///
     /// # Safety
     ///
@@ -130,8 +130,8 @@ pub unsafe trait IpcMessage: Send + Sync + 'static {
     /// the destination at the same time, but this one only atomically.
     unsafe fn place(&self, to: *mut Self);
 
-    /// Stores some valid value at `to`, in the manner of [`place`](Self::place): zeros, first variants, and empty texts,
-    /// lists and options.
+    /// Stores some valid value at `to`, in the manner of [`place`](Self::place): zeros, first variants, and empty
+    /// texts, lists and options.
     ///
     /// # Safety
     ///
@@ -155,19 +155,11 @@ pub unsafe trait IpcMessage: Send + Sync + 'static {
 /// [`Invalid`] if there are not exactly as many bytes as the type has, or if they are not a value of it.
 pub fn from_bytes<T: IpcMessage>(bytes: &[u8]) -> Result<T, Invalid> {
     if bytes.len() != size_of::<T>() {
-        return Err(Invalid::new(Reason::Size {
-            given: bytes.len(),
-            expected: size_of::<T>(),
-        }));
+        return Err(Invalid::new(Reason::Size { given: bytes.len(), expected: size_of::<T>() }));
     }
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: both are `size_of::<T>()` bytes long, as just checked, and `value` is a local of this call.
-    unsafe {
-        value
-            .as_mut_ptr()
-            .cast::<u8>()
-            .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
-    };
+    unsafe { value.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     // SAFETY: all bytes of `value` were just initialised, and it is aligned and private to this call.
     unsafe { T::validate(value.as_ptr()) }?;
     // SAFETY: `validate` accepted the bytes.

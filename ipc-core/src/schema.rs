@@ -1,8 +1,8 @@
 //! The layout of a message, as data: built at compile time, stored in the segment, compared and shown.
 //!
 //! [`Type`] is the tree that [`IpcMessage::TYPE`] holds. It is encoded at compile time into
-//! [`IpcMessage::SCHEMA`], a pointer-free byte string that is stored in every segment. A program that was never compiled
-//! with the type can [`decode`] it; two programs that disagree get the [`diff`]erences, field by field.
+//! [`IpcMessage::SCHEMA`], a pointer-free byte string that is stored in every segment. A program that was never
+//! compiled with the type can [`decode`] it; two programs that disagree get the [`diff`]erences, field by field.
 //!
 //! # The encoded form
 //!
@@ -26,8 +26,8 @@
 //!          | 0x22 f32 | 0x23 f64
 //! ```
 //!
-//! - `len`, `size`, `align`, `count`, `value`, `offset` and `capacity` are unsigned LEB128 integers of at most 64 bits, in
-//!   their shortest form: seven bits a byte, the lowest first, the top bit set in all bytes but the last.
+//! - `len`, `size`, `align`, `count`, `value`, `offset` and `capacity` are unsigned LEB128 integers of at most 64
+//!   bits, in their shortest form: seven bits a byte, the lowest first, the top bit set in all bytes but the last.
 //! - Sizes, alignments and offsets are in bytes. The offset of a field counts from the start of the struct or enum that
 //!   it stands in. Fields are listed in ascending order of offset, and do not overlap.
 //! - A `value` is the tag's bits, zero-extended: -1 in an `i8` is 255.

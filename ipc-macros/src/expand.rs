@@ -1,8 +1,8 @@
 //! The implementation of `IpcMessage`, and the channel's functions.
 //!
 //! What is written here are tables: names, offsets and types. All that does something with memory is in
-//! `ipc_core::message`. A field's type is always named as `<Type as IpcMessage>`, so that the compiler reports one that is
-//! no message once, and not once for each function.
+//! `ipc_core::message`. A field's type is always named as `<Type as IpcMessage>`, so that the compiler reports one that
+//! is no message once, and not once for each function.
 
 mod enums;
 
@@ -41,16 +41,7 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
         Shape::Struct(fields) => struct_members(&name, fields),
         Shape::Enum(variants) => enums::members(message, &name, variants),
     };
-    // A type without parameters is checked where it is declared, and the others where they are used.
-    let (checked_here, checked_in_use) = if generics.params.is_empty() {
-        let checks = quote_spanned! {ident.span()=>
-            const _: () = __private::check::<#ident>();
-            const _: ::core::primitive::u128 = <#ident as __IpcMessage>::FINGERPRINT;
-        };
-        (Some(checks), None)
-    } else {
-        (None, Some(quote!(__private::check::<Self>();)))
-    };
+    let (checked_here, checked_in_use) = compile_time_checks(message);
     let channel = attrs.channel.as_ref().map(|channel| channel_impl(message, channel));
     quote! {
         #[doc(hidden)]
@@ -61,8 +52,8 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
 
             #items
 
-            // SAFETY: every field's type is a message, the offsets are the compiler's own, and the type's representation
-            // was checked to be one that is the same in every program.
+            // SAFETY: every field's type is a message, the offsets are the compiler's own, and the type's
+            // representation was checked to be one that is the same in every program.
             #[automatically_derived]
             unsafe impl #impl_generics __IpcMessage for #ident #ty_generics #where_clause {
                 const NAME: &'static ::core::primitive::str = #name;
@@ -103,6 +94,20 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
         };
         #channel
     }
+}
+
+/// What the compiler is to check about the type: beside the implementation, and within `TYPE`. A type without parameters is
+/// checked where it is declared, and the others where they are used.
+fn compile_time_checks(message: &Message<'_>) -> (TokenStream, TokenStream) {
+    if !message.generics.params.is_empty() {
+        return (TokenStream::new(), quote!(__private::check::<Self>();));
+    }
+    let ident = message.ident;
+    let here = quote_spanned! {ident.span()=>
+        const _: () = __private::check::<#ident>();
+        const _: ::core::primitive::u128 = <#ident as __IpcMessage>::FINGERPRINT;
+    };
+    (here, TokenStream::new())
 }
 
 /// A struct is its fields, one after the other.

@@ -1,5 +1,5 @@
-//! An implementation that only type-checks, written where the real one cannot be: the uses of a refused type then give no
-//! errors of their own.
+//! An implementation that only type-checks, written where the real one cannot be: the uses of a refused type then give
+//! no errors of their own.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};

@@ -45,143 +45,39 @@ fn the_path_of_the_crate_is_used_throughout() {
 #[test]
 fn nothing_valid_is_refused() {
     for input in [
-        quote!(
-            #[repr(C)]
-            struct M(u8, [u8; 2]);
-        ),
-        quote!(
-            #[repr(C, align(128))]
-            struct M<T: IpcMessage, const N: usize> {
-                a: [T; N],
-            }
-        ),
-        quote!(
-            #[repr(C)]
-            struct M<T>
-            where
-                T: a::IpcMessage,
-            {
-                r#type: mine::String,
-                b: T,
-            }
-        ),
-        quote!(
-            #[repr(i64)]
-            enum M {
-                A = -5,
-                B,
-            }
-        ),
-        quote!(
-            #[repr(u8, C)]
-            enum M {
-                A(u8),
-                B { x: Vec } = 7,
-                C(),
-            }
-        ),
+        "#[repr(C)] struct M(u8, [u8; 2]);",
+        "#[repr(C, align(128))] struct M<T: IpcMessage, const N: usize> { a: [T; N], b: Str<65_535> }",
+        "#[repr(C)] struct M<T> where T: a::IpcMessage { r#type: mine::String, b: T, c: Str<{ 7 }> }",
+        "#[repr(i64)] enum M { A = -5, B }",
+        "#[repr(u8, C)] enum M { A(u8), B { x: Vec } = 7, C() }",
     ] {
-        assert!(!derived(input.clone()).contains("compile_error"), "{input}");
+        let text = derived(syn::parse_str(input).unwrap());
+        assert!(!text.contains("compile_error"), "{input}");
     }
 }
 
 #[test]
 fn odd_declarations_are_errors_and_no_panics() {
     for input in [
-        quote!(
-            struct M;
-        ),
-        quote!(
-            struct M();
-        ),
-        quote!(
-            enum M {}
-        ),
-        quote!(union M { a: u8 }),
-        quote!(
-            #[ipc]
-            #[repr(C)]
-            struct M {
-                a: u8,
-            }
-        ),
-        quote!(
-            #[ipc = "a"]
-            #[repr(C)]
-            struct M {
-                a: u8,
-            }
-        ),
-        quote!(
-            #[ipc(queue)]
-            #[repr(C)]
-            struct M {
-                a: u8,
-            }
-        ),
-        quote!(
-            #[ipc(queue = 7)]
-            #[repr(C)]
-            struct M {
-                a: u8,
-            }
-        ),
-        quote!(
-            #[ipc(a::b)]
-            #[repr(C)]
-            struct M {
-                a: u8,
-            }
-        ),
-        quote!(
-            #[ipc(crate = "7")]
-            #[repr(C)]
-            struct M {
-                a: u8,
-            }
-        ),
-        quote!(
-            #[ipc(crate = "")]
-            #[repr(C)]
-            struct M {
-                a: u8,
-            }
-        ),
-        quote!(
-            #[ipc(queue = "a", spsc, capacity = 99999999999999999999999)]
-            #[repr(C)]
-            struct M {
-                a: u8,
-            }
-        ),
-        quote!(
-            #[repr(C, align(99999999999999999999999))]
-            struct M {
-                a: [u8],
-            }
-        ),
-        quote!(
-            #[repr(align)]
-            struct M {
-                a: (),
-            }
-        ),
-        quote!(
-            #[repr(C)]
-            struct M<'a, T: 'a, const N: usize = 3>(&'a T, fn(T), *mut [T; N], dyn A, !);
-        ),
-        quote!(
-            #[repr(C, u8)]
-            enum M<T>
-            where
-                T: Copy,
-            {
-                A(Option<Vec<T>>),
-                B { x: (u8,) },
-            }
-        ),
+        "struct M;",
+        "struct M();",
+        "enum M {}",
+        "union M { a: u8 }",
+        "#[ipc] #[repr(C)] struct M { a: u8 }",
+        "#[ipc = \"a\"] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = 7)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(a::b)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(crate = \"7\")] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(crate = \"\")] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, capacity = 99999999999999999999999)] #[repr(C)] struct M { a: u8 }",
+        "#[repr(C, align(99999999999999999999999))] struct M { a: [u8] }",
+        "#[repr(align)] struct M { a: () }",
+        "#[repr(C)] struct M<'a, T: 'a, const N: usize = 3>(&'a T, fn(T), *mut [T; N], dyn A, !);",
+        "#[repr(C, u8)] enum M<T> where T: Copy { A(Option<Vec<T>>), B { x: (u8,) } }",
+        "#[repr(C)] struct M { a: Str<99999999999999999999999> }",
     ] {
-        let text = derived(input.clone());
+        let text = derived(syn::parse_str(input).unwrap());
         assert!(text.contains("compile_error"), "{input}");
         assert!(text.contains("IpcMessage for M"), "{input} leaves the type without an implementation");
     }

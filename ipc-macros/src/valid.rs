@@ -1,7 +1,7 @@
 //! What cannot be placed in shared memory, and what to write instead.
 //!
-//! Types are recognised by how they are written, which is enough for those of `std` that people reach for first. Everything
-//! else is left to the trait bound, whose error says the same in general terms.
+//! Types are recognised by how they are written, which is enough for those of `std` that people reach for first.
+//! Everything else is left to the trait bound, whose error says the same in general terms.
 
 mod types;
 

@@ -237,8 +237,8 @@ impl<T: Hash, const N: usize> Hash for List<T, N> {
     }
 }
 
-// SAFETY: `repr(C)` with an integer and an array. `validate` accepts a length within the capacity and valid items up to it,
-// which is all that the accessors rely on; `place` stores exactly that part.
+// SAFETY: `repr(C)` with an integer and an array. `validate` accepts a length within the capacity and valid items up to
+// it, which is all that the accessors rely on; `place` stores exactly that part.
 unsafe impl<T: IpcMessage, const N: usize> IpcMessage for List<T, N> {
     const NAME: &'static str = "List";
     const TYPE: &'static Type = {

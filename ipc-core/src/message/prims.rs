@@ -4,8 +4,8 @@ use super::store::{store_u8, store_u16, store_u32, store_u64, store_u128};
 use super::{Invalid, IpcMessage, Reason};
 use crate::schema::{Kind, Prim, Type};
 
-/// Implements the trait for primitives: the integer that carries the bits, how a value becomes it, how it is stored, and
-/// the check of a candidate, or `any` where every pattern is a value.
+/// Implements the trait for primitives: the integer that carries the bits, how a value becomes it, how it is stored,
+/// and the check of a candidate, or `any` where every pattern is a value.
 macro_rules! prims {
     ($($prim:ident $kind:ident: $bits:ty, $to_bits:expr, $store:ident, $check:tt;)*) => {$(
         // SAFETY: a primitive has a fixed layout without padding, the store covers all of it, and zero is a value of

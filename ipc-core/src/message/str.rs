@@ -248,8 +248,8 @@ impl<const N: usize> Hash for Str<N> {
     }
 }
 
-// SAFETY: `repr(C)` with an integer and bytes. `validate` accepts a length within the capacity and UTF-8 up to it, which is
-// all that the accessors rely on; `place` stores exactly that part.
+// SAFETY: `repr(C)` with an integer and bytes. `validate` accepts a length within the capacity and UTF-8 up to it,
+// which is all that the accessors rely on; `place` stores exactly that part.
 unsafe impl<const N: usize> IpcMessage for Str<N> {
     const NAME: &'static str = "Str";
     const TYPE: &'static Type = {
@@ -260,8 +260,8 @@ unsafe impl<const N: usize> IpcMessage for Str<N> {
 
     #[inline]
     unsafe fn validate(at: *const Self) -> Result<(), Invalid> {
-        // SAFETY: `Self` is an integer and bytes, so initialised memory is a reference's worth of it; the caller vouches
-        // for that and for the alignment, and that nobody writes during the call.
+        // SAFETY: `Self` is an integer and bytes, so initialised memory is a reference's worth of it; the caller
+        // vouches for that and for the alignment, and that nobody writes during the call.
         let candidate = unsafe { &*at };
         let Some(text) = candidate.bytes.get(..usize::from(candidate.len)) else {
             return Err(Invalid::new(Reason::Length { len: candidate.len.into(), capacity: N }));

@@ -19,8 +19,8 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The field that differs: `a.b[].c`, where `[]` stands for the items of an array or list. Empty if it is the message
-    /// as a whole.
+    /// The field that differs: `a.b[].c`, where `[]` stands for the items of an array or list. Empty if it is the
+    /// message as a whole.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -36,8 +36,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Lists where two encoded schemas differ: ours, "here", and theirs, "in the segment". It is empty if and only if they are
-/// the same.
+/// Lists where two encoded schemas differ: ours, "here", and theirs, "in the segment". It is empty if and only if they
+/// are the same.
 ///
 /// Fields and variants are matched by name; one that has another name but is otherwise the same counts as renamed.
 ///
@@ -110,8 +110,8 @@ impl Found {
         self.path.truncate(len);
     }
 
-    /// Looks inside two types. That they are declared differently, `u8` and `u16` for example, is what whoever uses them
-    /// has found already.
+    /// Looks inside two types. That they are declared differently, `u8` and `u16` for example, is what whoever uses
+    /// them has found already.
     fn inside(&mut self, ours: &Schema, theirs: &Schema) {
         use Schema::{Array, Enum, List, Opt, Struct, Union};
         match (ours, theirs) {

@@ -5,13 +5,13 @@ use crate::message::IpcMessage;
 
 /// The encoded schema of a message type.
 ///
-/// The length of an array cannot depend on a generic type's constant, so the bytes are written into the smallest of a few
-/// arrays that holds them, and cut to length.
+/// The length of an array cannot depend on a generic type's constant, so the bytes are written into the smallest of a
+/// few arrays that holds them, and cut to length.
 ///
 /// # Panics
 ///
-/// During compilation, if the schema is larger than [`MAX_SCHEMA_BYTES`], nests deeper than [`MAX_DEPTH`], or contains a
-/// name that is empty or longer than [`MAX_NAME_BYTES`].
+/// During compilation, if the schema is larger than [`MAX_SCHEMA_BYTES`], nests deeper than [`MAX_DEPTH`], or contains
+/// a name that is empty or longer than [`MAX_NAME_BYTES`].
 pub const fn bytes_of<T: IpcMessage + ?Sized>() -> &'static [u8] {
     let len = encode::<0>(T::TYPE).len;
     let bytes: &'static [u8] = match len {
@@ -43,8 +43,8 @@ pub const fn fingerprint(bytes: &[u8]) -> u128 {
     hash
 }
 
-/// Holds the encoded schema of `T` in an array of `N` bytes. If it does not fit, what is there is never used: the compiler
-/// evaluates all the sizes, whichever is chosen.
+/// Holds the encoded schema of `T` in an array of `N` bytes. If it does not fit, what is there is never used: the
+/// compiler evaluates all the sizes, whichever is chosen.
 struct Encoded<T: ?Sized, const N: usize>(core::marker::PhantomData<T>);
 
 impl<T: IpcMessage + ?Sized, const N: usize> Encoded<T, N> {

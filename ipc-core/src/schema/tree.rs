@@ -104,7 +104,8 @@ pub struct Variant {
 }
 
 impl Schema {
-    /// The size of a message in bytes. Sizes that do not fit 64 bits, which [`decode`](super::decode()) refuses, are capped.
+    /// The size of a message in bytes. Sizes that do not fit 64 bits, which [`decode`](super::decode()) refuses, are
+    /// capped.
     pub fn size_bytes(&self) -> u64 {
         match self {
             Self::Prim(prim) => prim.size_bytes(),

@@ -1,7 +1,8 @@
 //! Enums: a tag, and for some variants fields behind it.
 //!
-//! `offset_of!` into a variant is unstable, so the layout of `repr(C, u8)` is spelled out as the reference defines it: a
-//! struct of the tag and a union of one struct for each variant. A check compares its size and alignment with the enum's.
+//! `offset_of!` into a variant is unstable, so the layout of `repr(C, u8)` is spelled out as the reference defines it:
+//! a struct of the tag and a union of one struct for each variant. A check compares its size and alignment with the
+//! enum's.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};

@@ -141,8 +141,8 @@ fn wrong(ty: &Type) -> Option<&'static str> {
     }
 }
 
-/// Whether this is a `Str` with a capacity that its length field cannot count to. One that is not written as a number is
-/// left to `Str` itself, whose error has to come from the compiler.
+/// Whether this is a `Str` with a capacity that its length field cannot count to. One that is not written as a number
+/// is left to `Str` itself, whose error has to come from the compiler.
 fn is_too_long_str(path: &Path) -> bool {
     let Some(last) = path.segments.last().filter(|last| last.ident == "Str") else {
         return false;
