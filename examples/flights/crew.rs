@@ -2,7 +2,7 @@
 
 use crate::cli::RunArgs;
 use crate::messages::{Enriched, Flight, IngestReport, Outcome};
-use crate::stop::{self, Interrupted, Result};
+use crate::stop::{self, PATIENCE, Result};
 use crate::transport::Transport;
 use std::env;
 use std::ffi::OsStr;
@@ -114,9 +114,10 @@ impl Crew {
             match role.poll()? {
                 None => all_ended = false,
                 Some(status) if status.success() => {}
-                // The signal that the user sent may reach a role before it reaches the parent.
-                Some(status) if was_interrupted(status) => return Err(Interrupted.into()),
                 Some(status) => {
+                    // A signal to all processes at once may end a role before it is noticed here.
+                    thread::sleep(PATIENCE);
+                    stop::check()?;
                     let Role { name, child, .. } = role;
                     return Err(
                         format!("{name} (pid {}) ended early ({status}); so all roles were ended", child.id()).into()
@@ -199,10 +200,6 @@ impl Role {
 
 fn duration(time: libc::timeval) -> Duration {
     Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
-}
-
-fn was_interrupted(status: ExitStatus) -> bool {
-    status.code() == Some(crate::INTERRUPTED.into()) || matches!(status.signal(), Some(libc::SIGINT | libc::SIGTERM))
 }
 
 /// This very program, to be started in a role, and to end when this process does, however that comes about.

@@ -11,31 +11,32 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::FromRawFd as _;
 
 /// Bytes of the buffers of [`buffered_input`] and [`buffered_output`].
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Records from standard input, one read(2) for each.
-pub(crate) fn input<T: IpcMessage>() -> Result<PipeSource<T, File>> {
-    Ok(PipeSource::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+pub(crate) fn input<T: IpcMessage>() -> PipeSource<T, File> {
+    // SAFETY: the descriptor is open from the start, and nothing else in this process uses standard input. So it is
+    // closed, and the other side notices, as soon as the role has done with it.
+    PipeSource::new(unsafe { File::from_raw_fd(libc::STDIN_FILENO) })
 }
 
 /// Records from standard input through a buffer.
-pub(crate) fn buffered_input<T: IpcMessage>() -> Result<PipeSource<T, BufReader<File>>> {
-    let PipeSource { pipe, .. } = input::<T>()?;
-    Ok(PipeSource::new(BufReader::with_capacity(BUFFER_BYTES, pipe)))
+pub(crate) fn buffered_input<T: IpcMessage>() -> PipeSource<T, BufReader<File>> {
+    PipeSource::new(BufReader::with_capacity(BUFFER_BYTES, input::<T>().pipe))
 }
 
 /// Records to standard output, one write(2) for each.
-pub(crate) fn output<T: IpcMessage>() -> Result<PipeSink<T, File>> {
-    Ok(PipeSink::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+pub(crate) fn output<T: IpcMessage>() -> PipeSink<T, File> {
+    // SAFETY: as for standard input; a role that sends over a pipe prints nothing.
+    PipeSink::new(unsafe { File::from_raw_fd(libc::STDOUT_FILENO) })
 }
 
 /// Records to standard output through a buffer.
-pub(crate) fn buffered_output<T: IpcMessage>() -> Result<PipeSink<T, BufWriter<File>>> {
-    let PipeSink { pipe, .. } = output::<T>()?;
-    Ok(PipeSink::new(BufWriter::with_capacity(BUFFER_BYTES, pipe)))
+pub(crate) fn buffered_output<T: IpcMessage>() -> PipeSink<T, BufWriter<File>> {
+    PipeSink::new(BufWriter::with_capacity(BUFFER_BYTES, output::<T>().pipe))
 }
 
 /// The reading end of a pipe.

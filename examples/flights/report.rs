@@ -5,6 +5,7 @@ use crate::run::{Counted, Run};
 use crate::stop::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -116,7 +117,7 @@ pub(crate) fn print_groups(out: &mut dyn Write, groups: &[Group]) -> Result<()> 
         };
         table.add_row(row(label, stats));
     }
-    Ok(writeln!(out, "{table}")?)
+    print(out, table)
 }
 
 fn row(label: String, stats: &Stats) -> Vec<String> {
@@ -144,7 +145,7 @@ pub(crate) fn print_summary(out: &mut dyn Write, counted: &Counted, verified: Op
         Some(false) => "NOT VERIFIED: different from the aggregate of a single process",
         None => "not compared with the aggregate of a single process (--no-verify)",
     };
-    Ok(writeln!(out, "{records} records, {rejected} rows rejected; {verdict}")?)
+    print(out, format_args!("{records} records, {rejected} rows rejected; {verdict}"))
 }
 
 /// Prints the transports side by side.
@@ -161,7 +162,9 @@ pub(crate) fn print_comparison(out: &mut dyn Write, figures: &[Figures]) -> Resu
             format!("{:.2} x", line.ratio),
         ]);
     }
-    Ok(writeln!(out, "{table}")?)
+    let note = "Latency is from ingest's send to aggregate's receipt. At full speed that is mostly waiting in full channels; \
+                --rate shows it without.";
+    print(out, format_args!("{table}\n{note}"))
 }
 
 /// Prints how a run by hand went.
@@ -169,7 +172,7 @@ pub(crate) fn print_timing(out: &mut dyn Write, timing: &Timing) -> Result<()> {
     let latencies = [timing.latency_p50_ns, timing.latency_p99_ns, timing.latency_p99_9_ns].map(time);
     let [p50, p99, p99_9] = latencies;
     let (records, per_s) = (grouped(timing.records), grouped(per_s(timing) as u64));
-    Ok(writeln!(out, "{records} records, {per_s} per second; latency p50 {p50}, p99 {p99}, p99.9 {p99_9}")?)
+    print(out, format_args!("{records} records, {per_s} per second; latency p50 {p50}, p99 {p99}, p99.9 {p99_9}"))
 }
 
 /// Where a run differs from what it should have come to.
@@ -186,6 +189,10 @@ pub(crate) fn explain_difference(run: &Run, expected: &Counted) -> String {
         expected.rejected,
         expected.groups.len(),
     )
+}
+
+fn print(out: &mut dyn Write, text: impl fmt::Display) -> Result<()> {
+    writeln!(out, "{text}").map_err(|error| format!("cannot write the results: {error}").into())
 }
 
 /// A table with text in its first column and numbers in the others.
@@ -215,7 +222,7 @@ fn grouped(number: u64) -> String {
 fn time(ns: u64) -> String {
     match ns {
         ..10_000 => format!("{ns} ns"),
-        10_000..10_000_000 => format!("{:.1} us", ns as f64 / 1e3),
-        10_000_000.. => format!("{:.1} ms", ns as f64 / 1e6),
+        10_000..1_000_000 => format!("{:.1} us", ns as f64 / 1e3),
+        1_000_000.. => format!("{:.1} ms", ns as f64 / 1e6),
     }
 }

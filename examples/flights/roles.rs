@@ -21,13 +21,20 @@ const ROWS_PER_REPORT: u64 = 1000;
 
 /// Plays a role to its end.
 pub(crate) fn play(role: &Role) -> Result<()> {
+    let to_parent = role.link().to_parent;
+    if to_parent {
+        // The parent has opened channels already, which somebody has to remove if it is killed.
+        stop::install()?;
+    }
     let outcome = match role {
         Role::Ingest(args) => ingest(args),
         Role::Enrich(args) => enrich(args),
         Role::Aggregate(args) => aggregate(args),
     };
-    if outcome.is_err() && role.link().over == Transport::Slipring {
-        remove_channels(role);
+    match outcome {
+        Err(_) if to_parent => remove_channels_of_run(),
+        Err(_) => remove_channels(role),
+        Ok(()) => {}
     }
     outcome
 }
@@ -44,6 +51,22 @@ fn remove_channels(role: &Role) {
     }
 }
 
+/// Removes all channels of a run that ended before its time.
+///
+/// This is the parent's job, which fails here while the parent lives, but the parent may have been killed. It may not be
+/// quite gone yet, nor the other roles, so this tries again for a while.
+fn remove_channels_of_run() {
+    let deadline = Instant::now() + PATIENCE;
+    let all_removed = || {
+        let records = [Flight::channel().remove().is_ok(), Enriched::channel().remove().is_ok()];
+        let reports = [IngestReport::channel().remove().is_ok(), Outcome::channel().remove().is_ok()];
+        records == [true; 2] && reports == [true; 2]
+    };
+    while !all_removed() && Instant::now() < deadline {
+        thread::sleep(PATIENCE / 50);
+    }
+}
+
 /// Reads rows, and sends those that parse.
 fn ingest(args: &IngestArgs) -> Result<()> {
     let text = data::load(&args.input.data)?;
@@ -54,8 +77,8 @@ fn ingest(args: &IngestArgs) -> Result<()> {
     let pace = Pace::new(args.input.rate);
     match args.link.over {
         Transport::Slipring => send_rows(rows, &mut Outbox::new("ingest", Flight::sender()?), &pace, &mut report),
-        Transport::Pipe => send_rows(rows, &mut pipe::output()?, &pace, &mut report),
-        Transport::Pipe64k => send_rows(rows, &mut pipe::buffered_output()?, &pace, &mut report),
+        Transport::Pipe => send_rows(rows, &mut pipe::output(), &pace, &mut report),
+        Transport::Pipe64k => send_rows(rows, &mut pipe::buffered_output(), &pace, &mut report),
     }
 }
 
@@ -92,8 +115,8 @@ fn enrich(args: &EnrichArgs) -> Result<()> {
             let mut source = Inbox::new("enrich", Flight::receiver()?);
             enrich_rows(&airlines, &mut source, &mut Outbox::new("enrich", Enriched::sender()?))?
         }
-        Transport::Pipe => enrich_rows(&airlines, &mut pipe::input()?, &mut pipe::output()?)?,
-        Transport::Pipe64k => enrich_rows(&airlines, &mut pipe::buffered_input()?, &mut pipe::buffered_output()?)?,
+        Transport::Pipe => enrich_rows(&airlines, &mut pipe::input(), &mut pipe::output())?,
+        Transport::Pipe64k => enrich_rows(&airlines, &mut pipe::buffered_input(), &mut pipe::buffered_output())?,
     };
     if repeated > 0 {
         say(format_args!("enrich: {repeated} rows came twice, from an ingest that was started anew; they count once"));
@@ -124,8 +147,8 @@ fn aggregate(args: &AggregateArgs) -> Result<()> {
     let parent = if args.link.to_parent { Some(Outbox::new("aggregate", Outcome::sender()?)) } else { None };
     let (groups, timing) = match args.link.over {
         Transport::Slipring => count(&mut Inbox::new("aggregate", Enriched::receiver()?))?,
-        Transport::Pipe => count(&mut pipe::input()?)?,
-        Transport::Pipe64k => count(&mut pipe::buffered_input()?)?,
+        Transport::Pipe => count(&mut pipe::input())?,
+        Transport::Pipe64k => count(&mut pipe::buffered_input())?,
     };
     match parent {
         Some(mut parent) => {

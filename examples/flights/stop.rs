@@ -29,7 +29,13 @@ impl Error for Interrupted {}
 /// From now on SIGINT, SIGTERM and SIGHUP ask for an orderly end instead of ending the process at once.
 ///
 /// Call it when there is something to tidy up, and not before: reading a file may take long, and needs no tidying.
+/// A second call changes nothing.
 pub(crate) fn install() -> Result<()> {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    // Relaxed: as for the flag below; only the main thread comes here.
+    if INSTALLED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     // Relaxed: the flag stands for itself; no other memory hangs on it.
     ctrlc::set_handler(|| REQUESTED.store(true, Ordering::Relaxed))
         .map_err(|error| format!("cannot install a handler for signals: {error}").into())
