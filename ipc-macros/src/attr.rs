@@ -143,6 +143,8 @@ impl Repr {
             "u8" | "u16" | "u32" | "u64" | "u128" | "usize" | "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => {
                 self.int = path.get_ident().cloned();
             }
+            // The compiler takes these, and they fix no layout.
+            "Rust" | "simd" => {}
             _ => {
                 self.unknown = true;
                 skip_argument(meta)?;

@@ -100,7 +100,8 @@ fn check_struct_repr(ident: &Ident, repr: &Repr, errors: &mut Errors) {
         );
     } else if let Some(transparent) = &repr.transparent {
         errors.at(transparent, "a message is a type of its own in every program: use `#[repr(C)]`");
-    } else if !repr.c && !repr.unknown {
+    } else if !repr.c && !repr.unknown && repr.int.is_none() {
+        // What is unknown, and an integer, the compiler refuses on a struct.
         errors.at(ident, "add `#[repr(C)]`: without it, each compilation may lay the fields out differently");
     }
 }
