@@ -63,10 +63,11 @@ struct Role {
 }
 
 impl Crew {
-    /// Starts the roles, the last one first: with pipes or without, in the same order.
+    /// Starts the roles. The last one comes first, because a pipe is made along with the process that reads from it.
     pub(crate) fn start(transport: Transport, domain: &Domain, args: &RunArgs) -> Result<Self> {
-        let piped = || {
-            if transport == Transport::Slipring { Stdio::null() } else { Stdio::piped() }
+        let piped = || match transport {
+            Transport::Slipring => Stdio::null(),
+            Transport::Pipe | Transport::Pipe64k => Stdio::piped(),
         };
         let mut crew = Crew { roles: Vec::new() };
         let link = |command: &mut Command| {
@@ -118,10 +119,8 @@ impl Crew {
                     // A signal to all processes at once may end a role before it is noticed here.
                     thread::sleep(PATIENCE);
                     stop::check()?;
-                    let Role { name, child, .. } = role;
-                    return Err(
-                        format!("{name} (pid {}) ended early ({status}); so all roles were ended", child.id()).into()
-                    );
+                    let (name, pid) = (role.name, role.pid());
+                    return Err(format!("{name} (pid {pid}) ended early ({status}); the other roles were ended").into());
                 }
             }
         }

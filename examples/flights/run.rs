@@ -34,7 +34,9 @@ pub(crate) struct Counted {
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let text = data::load(&args.input.data)?;
     let airlines = Airlines::new(data::load_airlines(&args.join.airlines)?);
-    let expected = count_alone(&text, &airlines)?;
+    // Without anything to compare with, a look at the header tells early whether this is the right kind of file.
+    let rows = Rows::new(&text)?;
+    let expected = args.verify().then(|| count_alone(rows, &airlines));
     let mut output = Output::open(args.json.as_deref())?;
     stop::install()?;
 
@@ -45,23 +47,27 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         runs.push(run_over(transport, &domain, args, text.len())?);
     }
 
-    let differing = runs.iter().find(|run| args.verify() && run.counted != expected);
-    let verified = args.verify().then_some(differing.is_none());
+    let differing = expected.as_ref().and_then(|expected| {
+        let run = runs.iter().find(|run| run.counted != *expected)?;
+        Some(report::explain_difference(run, expected))
+    });
+    let verified = expected.map(|_| differing.is_none());
+    let figures = Figures::of(&runs, verified);
     report::print_groups(output.people(), &runs[0].counted.groups)?;
     report::print_summary(output.people(), &runs[0].counted, verified)?;
-    report::print_comparison(output.people(), &Figures::of(&runs, verified))?;
-    output.write_figures(&Figures::of(&runs, verified))?;
+    report::print_comparison(output.people(), &figures)?;
+    output.write_figures(&figures)?;
     match differing {
         None => Ok(()),
-        Some(run) => Err(report::explain_difference(run, &expected).into()),
+        Some(difference) => Err(difference.into()),
     }
 }
 
 /// The same work without roles, channels or pipes, to compare with.
-fn count_alone(text: &[u8], airlines: &Airlines) -> Result<Counted> {
+fn count_alone(rows: Rows, airlines: &Airlines) -> Counted {
     let mut aggregate = Aggregate::default();
     let (mut records, mut rejected) = (0, 0);
-    for row in Rows::new(text)? {
+    for row in rows {
         match row {
             Ok(flight) => {
                 records += 1;
@@ -70,7 +76,7 @@ fn count_alone(text: &[u8], airlines: &Airlines) -> Result<Counted> {
             Err(_) => rejected += 1,
         }
     }
-    Ok(Counted { records, rejected, groups: aggregate.groups() })
+    Counted { records, rejected, groups: aggregate.groups() }
 }
 
 /// Has the roles do the work over one transport.

@@ -100,6 +100,9 @@ impl<T: IpcMessage> Sink<T> for Outbox<T> {
                     report_death(self.role, format_args!("the receiver ({peer}) died without closing"));
                     record
                 }
+                Err(error @ SendTimeoutError::Closed(_)) => {
+                    return Err(format!("{error}; start the receiving role, and then this one again").into());
+                }
                 Err(error) => return Err(error.to_string().into()),
             }
         }
