@@ -76,7 +76,7 @@ pub const MAX_ALIGN: usize = 128;
 /// - The type has a layout that is the same in every program (`repr(C)` or a primitive representation), at most
 ///   [`MAX_ALIGN`] alignment, no drop glue, and no pointer, handle or other value that means something in one process
 ///   only. It has no interior mutability.
-/// - `TYPE` describes that layout exactly.
+/// - `TYPE` describes that layout exactly; `SCHEMA` and `FINGERPRINT` are left as they are provided.
 /// - `validate` returns `Ok` only for bytes that are a valid value. `ANY_BITS` is true only if it would for all bytes.
 /// - `place` and `place_blank` leave a valid value, whatever the other bytes of the destination hold, and write neither
 ///   outside it nor to its padding.

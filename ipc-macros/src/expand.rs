@@ -96,8 +96,8 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
     }
 }
 
-/// What the compiler is to check about the type: beside the implementation, and within `TYPE`. A type without parameters is
-/// checked where it is declared, and the others where they are used.
+/// What the compiler is to check about the type: beside the implementation, and within `TYPE`. A type without
+/// parameters is checked where it is declared, and the others where they are used.
 fn compile_time_checks(message: &Message<'_>) -> (TokenStream, TokenStream) {
     if !message.generics.params.is_empty() {
         return (TokenStream::new(), quote!(__private::check::<Self>();));

@@ -3,7 +3,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Data, DeriveInput, GenericParam, TypeParamBound, parse_quote};
+use syn::{Data, DeriveInput, GenericParam, Generics, Path, TypeParamBound, parse_quote};
 
 use crate::attr::Attrs;
 use crate::expand;
@@ -13,30 +13,7 @@ use crate::valid;
 pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenStream>) -> TokenStream {
     let krate = &attrs.krate;
     let ident = &input.ident;
-    let mut generics = input.generics.clone();
-    for param in &mut generics.params {
-        if let GenericParam::Type(param) = param {
-            let bounds = core::mem::take(&mut param.bounds).into_iter();
-            param.bounds = bounds.filter(|bound| !matches!(bound, TypeParamBound::Lifetime(_))).collect();
-            param.bounds.push(parse_quote!(#krate::message::IpcMessage));
-        }
-    }
-    let (_, ty_generics, where_clause) = generics.split_for_impl();
-    let mut ty_generics = quote!(#ty_generics);
-    let mut where_clause = quote!(#where_clause);
-    let mut impl_params = generics.clone();
-    if generics.lifetimes().next().is_some() {
-        let arguments = generics.params.iter().map(|param| match param {
-            GenericParam::Lifetime(_) => quote!('static),
-            GenericParam::Type(param) => param.ident.to_token_stream(),
-            GenericParam::Const(param) => param.ident.to_token_stream(),
-        });
-        ty_generics = quote!(<#(#arguments),*>);
-        where_clause = TokenStream::new();
-        let kept = generics.params.iter().filter(|param| !matches!(param, GenericParam::Lifetime(_)));
-        impl_params.params = kept.cloned().collect();
-    }
-    let (impl_generics, ..) = impl_params.split_for_impl();
+    let (impl_generics, ty_generics, where_clause) = stand_in_generics(&input.generics, krate);
     let thread_bound = is_thread_bound(&input.data).then(|| {
         quote! {
             unsafe impl #impl_generics ::core::marker::Send for #ident #ty_generics #where_clause {}
@@ -63,6 +40,32 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
             unsafe fn place_blank(_: *mut Self) {}
         }
     }
+}
+
+/// The generics of the stand-in: every type parameter is a message, and every lifetime is `'static`, as the trait
+/// demands.
+fn stand_in_generics(generics: &Generics, krate: &Path) -> (TokenStream, TokenStream, TokenStream) {
+    let mut generics = generics.clone();
+    for param in generics.type_params_mut() {
+        let bounds = core::mem::take(&mut param.bounds).into_iter();
+        param.bounds = bounds.filter(|bound| !matches!(bound, TypeParamBound::Lifetime(_))).collect();
+        param.bounds.push(parse_quote!(#krate::message::IpcMessage));
+    }
+    let arguments = generics.params.iter().map(|param| match param {
+        GenericParam::Lifetime(_) => quote!('static),
+        GenericParam::Type(param) => param.ident.to_token_stream(),
+        GenericParam::Const(param) => param.ident.to_token_stream(),
+    });
+    let ty_generics = quote!(<#(#arguments),*>);
+    let has_lifetimes = generics.lifetimes().next().is_some();
+    let kept = generics.params.iter().filter(|param| !matches!(param, GenericParam::Lifetime(_)));
+    generics.params = kept.cloned().collect();
+    if has_lifetimes {
+        // A clause may name a lifetime that is gone.
+        generics.where_clause = None;
+    }
+    let (impl_generics, _, where_clause) = generics.split_for_impl();
+    (quote!(#impl_generics), ty_generics, quote!(#where_clause))
 }
 
 /// Whether a field keeps the type from being `Send` and `Sync`, which the trait demands.

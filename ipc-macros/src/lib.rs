@@ -1,7 +1,7 @@
 //! `#[derive(IpcMessage)]` for [slipring](https://docs.rs/slipring).
 //!
-//! The derive is a pipeline: [`attr`] reads the attributes, [`ast`] the declaration, [`valid`] refuses what cannot be
-//! placed in shared memory, and [`expand`] writes the implementation. Where something was refused, [`fallback`] writes
+//! The derive is a pipeline: `attr` reads the attributes, `ast` the declaration, `valid` refuses what cannot be
+//! placed in shared memory, and `expand` writes the implementation. Where something was refused, `fallback` writes
 //! one that only type-checks, so that one mistake gives one error.
 
 mod ast;

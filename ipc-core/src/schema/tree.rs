@@ -1,4 +1,4 @@
-//! A decoded schema: the same tree as [`Type`](super::Type), owned.
+//! A decoded schema: the same tree as [`Type`], owned.
 
 use super::{Kind, Prim, Type};
 
