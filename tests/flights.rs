@@ -178,6 +178,19 @@ fn roles_by_hand_meet_in_either_order() {
 }
 
 #[test]
+fn rows_wait_for_an_enrich_that_comes_later() {
+    let data = write("later.csv", &january(50));
+    let domain = domain("later");
+    Program::start(&domain, &["ingest", "--data", &data]).end().expect_code(0);
+    // An ingest that fails does not take the rows of another one with it.
+    Program::start(&domain, &["ingest", "--data", "/nowhere/flights.csv"]).end().expect_code(1);
+    Program::start(&domain, &["enrich"]).end().expect_code(0);
+    let aggregate = Program::start(&domain, &["aggregate"]).end().expect_code(0);
+    assert!(aggregate.stdout.contains("50 records"), "{}", aggregate.stdout);
+    assert_eq!(segments_of(&domain), Vec::<String>::new());
+}
+
+#[test]
 fn a_killed_ingest_is_reported_and_its_successor_goes_on() {
     let data = write("successor.csv", &january_with_bad_row_at(100));
     let expected = run(&["--no-pipes", "--data", &data]).expect_code(0);

@@ -34,8 +34,9 @@ pub(crate) struct Cli {
 pub(crate) enum Role {
     /// Reads the data and sends every row as a typed message on the channel `flights.rows`
     ///
-    /// A row that does not parse is shown with its line number and left out. Killed and started anew, ingest sends all
-    /// rows again, and enrich takes each of them once.
+    /// A row that does not parse is shown with its line number and left out. Interrupted with Ctrl-C, ingest closes its
+    /// channel, and the others finish with what it has sent. Killed and started anew, it sends all rows again, and
+    /// enrich takes each of them once.
     Ingest(IngestArgs),
     /// Receives rows, adds the airline's name and a delay class, and sends them on the channel `flights.enriched`
     ///

@@ -6,7 +6,7 @@ use crate::data::{self, Rejected, Rows};
 use crate::enrich::Airlines;
 use crate::messages::{Enriched, Flight, Group, IngestReport, Outcome, Timing};
 use crate::stats::Aggregate;
-use crate::stop::{self, PATIENCE, Result, say};
+use crate::stop::{self, Interrupted, PATIENCE, Result, say};
 use crate::transport::{Inbox, Outbox, Sink, Source, Transport};
 use crate::{pipe, report};
 use hdrhistogram::Histogram;
@@ -31,15 +31,15 @@ pub(crate) fn play(role: &Role) -> Result<()> {
         Role::Enrich(args) => enrich(args),
         Role::Aggregate(args) => aggregate(args),
     };
-    match outcome {
+    match &outcome {
         Err(_) if to_parent => remove_channels_of_run(),
-        Err(_) => remove_channels(role),
-        Ok(()) => {}
+        Err(error) if error.is::<Interrupted>() => remove_channels(role),
+        _ => {}
     }
     outcome
 }
 
-/// Removes the channels of a role that ended before its time, along with messages that nobody will want any more.
+/// Removes the channels of a role that the user interrupted, along with messages that nobody will want any more.
 ///
 /// This fails, which is as it should be, while another role takes part in a channel: the last one to end removes it.
 fn remove_channels(role: &Role) {
