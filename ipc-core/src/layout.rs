@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! byte 0          GEOMETRY_BYTES       header_bytes            waits_offset      slots_offset       total_bytes
-//! | Geometry      | schema ... | pad   | ParticipantSlot x n   | WaitLine x 2    | pad | slot x capacity |
+//! | Geometry      | schema ... | pad   | ParticipantSlot x n   | WaitLine x 2, TakenLine | pad | slot x capacity |
 //! '--- immutable once linked ----------'--- 128-byte lines, one writer each ---'     '--- multiples of 64 bytes ---'
 //! ```
 //!
@@ -28,8 +28,11 @@ pub(crate) const BACKEND_LINUX: u32 = 1;
 /// Bytes of one line of control data. A constant of the format, since the cache line of the writing machine is not.
 pub(crate) const LINE_BYTES: usize = 128;
 
-/// Bytes of the unit in which slots are laid out: the cache line of every supported processor, or half of it.
-pub(crate) const SLOT_UNIT_BYTES: usize = 64;
+/// Bytes of the line that a small slot has to itself: the cache line of nearly every processor.
+pub(crate) const SLOT_LINE_BYTES: usize = 64;
+
+/// Bytes of a word: the widest access that is atomic on every supported platform.
+pub(crate) const WORD_BYTES: usize = 8;
 
 /// Bytes of the header before the schema.
 pub(crate) const GEOMETRY_BYTES: usize = 512;
@@ -90,7 +93,7 @@ pub(crate) struct Geometry {
     pub(crate) fingerprint: [u8; 16],
     /// Number of slots, 1 ..= 2^31.
     pub(crate) capacity: u64,
-    /// Bytes from one slot to the next, a multiple of [`SLOT_UNIT_BYTES`]. The slot's last word is its stamp.
+    /// Bytes from one slot to the next: see [`slot_bytes`]. The slot's last word is its stamp.
     pub(crate) slot_bytes: u64,
     /// Bytes of one message.
     pub(crate) message_bytes: u64,
@@ -218,6 +221,25 @@ pub(crate) struct WaitLine {
 
 const _: () = assert!(size_of::<WaitLine>() == LINE_BYTES);
 
+/// How far the consumer of an exclusive ring has come, in a line of its own.
+///
+/// ```text
+///   0  taken  u64   0 .. 2 * capacity
+///   8  (zero) 120 bytes
+/// ```
+///
+/// Written by the receiver after every message it took, read by the sender when the room that it knows of is used up.
+#[repr(C, align(128))]
+pub(crate) struct TakenLine {
+    /// See [`ring::exclusive`](crate::ring::exclusive).
+    pub(crate) taken: crate::atomics::AtomicU64,
+    /// Zero.
+    pub(crate) padding: [u64; 15],
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<TakenLine>() == LINE_BYTES);
+
 /// Byte of the segment file whose write lock serialises creation, joining, leaving and unlinking.
 pub(crate) const LIFECYCLE_LOCK_BYTE: u64 = 0;
 
@@ -226,11 +248,19 @@ pub(crate) const fn lock_byte(index: u32) -> u64 {
     LIFECYCLE_LOCK_BYTE + 1 + index as u64
 }
 
-/// Bytes of a slot for a message of `bytes` bytes and alignment `align`: the message, then the stamp in the last word
-/// of the last line. `None` if that overflows.
+/// Bytes of a slot for a message of `bytes` bytes and alignment `align`: the message in whole words, then the stamp.
+/// `None` if that overflows.
+///
+/// What fits into a cache line gets one for itself. Larger slots are packed: measured on Zen 4, a slot of 72 bytes for a
+/// message of 64 is faster than one of 128, since it moves fewer lines.
 pub(crate) fn slot_bytes(bytes: usize, align: usize) -> Option<usize> {
-    let unit = align.max(SLOT_UNIT_BYTES);
-    bytes.checked_next_multiple_of(8)?.checked_add(8)?.checked_next_multiple_of(unit)
+    let least = bytes.checked_next_multiple_of(WORD_BYTES)?.checked_add(WORD_BYTES)?;
+    least.checked_next_multiple_of(slot_align(least, align))
+}
+
+/// What the size of a slot of at least `least` bytes is a multiple of.
+pub(crate) fn slot_align(least: usize, align: usize) -> usize {
+    if least <= SLOT_LINE_BYTES { align.max(SLOT_LINE_BYTES) } else { align.max(WORD_BYTES) }
 }
 
 /// Text in a zero-padded field of `N` bytes, cut at a character boundary if it is too long.
@@ -259,8 +289,9 @@ mod tests {
         assert_eq!(slot_bytes(1, 1), Some(64));
         assert_eq!(slot_bytes(48, 8), Some(64));
         assert_eq!(slot_bytes(56, 8), Some(64));
-        assert_eq!(slot_bytes(57, 1), Some(128));
-        assert_eq!(slot_bytes(64, 8), Some(128));
+        assert_eq!(slot_bytes(57, 1), Some(72));
+        assert_eq!(slot_bytes(64, 8), Some(72));
+        assert_eq!(slot_bytes(64, 64), Some(128));
         assert_eq!(slot_bytes(8, 128), Some(128));
         assert_eq!(slot_bytes(usize::MAX, 1), None);
     }

@@ -18,6 +18,7 @@ use crate::layout::{KIND_EXCLUSIVE_QUEUE, LINE_BYTES};
 use crate::liveness;
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
+use crate::ring::exclusive::End;
 use crate::segment::{self, Lifetime, Spec};
 use core::marker::PhantomData;
 use port::Port;
@@ -51,12 +52,7 @@ pub struct Queue<T> {
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        Queue {
-            name: self.name.clone(),
-            domain: self.domain.clone(),
-            message: PhantomData,
-            ..*self
-        }
+        Queue { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
     }
 }
 
@@ -132,15 +128,13 @@ impl<T: IpcMessage> Queue<T> {
         let name = SegmentName::new(self.domain.as_deref(), &self.name)?;
         segment::remove(&name, |segment| match liveness::first_living(segment) {
             None => Ok(()),
-            Some((index, peer)) => Err(OpenError::InUse {
-                channel: self.name.clone(),
-                role: port::role_of(index),
-                peer,
-            }),
+            Some((index, peer)) => {
+                Err(OpenError::InUse { channel: self.name.clone(), role: port::role_of(index), peer })
+            }
         })
     }
 
-    fn open(&self, role: Role) -> Result<Port, OpenError> {
+    fn open<E: End>(&self, role: Role) -> Result<Port<E>, OpenError> {
         let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
         if !self.exclusive {
             return Err(OpenError::Unsupported(

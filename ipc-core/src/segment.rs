@@ -26,11 +26,11 @@
 use crate::error::{Mismatch, OpenError, Peer};
 use crate::layout::{
     self, BACKEND_LINUX, BYTE_ORDER_MARK, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES,
-    MAGIC, PAGE_BYTES, ParticipantSlot, SLOT_UNIT_BYTES, WaitLine, padded, unpadded,
+    MAGIC, PAGE_BYTES, ParticipantSlot, TakenLine, WaitLine, padded, unpadded,
 };
 use crate::name::SegmentName;
 use crate::os;
-use crate::ring::Slots;
+use crate::ring::{Slots, exclusive};
 use crate::schema;
 use core::ptr::NonNull;
 use core::time::Duration;
@@ -246,13 +246,18 @@ impl Segment {
         Peer { pid: self.geometry.creator_pid, program: unpadded(&self.geometry.creator_program).into() }
     }
 
-    /// The slots of the ring. They are mapped for as long as the segment lives.
-    pub(crate) fn slots(&self) -> Slots {
+    /// The exclusive ring. It is mapped for as long as the segment lives.
+    pub(crate) fn exclusive_ring(&self) -> exclusive::Parts {
         let geometry = &self.geometry;
         let words = self.at(geometry.slots_offset).cast();
         // SAFETY: `Geometry::check` found `capacity` slots of `slot_bytes` from `slots_offset` on to lie in the segment,
-        // all of which is mapped, and both to be positive; the offset and the slot size are multiples of 64 bytes.
-        unsafe { Slots::new(words, geometry.slot_bytes as usize / 8, geometry.capacity as usize) }
+        // all of which is mapped, and both to be positive; the offset and the slot size are multiples of 8 bytes.
+        let slots = unsafe { Slots::new(words, geometry.slot_bytes as usize / 8, geometry.capacity as usize) };
+        let line = self.at(geometry.waits_offset + 2 * LINE_BYTES as u64).cast::<TakenLine>();
+        // SAFETY: the line after the two wait lines lies in the segment (`Geometry::check`), suitably aligned.
+        let taken = unsafe { NonNull::from(&line.as_ref().taken) };
+        // SAFETY: the word is mapped for as long as the segment lives, as the slots are.
+        unsafe { exclusive::Parts::new(slots, taken) }
     }
 
     /// Line `index` of the participant table.
@@ -456,7 +461,7 @@ impl Geometry {
         let line = LINE_BYTES as u64;
         self.participants_offset = (GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes)).next_multiple_of(page);
         self.waits_offset = self.participants_offset + u64::from(self.participants) * line;
-        self.slots_offset = (self.waits_offset + 2 * line).next_multiple_of(page);
+        self.slots_offset = (self.waits_offset + 3 * line).next_multiple_of(page);
         let slots = self.capacity.checked_mul(self.slot_bytes)?;
         self.total_bytes = self.slots_offset.checked_add(slots)?.checked_next_multiple_of(page)?;
         (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
@@ -469,8 +474,7 @@ impl Geometry {
         let fits = sizes.is_some_and(|(bytes, align)| {
             align.is_power_of_two()
                 && align <= LINE_BYTES
-                && layout::slot_bytes(bytes, align).is_some_and(|least| least as u64 <= self.slot_bytes)
-                && self.slot_bytes % align.max(SLOT_UNIT_BYTES) as u64 == 0
+                && layout::slot_bytes(bytes, align) == usize::try_from(self.slot_bytes).ok()
         });
         if !fits || !(1..=MAX_CAPACITY as u64).contains(&self.capacity) || self.participants == 0 {
             return Err("its header is damaged: sizes that do not fit together".into());

@@ -200,8 +200,9 @@ impl Spin {
     }
 }
 
-/// One `pause` a poll: more of them only add to the latency.
-fn poll(ready: &mut impl FnMut() -> bool) -> bool {
+/// Polls `ready` for about a microsecond. One `pause` a poll: more of them only add to the latency.
+#[inline(always)]
+pub(crate) fn poll(ready: &mut impl FnMut() -> bool) -> bool {
     for _ in 0..POLLS_PER_CLOCK {
         if ready() {
             return true;

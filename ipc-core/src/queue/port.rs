@@ -7,7 +7,7 @@
 use super::ChannelInfo;
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::liveness::{Claim, Participant, Sight, Watch};
-use crate::ring::exclusive::{self, End, Side, Turn};
+use crate::ring::exclusive::{End, Evidence, Turn};
 use crate::segment::{self, Spec};
 use crate::waiting::{self, Announced, Spin};
 use core::ptr::NonNull;
@@ -71,8 +71,8 @@ pub(crate) enum Blocked {
 }
 
 /// One end.
-pub(crate) struct Port {
-    end: End,
+pub(crate) struct Port<E: End> {
+    end: E,
     /// The word that the other side sleeps on. Mapped for as long as `participant` is.
     theirs: NonNull<AtomicU32>,
     /// The word that this side sleeps on. Mapped for as long as `participant` is.
@@ -89,18 +89,15 @@ pub(crate) struct Port {
 
 // SAFETY: the two words are atomics in a mapping that `participant` keeps alive and that any thread may use; everything
 // else in here is `Send` by itself.
-unsafe impl Send for Port {}
+unsafe impl<E: End + Send> Send for Port<E> {}
 // SAFETY: as for `Send`; nothing is done through a shared reference but atomic loads.
-unsafe impl Sync for Port {}
+unsafe impl<E: End + Sync> Sync for Port<E> {}
 
-impl Port {
+impl<E: End> Port<E> {
     /// Opens the channel and takes the place of `role` in it.
     pub(crate) fn open(spec: &Spec, role: Role) -> Result<Self, OpenError> {
         let opened = segment::open(spec)?;
-        let (side, line) = match role {
-            Role::Sender => (Side::Sender, 0),
-            Role::Receiver => (Side::Receiver, 1),
-        };
+        let line = if role == Role::Sender { 0 } else { 1 };
         let segment = &opened.segment;
         let (participant, predecessor) = match Participant::join(segment, &opened.lifecycle, line..line + 1)? {
             Claim::Joined(participant, predecessor) => (participant, predecessor),
@@ -110,11 +107,12 @@ impl Port {
         };
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
         waiting::register([data, space]);
-        let (mine, theirs) = if side == Side::Sender { (space, data) } else { (data, space) };
-        let end = End::attach(segment.slots(), side);
-        let unfinished = || side == Side::Receiver && end.poll() == Turn::Ours;
+        let (mine, theirs) = if role == Role::Sender { (space, data) } else { (data, space) };
+        let ring = segment.exclusive_ring();
+        let mut end = E::attach(ring);
+        let unfinished = || role == Role::Receiver && end.look() == Turn::Ours;
         let watch = Watch::new(segment, 1 - line, unfinished);
-        let wake_after = if side == Side::Sender { 1 } else { (segment.slots().capacity() / 8).max(1) };
+        let wake_after = if role == Role::Sender { 1 } else { (ring.slots.capacity() / 8).max(1) };
         Ok(Port {
             theirs: NonNull::from(theirs),
             mine: NonNull::from(mine),
@@ -135,13 +133,13 @@ impl Port {
 
     /// Number of messages in the ring, as far as can be seen at this moment.
     pub(crate) fn len(&self) -> usize {
-        exclusive::len(self.participant.segment().slots())
+        self.participant.segment().exclusive_ring().len()
     }
 
     /// Whether the slot at this end's place is its own.
     #[inline(always)]
     pub(crate) fn is_ready(&self) -> bool {
-        self.end.poll() == Turn::Ours
+        self.end.is_ready()
     }
 
     /// The payload of the slot at this end's place, to be touched only when [`is_ready`](Port::is_ready).
@@ -179,12 +177,17 @@ impl Port {
     #[cold]
     #[inline(never)]
     pub(crate) fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
+        let may_spin = !matches!(patience, Patience::None);
+        // On a busy channel the other side is a few nanoseconds behind, and this is all there is to waiting.
+        if may_spin && waiting::poll(&mut || self.end.look() != Turn::Theirs) && let_turn(&mut self.end)? {
+            return Ok(());
+        }
         // Whoever is about to wait must not leave the other side waiting for it.
         self.flush();
         let Port { end, spin, watch, mine, participant, .. } = self;
-        if !matches!(patience, Patience::None) {
+        if may_spin {
             let shares_processor = participant.shares_processor(watch.line());
-            if spin.until(patience.deadline(), shares_processor, || end.poll() != Turn::Theirs) && let_turn(end)? {
+            if spin.until(patience.deadline(), shares_processor, || end.look() != Turn::Theirs) && let_turn(end)? {
                 return Ok(());
             }
             participant.publish_processor();
@@ -234,22 +237,21 @@ impl Port {
     }
 }
 
-impl Drop for Port {
+impl<E: End> Drop for Port<E> {
     fn drop(&mut self) {
         self.participant.close();
         self.flush();
-        let slots = self.participant.segment().slots();
-        self.participant.leave(|| exclusive::len(slots) == 0);
+        let ring = self.participant.segment().exclusive_ring();
+        self.participant.leave(|| ring.len() == 0);
     }
 }
 
 /// Whether it is this end's turn; an error if the stamp is none that the ring can have.
-fn let_turn(end: &End) -> Result<bool, Blocked> {
-    match end.poll() {
+fn let_turn(end: &mut impl End) -> Result<bool, Blocked> {
+    match end.look() {
         Turn::Ours => Ok(true),
         Turn::Theirs => Ok(false),
-        Turn::Broken => {
-            let (slot, found, expected) = end.evidence();
+        Turn::Broken(Evidence { slot, found, expected }) => {
             Err(Blocked::Corrupt(Corrupt::Stamp { slot, found, expected }))
         }
     }

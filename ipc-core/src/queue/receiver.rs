@@ -4,6 +4,7 @@ use super::ChannelInfo;
 use super::port::{Blocked, Patience, Port};
 use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
 use crate::message::IpcMessage;
+use crate::ring::exclusive::Consumer;
 use crate::words;
 use core::fmt;
 use core::marker::PhantomData;
@@ -22,12 +23,12 @@ use crossbeam_utils::CachePadded;
 /// the next. A sender that died without closing is reported once, after its messages; then the wait is for a successor.
 pub struct Receiver<T> {
     /// Padded, so that two ends in one process do not share a cache line.
-    port: CachePadded<Port>,
+    port: CachePadded<Port<Consumer>>,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T: IpcMessage> Receiver<T> {
-    pub(super) fn new(port: Port) -> Self {
+    pub(super) fn new(port: Port<Consumer>) -> Self {
         Receiver { port: CachePadded::new(port), message: PhantomData }
     }
 
@@ -197,7 +198,7 @@ impl<T: IpcMessage> Receiver<T> {
     #[inline(always)]
     fn take(&mut self) -> Result<T, Corrupt> {
         let mut copy = MaybeUninit::<T>::uninit();
-        // SAFETY: the slot is this end's own; it starts at a multiple of 64 bytes and has room for a `T` in whole words.
+        // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes and has room for a `T` in whole words.
         unsafe { words::load(self.port.payload(), copy.as_mut_ptr().cast(), size_of::<T>()) };
         self.port.pass();
         if !T::ANY_BITS {
@@ -241,13 +242,13 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
 /// A message in its slot. Dropping it frees the slot.
 #[must_use = "dropping the guard frees the slot"]
 pub struct Received<'a, T: IpcMessage> {
-    port: &'a mut Port,
+    port: &'a mut Port<Consumer>,
     message: PhantomData<&'a T>,
 }
 
 impl<'a, T: IpcMessage> Received<'a, T> {
     /// Validates the message in the slot that `port` has been found to own. An invalid one is skipped.
-    fn new(port: &'a mut Port) -> Result<Self, Corrupt> {
+    fn new(port: &'a mut Port<Consumer>) -> Result<Self, Corrupt> {
         if !T::ANY_BITS {
             // SAFETY: the slot is this end's own, holds `size_of::<T>()` initialised bytes, and is aligned for a `T`.
             if let Err(invalid) = unsafe { T::validate(port.payload()) } {

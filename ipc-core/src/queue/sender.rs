@@ -4,6 +4,7 @@ use super::ChannelInfo;
 use super::port::{Blocked, Patience, Port};
 use crate::error::{LoanError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError};
 use crate::message::IpcMessage;
+use crate::ring::exclusive::Producer;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -15,12 +16,12 @@ use crossbeam_utils::CachePadded;
 /// A sender may be moved to another thread. What it sends while nobody receives waits in the channel.
 pub struct Sender<T> {
     /// Padded, so that two ends in one process do not share a cache line.
-    port: CachePadded<Port>,
+    port: CachePadded<Port<Producer>>,
     message: PhantomData<fn(T)>,
 }
 
 impl<T: IpcMessage> Sender<T> {
-    pub(super) fn new(port: Port) -> Self {
+    pub(super) fn new(port: Port<Producer>) -> Self {
         Sender { port: CachePadded::new(port), message: PhantomData }
     }
 
@@ -199,7 +200,7 @@ impl<T> fmt::Debug for Sender<T> {
 
 /// Wakes the receiver for what was sent of a batch, also when the iterator panics.
 struct Batch<'a> {
-    port: &'a mut Port,
+    port: &'a mut Port<Producer>,
     sent: usize,
 }
 
@@ -219,13 +220,13 @@ impl Drop for Batch<'_> {
 /// programs, which leave a loaned slot alone whatever happens to them.
 #[must_use = "a loaned slot that is not sent is given back"]
 pub struct Loan<'a, T: IpcMessage> {
-    port: &'a mut Port,
+    port: &'a mut Port<Producer>,
     message: PhantomData<&'a mut T>,
 }
 
 impl<'a, T: IpcMessage> Loan<'a, T> {
     /// Takes the slot that `port` has been found to own.
-    fn new(port: &'a mut Port) -> Self {
+    fn new(port: &'a mut Port<Producer>) -> Self {
         if !T::ANY_BITS {
             // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
             unsafe { T::place_blank(port.payload()) };

@@ -1,161 +1,269 @@
-//! The exclusive ring: one sender, one receiver, and nothing shared but the slots.
-//!
-//! There is no head and no tail index. Each slot carries a *stamp* that says whose turn it is, and the two ends take
-//! turns on it (the turn of folly's `TurnSequencer`, one per slot). With laps counted from 0:
+//! The exclusive ring: one producer, one consumer.
 //!
 //! ```text
-//! stamp of a slot        meaning                                        who may touch the slot
-//! 2 * lap                free in this lap: nothing has been written     the sender
-//! 2 * lap + 1            holds the message of this lap                  the receiver
-//! 2 * (lap + 1)          taken: free in the next lap                    the sender
+//! slot i:       | payload ... | stamp |      written by the producer; the stamp counts how often the slot was filled
+//! taken:        place of the consumer        written by the consumer, in a line of its own
 //! ```
 //!
-//! Zeroed memory is therefore an empty ring. An end walks the slots in order and keeps its place, *(index, turn)*, in
-//! private memory: the slot is its own once the stamp equals `turn`; it fills or empties the slot, stores `turn + 1`,
-//! and steps on, adding 2 to `turn` where the index wraps. Both ends run this same code; the sender starts at turn 0
-//! and the receiver at turn 1.
+//! A *place* is a slot's index and the parity of the lap, as a number below `2 * capacity` (as in rtrb), so that a full
+//! ring and an empty one differ. In lap *l* (from 0) the producer fills slot *i* and stores *l + 1* to its stamp; the
+//! consumer, who waits at slot *i* for exactly that value, takes the message and stores the place after it to `taken`.
+//! Zeroed memory is therefore an empty ring.
 //!
 //! The stamp is the last word of the slot's last line, and the payload before it is written in ascending order. So a
-//! message of up to 56 bytes travels in one cache line, and whoever sees the stamp has the message already. Freeing
-//! by stamp rather than by a shared index measured 1.1 times faster when the two cores are near and 2 to 6 times when
-//! they are far apart.
+//! message of up to 56 bytes travels in one cache line, and whoever sees the stamp has the message already: there is no
+//! index to fetch first. The producer does not look at the slot before it fills it, and it looks at `taken` only when
+//! the room that it knows of is used up.
 //!
 //! # Invariants
 //!
-//! R1. *One writer at a time.* Only the end whose turn it is stores to a slot, payload or stamp. The stamp alone
-//!     passes the right to the other end: Release on the store, Acquire on the load that sees it.
-//! R2. *A message is committed by exactly one store*, that of the stamp. Whoever dies before it has sent (or taken)
-//!     nothing, whoever dies after it has done so entirely.
-//! R3. *Places are contiguous.* In index order, the numbers of times that the slots have been written never rise, and
-//!     the first and the last differ by at most one; the same holds for the times they have been read.
-//!
-//! R3 holds at the start (all zero), and an end keeps it, since it completes slot i before slot i + 1 and slot
-//! `capacity - 1` before slot 0 of the next lap.
+//! R1. *The producer stores only to slots that are not between `taken` and its own place; the consumer reads only slots
+//!     that are.* The stamp (Release, Acquire) gives a slot to the consumer, `taken` (Release, Acquire) gives it back.
+//! R2. *A message is committed by one store, that of the stamp; it is taken by one store, that of `taken`.* Whoever
+//!     dies before it has sent (or taken) nothing, and whoever dies after it has done so entirely.
+//! R3. *Stamps never rise with the index, and the first and the last differ by at most one*, since the producer fills
+//!     slot i before slot i + 1, and the last slot before slot 0 of the next lap.
 //!
 //! # Taking over a place
 //!
-//! A new end finds the place of its predecessor from the stamps alone: `writes(stamp) = ceil(stamp / 2)` is how often
-//! a slot has been written, `reads(stamp) = floor(stamp / 2)` how often it has been read. By R3 the slots that have
-//! been written once more than the others form a prefix, and the sender's place is the first slot after it; a binary
-//! search finds it in `log2(capacity)` loads. The other end may be at work meanwhile: a sender's search depends on
-//! `writes` alone, which the receiver's store (2 lap + 1 to 2 lap + 2) leaves as it is, and a receiver's on `reads`
-//! alone, which the sender's store (2 lap to 2 lap + 1) leaves as it is. There is nothing to repair after a death, and
-//! by R2 the successor goes on exactly where the dead one stopped.
+//! A consumer finds its predecessor's place in `taken`. A producer finds it from the stamps alone: by R3 the slots that
+//! have been filled once more than the others are a prefix, and the place is the first slot after it, which a binary
+//! search finds in `log2(capacity)` loads. The other side may be at work meanwhile, since it stores neither. So there is
+//! nothing to repair after a death, and by R2 the successor goes on exactly where the dead one stopped.
 //!
-//! Stamps are compared for equality, modulo 2^64, so the ring goes on through the wrap. (At a billion messages a
-//! second and one slot it would come after 292 years.)
+//! Stamps are compared for equality, modulo 2^64, so the ring would go on through their wrap.
 
-use super::Slots;
+use super::slots::{Slot, Slots};
 use crate::atomics::AtomicU64;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
-
-/// Which end of the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// The end that fills slots.
-    Sender,
-    /// The end that empties them.
-    Receiver,
-}
 
 /// What an end finds at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// The slot is this end's own until it calls [`End::pass`].
     Ours,
-    /// The other end has not come round yet: the ring is full (for a sender) or empty (for a receiver).
+    /// The other end has not come round yet: the ring is full (for a producer) or empty (for a consumer).
     Theirs,
-    /// The stamp is none that the algorithm can have left there.
-    Broken,
+    /// The shared words are none that the algorithm can have left there.
+    Broken(Evidence),
 }
 
-/// One end of an exclusive ring, and its place.
-pub(crate) struct End {
-    slots: Slots,
-    /// The slot this end is at, below the capacity.
-    index: usize,
-    /// The stamp that gives the slot to this end.
-    turn: u64,
+/// What is wrong with a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    /// The slot at which it was noticed.
+    pub(crate) slot: usize,
+    /// What was found there.
+    pub(crate) found: u64,
+    /// What would have been right.
+    pub(crate) expected: u64,
 }
 
-impl End {
-    /// Takes over the place that the end before, if there was one, left. The caller is the only one on this side.
-    pub(crate) fn attach(slots: Slots, side: Side) -> Self {
+/// The shared parts of a ring.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    pub(crate) slots: Slots,
+    /// The consumer's place. It stays mapped for as long as the slots do.
+    taken: NonNull<AtomicU64>,
+}
+
+// SAFETY: `taken` leads to an atomic, which any thread may use.
+unsafe impl Send for Parts {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Parts {}
+
+impl Parts {
+    /// A ring of these slots.
+    ///
+    /// # Safety
+    ///
+    /// `taken` leads to an atomic word that stays mapped for as long as the value and its copies are used.
+    pub(crate) unsafe fn new(slots: Slots, taken: NonNull<AtomicU64>) -> Self {
+        Parts { slots, taken }
+    }
+
+    /// Number of messages in the ring: exact while both ends stand still, an estimate (at most the capacity) otherwise.
+    pub(crate) fn len(self) -> usize {
+        let (filled, _) = self.producer_place();
+        self.distance(self.load_taken(), filled as u64).min(self.slots.capacity())
+    }
+
+    #[inline(always)]
+    fn taken(&self) -> &AtomicU64 {
+        // SAFETY: the constructor's caller vouched for the word.
+        unsafe { self.taken.as_ref() }
+    }
+
+    /// The consumer's place, as far as it has come.
+    fn load_taken(&self) -> u64 {
+        // Acquire: pairs with the Release in `Consumer::pass`, so that the slots before it have been read (R1), and so
+        // that a successor has seen all that its predecessor did.
+        self.taken().load(Ordering::Acquire)
+    }
+
+    /// From one place forward to the other.
+    fn distance(&self, from: u64, to: u64) -> usize {
+        let places = 2 * self.slots.capacity() as u64;
+        ((to + places - from % places) % places) as usize
+    }
+
+    /// Where the producer is, and how often it has filled the slot that it fills next.
+    fn producer_place(&self) -> (usize, u64) {
+        let slots = &self.slots;
+        let first = filled(slots, 0);
         let (mut low, mut high) = (1, slots.capacity());
-        let first = completed(&slots, 0, side);
         while low < high {
             let middle = low + (high - low) / 2;
-            if completed(&slots, middle, side) == first {
+            if filled(slots, middle) == first {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
         let index = if low == slots.capacity() { 0 } else { low };
-        let laps = completed(&slots, index, side);
-        let turn = laps.wrapping_mul(2).wrapping_add(side as u64);
-        End { slots, index, turn }
+        let lap = filled(slots, index);
+        (index + (lap % 2) as usize * slots.capacity(), lap)
     }
+}
 
-    /// Whose turn it is at this end's place.
-    #[inline(always)]
-    pub(crate) fn poll(&self) -> Turn {
-        // Acquire: pairs with the Release in the other end's `pass`, so that what it did to the slot is done.
-        let stamp = self.slots.stamp(self.index).load(Ordering::Acquire);
-        if stamp == self.turn {
-            Turn::Ours
-        } else if stamp == self.turn.wrapping_sub(1) {
-            Turn::Theirs
-        } else {
-            Turn::Broken
-        }
-    }
+/// How often slot `index` has been filled.
+fn filled(slots: &Slots, index: usize) -> u64 {
+    // Acquire: pairs with the Release in `Producer::pass`, so that a successor has seen all that its predecessor did.
+    slots.stamp(slots.slot(index)).load(Ordering::Acquire)
+}
 
-    /// The payload at this end's place. To be touched only after [`poll`](End::poll) said [`Turn::Ours`].
-    #[inline(always)]
-    pub(crate) fn payload(&self) -> NonNull<AtomicU64> {
-        self.slots.payload(self.index)
-    }
+/// What both ends of a ring can do.
+pub(crate) trait End: Sized {
+    /// Takes over the place that the end before, if there was one, left. The caller is the only one on this side.
+    fn attach(parts: Parts) -> Self;
+
+    /// Whether the slot at this end's place is known to be its own.
+    fn is_ready(&self) -> bool;
+
+    /// Whose turn it is at this end's place, after a look at what the other end has done.
+    fn look(&mut self) -> Turn;
+
+    /// The payload at this end's place. To be touched only when it is this end's own.
+    fn payload(&self) -> NonNull<AtomicU64>;
 
     /// Gives the slot to the other end and steps on: this is what publishes a message, and what frees a slot.
+    fn pass(&mut self);
+}
+
+/// The end that fills slots.
+pub(crate) struct Producer {
+    parts: Parts,
+    /// The slot to fill next.
+    slot: Slot,
+    /// The stamp that the slot gets.
+    stamp: u64,
+    /// Free slots from here on, as far as they are known.
+    room: usize,
+}
+
+impl End for Producer {
+    fn attach(parts: Parts) -> Self {
+        let (place, lap) = parts.producer_place();
+        let slot = parts.slots.slot(place % parts.slots.capacity());
+        Producer { parts, slot, stamp: lap.wrapping_add(1), room: 0 }
+    }
+
     #[inline(always)]
-    pub(crate) fn pass(&mut self) {
-        // Release: publishes what this end did to the slot; pairs with the Acquire in the other end's `poll`.
-        self.slots.stamp(self.index).store(self.turn.wrapping_add(1), Ordering::Release);
-        self.index += 1;
-        if self.index == self.slots.capacity() {
-            self.index = 0;
-            self.turn = self.turn.wrapping_add(2);
+    fn is_ready(&self) -> bool {
+        self.room != 0
+    }
+
+    fn look(&mut self) -> Turn {
+        let capacity = self.parts.slots.capacity();
+        let lap = self.stamp.wrapping_sub(1);
+        let place = self.parts.slots.index(self.slot) + (lap % 2) as usize * capacity;
+        let taken = self.parts.load_taken();
+        let used = self.parts.distance(taken, place as u64);
+        if taken >= 2 * capacity as u64 || used > capacity {
+            let evidence = Evidence { slot: self.parts.slots.index(self.slot), found: taken, expected: place as u64 };
+            return Turn::Broken(evidence);
+        }
+        self.room = capacity - used;
+        if self.room == 0 { Turn::Theirs } else { Turn::Ours }
+    }
+
+    #[inline(always)]
+    fn payload(&self) -> NonNull<AtomicU64> {
+        self.slot.payload()
+    }
+
+    #[inline(always)]
+    fn pass(&mut self) {
+        // Release: publishes the payload; pairs with the Acquire in `Consumer::look`.
+        self.parts.slots.stamp(self.slot).store(self.stamp, Ordering::Release);
+        self.room -= 1;
+        let (slot, is_next_lap) = self.parts.slots.after(self.slot);
+        self.slot = slot;
+        if is_next_lap {
+            self.stamp = self.stamp.wrapping_add(1);
+        }
+    }
+}
+
+/// The end that empties slots.
+pub(crate) struct Consumer {
+    parts: Parts,
+    /// The slot to take next.
+    slot: Slot,
+    /// The stamp that says that it is filled.
+    stamp: u64,
+    /// The place, as `taken` has it.
+    place: u64,
+}
+
+impl End for Consumer {
+    fn attach(parts: Parts) -> Self {
+        let capacity = parts.slots.capacity();
+        let place = parts.load_taken() % (2 * capacity as u64);
+        let (index, parity) = (place as usize % capacity, place / capacity as u64);
+        // The slot was filled `lap` times if it is empty in this lap, and once more if it is full, whose parity differs.
+        let fills = filled(&parts.slots, index);
+        let lap = if fills % 2 == parity { fills } else { fills.wrapping_sub(1) };
+        Consumer { parts, slot: parts.slots.slot(index), stamp: lap.wrapping_add(1), place }
+    }
+
+    #[inline(always)]
+    fn is_ready(&self) -> bool {
+        // Acquire: pairs with the Release in `Producer::pass`, so that the payload is there.
+        self.parts.slots.stamp(self.slot).load(Ordering::Acquire) == self.stamp
+    }
+
+    fn look(&mut self) -> Turn {
+        // Acquire: as in `is_ready`.
+        let found = self.parts.slots.stamp(self.slot).load(Ordering::Acquire);
+        if found == self.stamp {
+            Turn::Ours
+        } else if found == self.stamp.wrapping_sub(1) {
+            Turn::Theirs
+        } else {
+            Turn::Broken(Evidence { slot: self.parts.slots.index(self.slot), found, expected: self.stamp })
         }
     }
 
-    /// The stamp at this end's place and the one that this end is waiting for, to describe a broken ring.
-    pub(crate) fn evidence(&self) -> (usize, u64, u64) {
-        // Relaxed: for a report to people; nothing is read through it.
-        (self.index, self.slots.stamp(self.index).load(Ordering::Relaxed), self.turn)
+    #[inline(always)]
+    fn payload(&self) -> NonNull<AtomicU64> {
+        self.slot.payload()
     }
-}
 
-/// Number of messages in the ring: exact while both ends stand still, an estimate (at most the capacity) otherwise.
-pub(crate) fn len(slots: Slots) -> usize {
-    let (sender, receiver) = (End::attach(slots, Side::Sender), End::attach(slots, Side::Receiver));
-    let laps = sender.turn.wrapping_add(1).wrapping_sub(receiver.turn) / 2;
-    match laps {
-        0 => sender.index.saturating_sub(receiver.index),
-        1 => (sender.index + slots.capacity() - receiver.index).min(slots.capacity()),
-        _ => slots.capacity(),
-    }
-}
-
-/// How often `side` has completed slot `index`, modulo 2^63.
-fn completed(slots: &Slots, index: usize, side: Side) -> u64 {
-    // Acquire: pairs with the predecessor's Release in `pass`, so that a successor that goes on from here has seen
-    // all that the predecessor did.
-    let stamp = slots.stamp(index).load(Ordering::Acquire);
-    match side {
-        Side::Sender => stamp.wrapping_add(1) / 2,
-        Side::Receiver => stamp / 2,
+    #[inline(always)]
+    fn pass(&mut self) {
+        self.place += 1;
+        let (slot, is_next_lap) = self.parts.slots.after(self.slot);
+        self.slot = slot;
+        if is_next_lap {
+            self.stamp = self.stamp.wrapping_add(1);
+            if self.place == 2 * self.parts.slots.capacity() as u64 {
+                self.place = 0;
+            }
+        }
+        // Release: the payload has been read; pairs with the Acquire in `Parts::load_taken`.
+        self.parts.taken().store(self.place, Ordering::Release);
     }
 }
 

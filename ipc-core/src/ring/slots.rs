@@ -12,18 +12,26 @@ use core::ptr::NonNull;
 /// The geometry is private: nothing that another process writes can change where a slot is looked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Slots {
-    words: NonNull<AtomicU64>,
-    /// Words from one slot to the next.
+    first: NonNull<AtomicU64>,
+    /// One past the last slot.
+    end: NonNull<AtomicU64>,
+    /// Words from one slot to the next, at least 1.
     stride_words: usize,
-    /// Number of slots, at least 1.
-    capacity: usize,
 }
+
+/// One of the slots of a [`Slots`], and of no other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot(NonNull<AtomicU64>);
 
 // SAFETY: every access through `Slots` is an atomic one, or goes through a payload pointer whose use is the
 // responsibility of the ring that hands it out.
 unsafe impl Send for Slots {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Slots {}
+// SAFETY: a slot is a place in a `Slots`, which may itself be sent.
+unsafe impl Send for Slot {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Slot {}
 
 impl Slots {
     /// Looks at `capacity` slots of `stride_words` words each.
@@ -34,29 +42,55 @@ impl Slots {
     /// copies are used. Both numbers are at least 1.
     pub(crate) unsafe fn new(words: NonNull<AtomicU64>, stride_words: usize, capacity: usize) -> Self {
         debug_assert!(stride_words >= 1 && capacity >= 1);
-        Slots { words, stride_words, capacity }
+        // SAFETY: the caller vouches for so many words.
+        let end = unsafe { words.add(capacity * stride_words) };
+        Slots { first: words, end, stride_words }
     }
 
     /// Number of slots.
-    #[inline(always)]
     pub(crate) fn capacity(&self) -> usize {
-        self.capacity
+        self.words_before(self.end) / self.stride_words
     }
 
-    /// First word of slot `index`, which is below the capacity.
+    /// Slot `index`, which is below the capacity.
     #[inline(always)]
-    pub(crate) fn payload(&self, index: usize) -> NonNull<AtomicU64> {
-        debug_assert!(index < self.capacity);
-        // SAFETY: `index < capacity`, so the offset stays within the words that the constructor's caller vouched for.
-        unsafe { self.words.add(index * self.stride_words) }
+    pub(crate) fn slot(&self, index: usize) -> Slot {
+        debug_assert!(index < self.capacity());
+        // SAFETY: below the capacity, so within the words that the constructor's caller vouched for.
+        Slot(unsafe { self.first.add(index * self.stride_words) })
     }
 
-    /// The stamp of slot `index`, which is below the capacity.
+    /// Which slot `slot` is.
+    pub(crate) fn index(&self, slot: Slot) -> usize {
+        self.words_before(slot.0) / self.stride_words
+    }
+
+    /// The slot after `slot`, and whether it is the first one of the next lap.
     #[inline(always)]
-    pub(crate) fn stamp(&self, index: usize) -> &AtomicU64 {
-        // SAFETY: the last word of a slot that `payload` has found to be within the array.
-        let stamp = unsafe { self.payload(index).add(self.stride_words - 1) };
+    pub(crate) fn after(&self, slot: Slot) -> (Slot, bool) {
+        // SAFETY: a slot is followed by another one or by the end of the words that the constructor's caller vouched for.
+        let next = unsafe { slot.0.add(self.stride_words) };
+        if next == self.end { (Slot(self.first), true) } else { (Slot(next), false) }
+    }
+
+    /// The stamp of `slot`: its last word.
+    #[inline(always)]
+    pub(crate) fn stamp(&self, slot: Slot) -> &AtomicU64 {
+        // SAFETY: a slot has `stride_words` words.
+        let stamp = unsafe { slot.0.add(self.stride_words - 1) };
         // SAFETY: the constructor's caller vouched for the words being atomics that outlive `self`.
         unsafe { stamp.as_ref() }
+    }
+
+    fn words_before(&self, place: NonNull<AtomicU64>) -> usize {
+        (place.addr().get() - self.first.addr().get()) / size_of::<AtomicU64>()
+    }
+}
+
+impl Slot {
+    /// The first word, where the payload begins.
+    #[inline(always)]
+    pub(crate) fn payload(self) -> NonNull<AtomicU64> {
+        self.0
     }
 }

@@ -20,34 +20,38 @@ fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
     println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
 }
 
-/// Slots of loom's atomics, all free in lap 0.
+/// An empty ring of loom's atomics; the last word is the consumer's place.
 fn memory(capacity: usize) -> Arc<Vec<AtomicU64>> {
-    Arc::new((0..capacity * STRIDE).map(|_| AtomicU64::new(0)).collect())
+    Arc::new((0..=capacity * STRIDE).map(|_| AtomicU64::new(0)).collect())
 }
 
-fn slots(memory: &Arc<Vec<AtomicU64>>) -> Slots {
-    let words = NonNull::from(&memory[0]);
-    // SAFETY: the vector has a whole number of slots, and every thread of the models keeps it alive.
-    unsafe { Slots::new(words, STRIDE, memory.len() / STRIDE) }
+fn parts(memory: &Arc<Vec<AtomicU64>>) -> Parts {
+    let (taken, words) = memory.split_last().unwrap();
+    // SAFETY: there is a whole number of slots, and every thread of the models keeps the vector alive.
+    let slots = unsafe { Slots::new(NonNull::from(&words[0]), STRIDE, words.len() / STRIDE) };
+    // SAFETY: as above.
+    unsafe { Parts::new(slots, NonNull::from(taken)) }
 }
 
-fn payload(end: &End) -> &AtomicU64 {
+fn payload(end: &impl End) -> &AtomicU64 {
     // SAFETY: the first word of a slot in memory that the models keep alive.
     unsafe { end.payload().as_ref() }
 }
 
-fn send(end: &mut End, value: u64) {
-    while end.poll() != Turn::Ours {
+fn await_turn(end: &mut impl End) {
+    while !end.is_ready() && end.look() != Turn::Ours {
         thread::yield_now();
     }
+}
+
+fn send(end: &mut Producer, value: u64) {
+    await_turn(end);
     payload(end).store(value, Ordering::Relaxed);
     end.pass();
 }
 
-fn receive(end: &mut End) -> u64 {
-    while end.poll() != Turn::Ours {
-        thread::yield_now();
-    }
+fn receive(end: &mut Consumer) -> u64 {
+    await_turn(end);
     let value = payload(end).load(Ordering::Relaxed);
     end.pass();
     value
@@ -60,12 +64,12 @@ fn loom_messages_arrive_whole_and_in_order() {
             let memory = memory(capacity);
             let shared = memory.clone();
             let sender = thread::spawn(move || {
-                let mut end = End::attach(slots(&shared), Side::Sender);
+                let mut end = Producer::attach(parts(&shared));
                 for value in 1..=3 {
                     send(&mut end, value);
                 }
             });
-            let mut end = End::attach(slots(&memory), Side::Receiver);
+            let mut end = Consumer::attach(parts(&memory));
             for value in 1..=3 {
                 assert_eq!(receive(&mut end), value);
             }
@@ -80,19 +84,17 @@ fn loom_a_successor_goes_on_where_the_dead_sender_stopped() {
         let memory = memory(2);
         let shared = memory.clone();
         let sender = thread::spawn(move || {
-            let mut end = End::attach(slots(&shared), Side::Sender);
+            let mut end = Producer::attach(parts(&shared));
             send(&mut end, 1);
             // Dies after the payload of the second message, before its stamp.
-            while end.poll() != Turn::Ours {
-                thread::yield_now();
-            }
+            await_turn(&mut end);
             payload(&end).store(99, Ordering::Relaxed);
             // The successor begins after the death, as the lock of the participant ensures, while the receiver goes on.
-            let mut end = End::attach(slots(&shared), Side::Sender);
+            let mut end = Producer::attach(parts(&shared));
             send(&mut end, 2);
             send(&mut end, 3);
         });
-        let mut end = End::attach(slots(&memory), Side::Receiver);
+        let mut end = Consumer::attach(parts(&memory));
         for value in 1..=3 {
             assert_eq!(receive(&mut end), value);
         }
@@ -106,13 +108,13 @@ fn loom_a_successor_goes_on_where_the_dead_receiver_stopped() {
         let memory = memory(2);
         let shared = memory.clone();
         let receiver = thread::spawn(move || {
-            let mut end = End::attach(slots(&shared), Side::Receiver);
+            let mut end = Consumer::attach(parts(&shared));
             assert_eq!(receive(&mut end), 1);
-            let mut end = End::attach(slots(&shared), Side::Receiver);
+            let mut end = Consumer::attach(parts(&shared));
             assert_eq!(receive(&mut end), 2);
             assert_eq!(receive(&mut end), 3);
         });
-        let mut end = End::attach(slots(&memory), Side::Sender);
+        let mut end = Producer::attach(parts(&memory));
         for value in 1..=3 {
             send(&mut end, value);
         }

@@ -8,28 +8,36 @@ use std::thread;
 /// Words of a slot: two of payload and the stamp.
 const STRIDE: usize = 3;
 
-/// Slots on the heap, every one of them free in lap `lap`.
+/// A ring on the heap whose slots have all been filled, and taken, `laps` times.
 struct Memory {
     words: Vec<AtomicU64>,
+    taken: AtomicU64,
 }
 
 impl Memory {
-    fn new(capacity: usize, lap: u64) -> Self {
-        let stamp_or_zero = |at| {
-            if at % STRIDE == STRIDE - 1 { lap.wrapping_mul(2) } else { 0 }
-        };
-        Memory { words: (0..capacity * STRIDE).map(|at| AtomicU64::new(stamp_or_zero(at))).collect() }
+    fn new(capacity: usize, laps: u64) -> Self {
+        let stamp_or_zero = |at| if at % STRIDE == STRIDE - 1 { laps } else { 0 };
+        Memory {
+            words: (0..capacity * STRIDE).map(|at| AtomicU64::new(stamp_or_zero(at))).collect(),
+            taken: AtomicU64::new((laps % 2) * capacity as u64),
+        }
     }
 
-    fn slots(&self) -> Slots {
+    fn parts(&self) -> Parts {
         let words = NonNull::from(&self.words[0]);
-        // SAFETY: the vector has `capacity * STRIDE` words, and the tests keep it for longer than its ends.
-        unsafe { Slots::new(words, STRIDE, self.words.len() / STRIDE) }
+        // SAFETY: the vector has whole slots, and the tests keep it for longer than its ends.
+        let slots = unsafe { Slots::new(words, STRIDE, self.words.len() / STRIDE) };
+        // SAFETY: the word lives as long as the slots.
+        unsafe { Parts::new(slots, NonNull::from(&self.taken)) }
+    }
+
+    fn stamp(&self, slot: usize) -> &AtomicU64 {
+        &self.words[slot * STRIDE + STRIDE - 1]
     }
 }
 
 /// Payload word `word` of the slot at the end's place.
-fn payload(end: &End, word: usize) -> &AtomicU64 {
+fn payload(end: &impl End, word: usize) -> &AtomicU64 {
     assert!(word < STRIDE - 1);
     // SAFETY: every slot has `STRIDE - 1` payload words.
     let word = unsafe { end.payload().add(word) };
@@ -37,12 +45,12 @@ fn payload(end: &End, word: usize) -> &AtomicU64 {
     unsafe { word.as_ref() }
 }
 
-fn fill(end: &End, value: u64) {
+fn fill(end: &Producer, value: u64) {
     payload(end, 0).store(value, Ordering::Relaxed);
     payload(end, 1).store(!value, Ordering::Relaxed);
 }
 
-fn read(end: &End) -> u64 {
+fn read(end: &Consumer) -> u64 {
     let value = payload(end, 0).load(Ordering::Relaxed);
     assert_eq!(payload(end, 1).load(Ordering::Relaxed), !value, "torn message");
     value
@@ -71,44 +79,40 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..200)
 }
 
-/// Laps at which halves of the stamp, and the stamp itself, are about to wrap.
-const LAPS: [u64; 5] = [0, (1 << 31) - 2, (1 << 32) - 2, (1 << 63) - 2, u64::MAX - 1];
+/// Numbers of laps at which half of the stamp, and the stamp itself, are about to wrap.
+const LAPS: [u64; 6] = [0, 1, (1 << 32) - 2, (1 << 32) - 1, u64::MAX - 1, u64::MAX];
 
 proptest! {
     #[test]
-    fn behaves_like_a_bounded_deque(capacity in 1usize..9, lap in prop::sample::select(&LAPS[..]), steps in steps()) {
-        let memory = Memory::new(capacity, lap);
-        let slots = memory.slots();
-        let (mut sender, mut receiver) = (End::attach(slots, Side::Sender), End::attach(slots, Side::Receiver));
+    fn behaves_like_a_bounded_deque(capacity in 1usize..9, laps in prop::sample::select(&LAPS[..]), steps in steps()) {
+        let memory = Memory::new(capacity, laps);
+        let parts = memory.parts();
+        let (mut producer, mut consumer) = (Producer::attach(parts), Consumer::attach(parts));
         let (mut oracle, mut next) = (VecDeque::new(), 0);
         for step in steps {
             match step {
-                Step::Send => match sender.poll() {
-                    Turn::Ours => {
-                        fill(&sender, next);
-                        sender.pass();
-                        oracle.push_back(next);
-                        next += 1;
-                    }
-                    turn => prop_assert_eq!((turn, oracle.len()), (Turn::Theirs, capacity)),
-                },
-                Step::Receive => match receiver.poll() {
-                    Turn::Ours => {
-                        prop_assert_eq!(Some(read(&receiver)), oracle.pop_front());
-                        receiver.pass();
-                    }
-                    turn => prop_assert_eq!((turn, oracle.len()), (Turn::Theirs, 0)),
-                },
-                Step::ReplaceSender => sender = End::attach(slots, Side::Sender),
-                Step::KillSenderMidway => {
-                    if sender.poll() == Turn::Ours {
-                        fill(&sender, u64::MAX);
-                    }
-                    sender = End::attach(slots, Side::Sender);
+                Step::Send if producer.is_ready() || producer.look() == Turn::Ours => {
+                    fill(&producer, next);
+                    producer.pass();
+                    oracle.push_back(next);
+                    next += 1;
                 }
-                Step::ReplaceReceiver => receiver = End::attach(slots, Side::Receiver),
+                Step::Send => prop_assert_eq!((producer.look(), oracle.len()), (Turn::Theirs, capacity)),
+                Step::Receive if consumer.is_ready() => {
+                    prop_assert_eq!(Some(read(&consumer)), oracle.pop_front());
+                    consumer.pass();
+                }
+                Step::Receive => prop_assert_eq!((consumer.look(), oracle.len()), (Turn::Theirs, 0)),
+                Step::ReplaceSender => producer = Producer::attach(parts),
+                Step::KillSenderMidway => {
+                    if producer.look() == Turn::Ours {
+                        fill(&producer, u64::MAX);
+                    }
+                    producer = Producer::attach(parts);
+                }
+                Step::ReplaceReceiver => consumer = Consumer::attach(parts),
             }
-            prop_assert_eq!(len(slots), oracle.len());
+            prop_assert_eq!(parts.len(), oracle.len());
         }
     }
 }
@@ -116,33 +120,45 @@ proptest! {
 #[test]
 fn zeroed_memory_is_an_empty_ring() {
     let memory = Memory::new(4, 0);
-    assert_eq!(End::attach(memory.slots(), Side::Sender).poll(), Turn::Ours);
-    assert_eq!(End::attach(memory.slots(), Side::Receiver).poll(), Turn::Theirs);
-    assert_eq!(len(memory.slots()), 0);
+    assert_eq!(Producer::attach(memory.parts()).look(), Turn::Ours);
+    assert_eq!(Consumer::attach(memory.parts()).look(), Turn::Theirs);
+    assert_eq!(memory.parts().len(), 0);
 }
 
 #[test]
-fn a_stamp_of_no_state_is_broken_for_both_ends() {
+fn a_stamp_of_no_state_is_broken() {
     let memory = Memory::new(2, 5);
-    let (sender, receiver) = (End::attach(memory.slots(), Side::Sender), End::attach(memory.slots(), Side::Receiver));
-    for stamp in [0, 8, 12, u64::MAX] {
-        memory.slots().stamp(0).store(stamp, Ordering::Relaxed);
-        assert_eq!((sender.poll(), receiver.poll()), (Turn::Broken, Turn::Broken), "{stamp}");
-        assert_eq!(sender.evidence(), (0, stamp, 10));
+    let mut consumer = Consumer::attach(memory.parts());
+    for found in [0, 4, 7, u64::MAX] {
+        memory.stamp(0).store(found, Ordering::Relaxed);
+        assert_eq!(consumer.look(), Turn::Broken(Evidence { slot: 0, found, expected: 6 }));
+        assert!(!consumer.is_ready());
     }
 }
 
 #[test]
-fn any_stamps_can_be_attached_to() {
+fn a_place_of_no_state_is_broken() {
+    let memory = Memory::new(3, 0);
+    let mut producer = Producer::attach(memory.parts());
+    for found in [1, 2, 6, u64::MAX] {
+        memory.taken.store(found, Ordering::Relaxed);
+        assert_eq!(producer.look(), Turn::Broken(Evidence { slot: 0, found, expected: 0 }), "{found}");
+    }
+}
+
+#[test]
+fn any_words_can_be_attached_to() {
     let wild = [0, 1, 2, 3, u64::MAX, u64::MAX - 1, 1 << 63, 12345];
     for first in wild {
         for second in wild {
-            for third in wild {
+            for taken in wild {
                 let memory = Memory::new(3, 0);
-                for (slot, stamp) in [first, second, third].into_iter().enumerate() {
-                    memory.slots().stamp(slot).store(stamp, Ordering::Relaxed);
-                }
-                assert!(len(memory.slots()) <= 3);
+                memory.stamp(0).store(first, Ordering::Relaxed);
+                memory.stamp(1).store(second, Ordering::Relaxed);
+                memory.taken.store(taken, Ordering::Relaxed);
+                assert!(memory.parts().len() <= 3);
+                Consumer::attach(memory.parts()).look();
+                Producer::attach(memory.parts()).look();
             }
         }
     }
@@ -153,27 +169,27 @@ fn two_threads_exchange_everything_in_order() {
     const MESSAGES: u64 = 200_000;
     for capacity in [1, 2, 3, 64] {
         let memory = Memory::new(capacity, (1 << 32) - 3);
-        let slots = memory.slots();
+        let parts = memory.parts();
         thread::scope(|scope| {
             scope.spawn(move || {
-                let mut sender = End::attach(slots, Side::Sender);
+                let mut producer = Producer::attach(parts);
                 for value in 0..MESSAGES {
-                    while sender.poll() != Turn::Ours {
+                    while !producer.is_ready() && producer.look() != Turn::Ours {
                         thread::yield_now();
                     }
-                    fill(&sender, value);
-                    sender.pass();
+                    fill(&producer, value);
+                    producer.pass();
                 }
             });
-            let mut receiver = End::attach(slots, Side::Receiver);
+            let mut consumer = Consumer::attach(parts);
             for value in 0..MESSAGES {
-                while receiver.poll() != Turn::Ours {
+                while !consumer.is_ready() {
                     thread::yield_now();
                 }
-                assert_eq!(read(&receiver), value);
-                receiver.pass();
+                assert_eq!(read(&consumer), value);
+                consumer.pass();
             }
         });
-        assert_eq!(len(slots), 0);
+        assert_eq!(parts.len(), 0);
     }
 }
