@@ -97,8 +97,7 @@ impl Parts {
 
     /// The consumer's place, as far as it has come.
     fn load_taken(&self) -> u64 {
-        // Acquire: pairs with the Release in `Consumer::pass`, so that the slots before it have been read (R1), and so
-        // that a successor has seen all that its predecessor did.
+        // Acquire: pairs with the Release in `Consumer::pass`, so that the slots before it have been read (R1).
         self.taken().load(Ordering::Acquire)
     }
 
@@ -129,8 +128,9 @@ impl Parts {
 
 /// How often slot `index` has been filled.
 fn filled(slots: &Slots, index: usize) -> u64 {
-    // Acquire: pairs with the Release in `Producer::pass`, so that a successor has seen all that its predecessor did.
-    slots.stamp(slots.slot(index)).load(Ordering::Acquire)
+    // Relaxed: only the number counts. Nothing is read or written on the strength of it before `look` has acquired the
+    // slot, and a successor comes after its predecessor by way of the participant's lock.
+    slots.stamp(slots.slot(index)).load(Ordering::Relaxed)
 }
 
 /// What both ends of a ring can do.

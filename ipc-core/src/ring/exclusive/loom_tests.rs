@@ -2,11 +2,12 @@
 //! see. Run with `RUSTFLAGS="--cfg loom" cargo test --release -p ipc-core --lib loom`.
 
 use super::*;
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use std::sync::atomic::AtomicUsize;
 
-/// Words of a slot: one of payload and the stamp.
+/// Words of a slot: one of payload, which goes unused, and the stamp.
 const STRIDE: usize = 2;
 
 /// Counts the executions that loom explores, and prints the number in the end.
@@ -20,22 +21,65 @@ fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
     println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
 }
 
-/// An empty ring of loom's atomics; the last word is the consumer's place.
-fn memory(capacity: usize) -> Arc<Vec<AtomicU64>> {
-    Arc::new((0..=capacity * STRIDE).map(|_| AtomicU64::new(0)).collect())
+/// An empty ring of loom's atomics. The payloads are cells beside it, so that loom notices every access to one that is
+/// not ordered after the other end's last access, even where the values happen to be right.
+struct Memory {
+    words: Vec<AtomicU64>,
+    taken: AtomicU64,
+    payloads: Vec<UnsafeCell<u64>>,
 }
 
-fn parts(memory: &Arc<Vec<AtomicU64>>) -> Parts {
-    let (taken, words) = memory.split_last().unwrap();
-    // SAFETY: there is a whole number of slots, and every thread of the models keeps the vector alive.
-    let slots = unsafe { Slots::new(NonNull::from(&words[0]), STRIDE, words.len() / STRIDE) };
-    // SAFETY: as above.
-    unsafe { Parts::new(slots, NonNull::from(taken)) }
-}
+// SAFETY: loom checks the accesses to the cells; finding one that is not exclusive is what the models are for.
+unsafe impl Sync for Memory {}
 
-fn payload(end: &impl End) -> &AtomicU64 {
-    // SAFETY: the first word of a slot in memory that the models keep alive.
-    unsafe { end.payload().as_ref() }
+impl Memory {
+    fn new(capacity: usize) -> Arc<Self> {
+        Arc::new(Memory {
+            words: (0..capacity * STRIDE).map(|_| AtomicU64::new(0)).collect(),
+            taken: AtomicU64::new(0),
+            payloads: (0..capacity).map(|_| UnsafeCell::new(0)).collect(),
+        })
+    }
+
+    fn parts(&self) -> Parts {
+        // SAFETY: there is a whole number of slots, and every thread of the models keeps the memory alive.
+        let slots = unsafe { Slots::new(NonNull::from(&self.words[0]), STRIDE, self.payloads.len()) };
+        // SAFETY: as above.
+        unsafe { Parts::new(slots, NonNull::from(&self.taken)) }
+    }
+
+    fn producer(&self) -> Producer {
+        Producer::attach(self.parts())
+    }
+
+    fn consumer(&self) -> Consumer {
+        Consumer::attach(self.parts())
+    }
+
+    /// The payload of the slot at the end's place.
+    fn payload(&self, end: &impl End) -> &UnsafeCell<u64> {
+        let bytes = end.payload().addr().get() - NonNull::from(&self.words[0]).addr().get();
+        &self.payloads[bytes / size_of::<AtomicU64>() / STRIDE]
+    }
+
+    fn fill(&self, end: &mut Producer, value: u64) {
+        await_turn(end);
+        // SAFETY: loom checks that nobody else has access.
+        self.payload(end).with_mut(|payload| unsafe { *payload = value });
+    }
+
+    fn send(&self, end: &mut Producer, value: u64) {
+        self.fill(end, value);
+        end.pass();
+    }
+
+    fn receive(&self, end: &mut Consumer) -> u64 {
+        await_turn(end);
+        // SAFETY: loom checks that nobody else writes.
+        let value = self.payload(end).with(|payload| unsafe { *payload });
+        end.pass();
+        value
+    }
 }
 
 fn await_turn(end: &mut impl End) {
@@ -44,35 +88,18 @@ fn await_turn(end: &mut impl End) {
     }
 }
 
-fn send(end: &mut Producer, value: u64) {
-    await_turn(end);
-    payload(end).store(value, Ordering::Relaxed);
-    end.pass();
-}
-
-fn receive(end: &mut Consumer) -> u64 {
-    await_turn(end);
-    let value = payload(end).load(Ordering::Relaxed);
-    end.pass();
-    value
-}
-
 #[test]
 fn loom_messages_arrive_whole_and_in_order() {
     for capacity in [1, 2] {
         explore("exchange", move || {
-            let memory = memory(capacity);
+            let memory = Memory::new(capacity);
             let shared = memory.clone();
             let sender = thread::spawn(move || {
-                let mut end = Producer::attach(parts(&shared));
-                for value in 1..=3 {
-                    send(&mut end, value);
-                }
+                let mut end = shared.producer();
+                (1..=3).for_each(|value| shared.send(&mut end, value));
             });
-            let mut end = Consumer::attach(parts(&memory));
-            for value in 1..=3 {
-                assert_eq!(receive(&mut end), value);
-            }
+            let mut end = memory.consumer();
+            (1..=3).for_each(|value| assert_eq!(memory.receive(&mut end), value));
             sender.join().unwrap();
         });
     }
@@ -81,23 +108,20 @@ fn loom_messages_arrive_whole_and_in_order() {
 #[test]
 fn loom_a_successor_goes_on_where_the_dead_sender_stopped() {
     explore("sender succeeded", || {
-        let memory = memory(2);
+        let memory = Memory::new(2);
         let shared = memory.clone();
         let sender = thread::spawn(move || {
-            let mut end = Producer::attach(parts(&shared));
-            send(&mut end, 1);
+            let mut end = shared.producer();
+            shared.send(&mut end, 1);
             // Dies after the payload of the second message, before its stamp.
-            await_turn(&mut end);
-            payload(&end).store(99, Ordering::Relaxed);
+            shared.fill(&mut end, 99);
             // The successor begins after the death, as the lock of the participant ensures, while the receiver goes on.
-            let mut end = Producer::attach(parts(&shared));
-            send(&mut end, 2);
-            send(&mut end, 3);
+            let mut end = shared.producer();
+            shared.send(&mut end, 2);
+            shared.send(&mut end, 3);
         });
-        let mut end = Consumer::attach(parts(&memory));
-        for value in 1..=3 {
-            assert_eq!(receive(&mut end), value);
-        }
+        let mut end = memory.consumer();
+        (1..=3).for_each(|value| assert_eq!(memory.receive(&mut end), value));
         sender.join().unwrap();
     });
 }
@@ -105,19 +129,13 @@ fn loom_a_successor_goes_on_where_the_dead_sender_stopped() {
 #[test]
 fn loom_a_successor_goes_on_where_the_dead_receiver_stopped() {
     explore("receiver succeeded", || {
-        let memory = memory(2);
+        let memory = Memory::new(2);
         let shared = memory.clone();
         let receiver = thread::spawn(move || {
-            let mut end = Consumer::attach(parts(&shared));
-            assert_eq!(receive(&mut end), 1);
-            let mut end = Consumer::attach(parts(&shared));
-            assert_eq!(receive(&mut end), 2);
-            assert_eq!(receive(&mut end), 3);
+            (1..=3).for_each(|value| assert_eq!(shared.receive(&mut shared.consumer()), value));
         });
-        let mut end = Producer::attach(parts(&memory));
-        for value in 1..=3 {
-            send(&mut end, value);
-        }
+        let mut end = memory.producer();
+        (1..=3).for_each(|value| memory.send(&mut end, value));
         receiver.join().unwrap();
     });
 }
