@@ -1,3 +1,73 @@
 //! Typed, crash-safe messaging between processes through lock-free rings in shared memory.
-pub use ipc_core::*;
+//!
+//! A message is a struct or an enum with `#[derive(IpcMessage)]`; its `#[ipc(...)]` attribute declares the channel it
+//! travels on. Programs that are built and started separately meet by the channel's name:
+//!
+//! ```
+//! use slipring::{IpcMessage, Opt, Str};
+//!
+//! #[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+//! #[repr(C)]
+//! #[ipc(queue = "flights", capacity = 4096, spsc)]
+//! struct Flight {
+//!     carrier: Str<2>,
+//!     flight: u16,
+//!     dep_delay: Opt<i16>,
+//!     status: Status,
+//! }
+//!
+//! #[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+//! #[repr(u8)]
+//! enum Status {
+//!     Flown = 1,
+//!     Cancelled = 2,
+//! }
+//!
+//! # unsafe { std::env::set_var("SLIPRING_DOMAIN", format!("doc-{}", std::process::id())) };
+//! // One program sends ...
+//! let mut tx = Flight::sender()?;
+//! tx.send(Flight { carrier: "UA".parse()?, flight: 1545, dep_delay: Opt::Some(2), status: Status::Flown })?;
+//! # drop(tx);
+//!
+//! // ... and another one receives, whichever starts first.
+//! let mut rx = Flight::receiver()?;
+//! while let Some(flight) = rx.recv()? {
+//!     println!("{} {}", flight.carrier, flight.flight);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! | you want | look at |
+//! |---|---|
+//! | to declare a message and its channel | [`derive@IpcMessage`] |
+//! | types that a message can hold | [`Str`], [`List`], [`Opt`], and the list in [`trait@IpcMessage`] |
+//! | a channel whose name is known only at run time | [`Queue`] |
+//! | to send | [`Sender`]; in place, [`Loan`] |
+//! | to receive | [`Receiver`]; in place, [`Received`] |
+//! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
+//! | what happens when the last one leaves | [`Lifetime`] |
+//! | why something failed | [`error`] |
+//! | the layout of a message as data | [`schema`] |
+//!
+//! # What to rely on
+//!
+//! - *Start order does not matter.* The first end creates the channel, the other joins it.
+//! - *A death is no hang.* A process may be killed at any instruction. What it had sent is delivered, its death is
+//!   reported once to the other side, and a successor goes on exactly where it stopped.
+//! - *What is received is valid.* Messages are received by value, copied out and checked; two programs whose
+//!   declarations differ are told so, field by field, when they open the channel.
+//! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
+//!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
+//!
+//! This version runs on Linux. It has the exclusive queue (one sender, one receiver) and messages of fixed size.
+
+pub use ipc_core::{error, message, schema};
+
+pub use ipc_core::{
+    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Invalid, IpcMessage, Lifetime, List, Loan, LoanError,
+    Mismatch, OpenError, Opt, Peer, Queue, Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError,
+    SendError, SendTimeoutError, Sender, Str, TooLong, TryLoanError, TryRecvError, TrySendError,
+};
 pub use ipc_macros::IpcMessage;

@@ -1,7 +1,7 @@
 //! The contestants: ways of getting an array of words from one process to the other and back.
 
 use memmap2::{MmapOptions, MmapRaw};
-use slipring::{Queue, Receiver, Sender};
+use slipring::{Lifetime, Queue, Receiver, Sender};
 use std::error::Error;
 use std::fs::File;
 use std::hint::spin_loop;
@@ -9,16 +9,16 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A duplex connection that carries messages of `N` words.
-pub trait Link<const N: usize> {
+pub(crate) trait Link<const N: usize> {
     /// Sends one message, and waits while there is no room.
     fn send(&mut self, message: [u64; N]);
-    /// Receives one message, and waits while there is none.
-    fn recv(&mut self) -> [u64; N];
+    /// Receives one message, and waits while there is none. `None` if the other side has gone.
+    fn recv(&mut self) -> Option<[u64; N]>;
 }
 
 /// Which of the two processes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// The one that measures.
     Parent,
     /// The one it started.
@@ -26,15 +26,16 @@ pub enum End {
 }
 
 /// Two exclusive queues.
-pub struct Slipring<const N: usize> {
+pub(crate) struct Slipring<const N: usize> {
     tx: Sender<[u64; N]>,
     rx: Receiver<[u64; N]>,
 }
 
 impl<const N: usize> Slipring<N> {
     /// Joins the pair of channels that starts with `name`.
-    pub fn open(name: &str, capacity: usize, end: End) -> Result<Self, Box<dyn Error>> {
-        let queue = |way: &str| Queue::new(format!("{name}.{way}")).capacity(capacity).spsc();
+    pub(crate) fn open(name: &str, capacity: usize, end: End) -> Result<Self, Box<dyn Error>> {
+        let queue =
+            |way: &str| Queue::new(format!("{name}.{way}")).capacity(capacity).spsc().lifetime(Lifetime::Attached);
         let (there, back) = (queue("there"), queue("back"));
         Ok(match end {
             End::Parent => Slipring { tx: there.sender()?, rx: back.receiver()? },
@@ -50,20 +51,20 @@ impl<const N: usize> Link<N> for Slipring<N> {
     }
 
     #[inline(always)]
-    fn recv(&mut self) -> [u64; N] {
-        self.rx.recv().expect("the sender lives").expect("the sender has not closed")
+    fn recv(&mut self) -> Option<[u64; N]> {
+        self.rx.recv().expect("the sender lives")
     }
 }
 
 /// Two pipes.
-pub struct Pipe {
+pub(crate) struct Pipe {
     from: File,
     to: File,
 }
 
 impl Pipe {
     /// Talks over these two.
-    pub fn new(from: File, to: File) -> Self {
+    pub(crate) fn new(from: File, to: File) -> Self {
         Pipe { from, to }
     }
 }
@@ -73,21 +74,21 @@ impl<const N: usize> Link<N> for Pipe {
         self.to.write_all(message.map(u64::to_ne_bytes).as_flattened()).expect("the reader lives");
     }
 
-    fn recv(&mut self) -> [u64; N] {
+    fn recv(&mut self) -> Option<[u64; N]> {
         let mut bytes = [[0; 8]; N];
-        self.from.read_exact(bytes.as_flattened_mut()).expect("the writer lives");
-        bytes.map(u64::from_ne_bytes)
+        self.from.read_exact(bytes.as_flattened_mut()).ok()?;
+        Some(bytes.map(u64::from_ne_bytes))
     }
 }
 
 /// Memory that both processes map.
-pub struct Shared {
+pub(crate) struct Shared {
     map: MmapRaw,
 }
 
 impl Shared {
     /// Maps the whole of `file`.
-    pub fn map(file: &File) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn map(file: &File) -> Result<Self, Box<dyn Error>> {
         Ok(Shared { map: MmapOptions::new().populate().map_raw(file)? })
     }
 
@@ -106,14 +107,14 @@ impl Shared {
 const LINE: usize = 16;
 
 /// The limit of round trips: one word in one cache line, written by both in turns.
-pub struct Line(pub Shared);
+pub(crate) struct Line(pub(crate) Shared);
 
 impl Line {
     /// Bytes of shared memory that it takes.
-    pub const BYTES: usize = 4096;
+    pub(crate) const BYTES: usize = 4096;
 
     /// The measuring side of `count` round trips.
-    pub fn ping(&self, count: u64) {
+    pub(crate) fn ping(&self, count: u64) {
         let word = self.0.word(0);
         for turn in 0..count {
             // Release and Acquire, here and in `pong`: what a message would need.
@@ -124,7 +125,7 @@ impl Line {
     }
 
     /// The answering side.
-    pub fn pong(&self, count: u64) {
+    pub(crate) fn pong(&self, count: u64) {
         let word = self.0.word(0);
         for turn in 0..count {
             while word.load(Ordering::Acquire) != 2 * turn + 1 {}
@@ -135,7 +136,7 @@ impl Line {
 
 /// The limit of streams: a ring as one writes it by hand, with an index per side in a line of its own, and a private copy
 /// of the other side's index that is refreshed when the ring seems full or empty.
-pub struct CachedIndexRing<const N: usize> {
+pub(crate) struct CachedIndexRing<const N: usize> {
     shared: Shared,
     capacity: usize,
     /// Where the ring that this end fills starts, in words, and the one it empties.
@@ -149,7 +150,7 @@ pub struct CachedIndexRing<const N: usize> {
 
 impl<const N: usize> CachedIndexRing<N> {
     /// Bytes of shared memory that the two rings take.
-    pub fn bytes(capacity: usize) -> usize {
+    pub(crate) fn bytes(capacity: usize) -> usize {
         2 * Self::ring_words(capacity) * 8
     }
 
@@ -158,7 +159,7 @@ impl<const N: usize> CachedIndexRing<N> {
     }
 
     /// One end of the pair in `shared`.
-    pub fn new(shared: Shared, capacity: usize, end: End) -> Self {
+    pub(crate) fn new(shared: Shared, capacity: usize, end: End) -> Self {
         assert!(capacity.is_power_of_two());
         let second = Self::ring_words(capacity);
         let (out, inn) = if end == End::Parent { (0, second) } else { (second, 0) };
@@ -194,7 +195,7 @@ impl<const N: usize> Link<N> for CachedIndexRing<N> {
     }
 
     #[inline(always)]
-    fn recv(&mut self) -> [u64; N] {
+    fn recv(&mut self) -> Option<[u64; N]> {
         while self.received == self.received_limit {
             // Acquire: pairs with the Release in `send`.
             self.received_limit = self.shared.word(self.inn).load(Ordering::Acquire);
@@ -208,12 +209,12 @@ impl<const N: usize> Link<N> for CachedIndexRing<N> {
         self.received += 1;
         // Release: frees the slot; pairs with the Acquire in `send`.
         self.shared.word(self.inn + LINE).store(self.received, Ordering::Release);
-        message
+        Some(message)
     }
 }
 
 /// The limit of blocking: two futexes and nothing else.
-pub struct Futex {
+pub(crate) struct Futex {
     shared: Shared,
     end: End,
     turn: u32,
@@ -221,15 +222,15 @@ pub struct Futex {
 
 impl Futex {
     /// Bytes of shared memory that it takes.
-    pub const BYTES: usize = 4096;
+    pub(crate) const BYTES: usize = 4096;
 
     /// One end of the pair in `shared`.
-    pub fn new(shared: Shared, end: End) -> Self {
+    pub(crate) fn new(shared: Shared, end: End) -> Self {
         Futex { shared, end, turn: 0 }
     }
 
     /// Wakes the other side.
-    pub fn send(&mut self) {
+    pub(crate) fn send(&mut self) {
         self.turn += 1;
         let word = self.word(if self.end == End::Parent { 0 } else { LINE });
         // Release: pairs with the Acquire in `recv`.
@@ -239,7 +240,7 @@ impl Futex {
     }
 
     /// Sleeps until the other side wakes this one, for whose message number `turn` it waits.
-    pub fn recv(&self, turn: u32) {
+    pub(crate) fn recv(&self, turn: u32) {
         let word = self.word(if self.end == End::Parent { LINE } else { 0 });
         // Acquire: pairs with the Release in `send`.
         while word.load(Ordering::Acquire) != turn {

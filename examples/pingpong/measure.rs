@@ -11,37 +11,37 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What to measure.
-pub struct Plan {
+pub(crate) struct Plan {
     /// Rounds per work.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// The processors of the two processes.
-    pub pins: (usize, usize),
+    pub(crate) pins: (usize, usize),
     /// Only this work.
-    pub only: Option<String>,
+    pub(crate) only: Option<String>,
     /// Shorter samples.
-    pub quick: bool,
+    pub(crate) quick: bool,
 }
 
 /// What was measured of one contestant in one work and placement.
-pub struct Figure {
+pub(crate) struct Figure {
     /// `round-trip`, `one-way`, ...
-    pub work: &'static str,
+    pub(crate) work: &'static str,
     /// Who.
-    pub contestant: &'static str,
+    pub(crate) contestant: &'static str,
     /// Bytes of a message.
-    pub size_bytes: usize,
+    pub(crate) size_bytes: usize,
     /// Messages that the channel holds.
-    pub capacity: usize,
+    pub(crate) capacity: usize,
     /// `near`, `far`, `one-core` or `any`.
-    pub placement: &'static str,
+    pub(crate) placement: &'static str,
     /// Nanoseconds per round trip or message, one for each sample; or percent of a processor.
-    pub samples: Vec<f64>,
+    pub(crate) samples: Vec<f64>,
     /// Nanoseconds divided by those of each of these contestants in the same round.
-    pub ratios: Vec<(&'static str, Vec<f64>)>,
+    pub(crate) ratios: Vec<(&'static str, Vec<f64>)>,
 }
 
 /// Takes every measurement of the plan.
-pub fn run(plan: &Plan) -> Result<Vec<Figure>, Box<dyn Error>> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Figure>, Box<dyn Error>> {
     let wanted = |work: &str| plan.only.as_deref().is_none_or(|only| only == work);
     pin(plan.pins.0)?;
     let mut figures = Vec::new();
@@ -81,10 +81,9 @@ struct Contestant {
 
 impl Drop for Contestant {
     fn drop(&mut self) {
-        // Closing its standard input ends the peer; a peer that is gone already is no worse.
+        // A peer that finds its standard input closed, or its channel, comes to its end and leaves nothing behind.
         drop(self.peer.stdin.take());
-        self.sample = Box::new(|_| 0.0);
-        let _ = self.peer.kill();
+        self.sample = Box::new(|_| f64::NAN);
         let _ = self.peer.wait();
     }
 }
@@ -221,10 +220,11 @@ fn start<const N: usize>(
             let line = Line(shared);
             let mut warm = false;
             Box::new(move |count| {
-                // The first sample of all waits for the peer to have mapped the memory.
-                let rounds = if warm { 1 } else { 2 };
-                warm = true;
-                (0..rounds).map(|_| timed(&orders, count, 0, |count| line.ping(count))).last().unwrap_or(f64::NAN)
+                if !std::mem::replace(&mut warm, true) {
+                    // The first sample of all includes the time in which the peer starts.
+                    timed(&orders, count, 0, |count| line.ping(count));
+                }
+                timed(&orders, count, 0, |count| line.ping(count))
             })
         }
         "futex" => futex_sampler(orders, Futex::new(shared, End::Parent)),

@@ -9,21 +9,21 @@ use std::path::PathBuf;
 
 /// What to be the peer of.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The contestant.
-    pub contestant: String,
+    pub(crate) contestant: String,
     /// The work.
-    pub work: String,
+    pub(crate) work: String,
     /// Words of a message.
-    pub words: usize,
+    pub(crate) words: usize,
     /// Capacity of the rings in messages.
-    pub capacity: usize,
+    pub(crate) capacity: usize,
     /// Name of the channels.
-    pub name: String,
+    pub(crate) name: String,
     /// Processor to run on.
-    pub processor: usize,
+    pub(crate) processor: usize,
     /// Memory to share, as the path of the parent's descriptor.
-    pub shared: PathBuf,
+    pub(crate) shared: PathBuf,
 }
 
 /// The orders: how many messages to send or to echo. Zero is the end.
@@ -37,7 +37,7 @@ fn orders() -> Result<impl Iterator<Item = u64>, Box<dyn Error>> {
 }
 
 /// Runs until the parent closes standard input.
-pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     pin(args.processor)?;
     let shared = || -> Result<Shared, Box<dyn Error>> {
         Shared::map(&OpenOptions::new().read(true).write(true).open(&args.shared)?)
@@ -86,10 +86,10 @@ fn work<const N: usize>(work: &str, link: &mut impl Link<N>) -> Result<(), Box<d
         if work == "one-way" {
             (0..count).for_each(|sequence| link.send(message(sequence)));
         } else {
-            (0..count).for_each(|_| {
-                let message = link.recv();
+            for _ in 0..count {
+                let Some(message) = link.recv() else { return Ok(()) };
                 link.send(message);
-            });
+            }
         }
     }
     Ok(())
@@ -97,7 +97,7 @@ fn work<const N: usize>(work: &str, link: &mut impl Link<N>) -> Result<(), Box<d
 
 /// Message number `sequence`.
 #[inline(always)]
-pub fn message<const N: usize>(sequence: u64) -> [u64; N] {
+pub(crate) fn message<const N: usize>(sequence: u64) -> [u64; N] {
     let mut message = [sequence; N];
     message[N - 1] = !sequence;
     message
@@ -105,12 +105,13 @@ pub fn message<const N: usize>(sequence: u64) -> [u64; N] {
 
 /// Panics unless `message` is number `sequence`.
 #[inline(always)]
-pub fn verify<const N: usize>(message: [u64; N], sequence: u64) {
+pub(crate) fn verify<const N: usize>(message: Option<[u64; N]>, sequence: u64) {
+    let message = message.expect("the peer lives");
     assert!(message[0] == sequence && message[N - 1] == !sequence, "message {sequence} arrived as {message:?}");
 }
 
 /// Keeps this process on one processor.
-pub fn pin(processor: usize) -> io::Result<()> {
+pub(crate) fn pin(processor: usize) -> io::Result<()> {
     // SAFETY: `cpu_set_t` is a C struct of integers, for which zero is a valid value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is writable, and CPU_SET ignores numbers beyond it.

@@ -25,7 +25,7 @@ fn spread(values: &[f64]) -> Spread {
 }
 
 /// A table with a row per figure.
-pub fn table(figures: &[Figure]) -> Table {
+pub(crate) fn table(figures: &[Figure]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header([
@@ -69,7 +69,7 @@ pub fn table(figures: &[Figure]) -> Table {
 }
 
 /// One JSON object per line for every figure.
-pub fn write_json(path: &Path, figures: &[Figure]) -> Result<(), Box<dyn Error>> {
+pub(crate) fn write_json(path: &Path, figures: &[Figure]) -> Result<(), Box<dyn Error>> {
     let mut out: Box<dyn Write> =
         if path.as_os_str() == "-" { Box::new(io::stdout()) } else { Box::new(File::create(path)?) };
     for figure in figures {

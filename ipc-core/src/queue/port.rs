@@ -178,15 +178,19 @@ impl<E: End> Port<E> {
     #[inline(never)]
     pub(crate) fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
         let may_spin = !matches!(patience, Patience::None);
+        let shares_processor = self.participant.shares_processor(self.watch.line());
         // On a busy channel the other side is a few nanoseconds behind, and this is all there is to waiting.
-        if may_spin && waiting::poll(&mut || self.end.look() != Turn::Theirs) && let_turn(&mut self.end)? {
+        if may_spin
+            && !shares_processor
+            && waiting::poll(&mut || self.end.look() != Turn::Theirs)
+            && let_turn(&mut self.end)?
+        {
             return Ok(());
         }
         // Whoever is about to wait must not leave the other side waiting for it.
         self.flush();
         let Port { end, spin, watch, mine, participant, .. } = self;
         if may_spin {
-            let shares_processor = participant.shares_processor(watch.line());
             if spin.until(patience.deadline(), shares_processor, || end.look() != Turn::Theirs) && let_turn(end)? {
                 return Ok(());
             }
