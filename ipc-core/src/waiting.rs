@@ -216,3 +216,75 @@ fn poll_yielding(ready: &mut impl FnMut() -> bool) -> bool {
     thread::yield_now();
     ready()
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use core::sync::atomic::AtomicU64;
+
+    /// Two threads that wake each other, always by way of sleeping; how many wake-ups were lost.
+    fn exchange(words: [AtomicU32; 2], rounds: u64) -> u64 {
+        register(&words);
+        let turn = AtomicU64::new(0);
+        let play = |side: u64| {
+            let mut lost = 0;
+            for round in 0..rounds {
+                let (mine, ready) = (&words[side as usize], || turn.load(Ordering::Acquire) == 2 * round + side);
+                while !ready() {
+                    let announced = Announced::new(mine);
+                    if !ready() && announced.sleep(SLICE) && ready() {
+                        // Nobody has used up the announcement, although what was waited for has happened.
+                        lost += 1;
+                    }
+                }
+                turn.store(2 * round + side + 1, Ordering::Release);
+                wake(&words[1 - side as usize]);
+            }
+            lost
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(|| play(1));
+            play(0) + other.join().unwrap()
+        })
+    }
+
+    /// Without the barriers one wake-up in some hundred is lost. A sleep that happens to time out between the other
+    /// side's publishing and its waking looks like one and is none.
+    fn assert_hardly_any(lost: u64, rounds: u64) {
+        assert!(lost * 1000 < rounds, "{lost} of {rounds} wake-ups were lost");
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_with_membarrier() {
+        assert_hardly_any(exchange([AtomicU32::new(0), AtomicU32::new(0)], 20_000), 20_000);
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_with_fences() {
+        assert_hardly_any(exchange([AtomicU32::new(FENCE), AtomicU32::new(FENCE)], 20_000), 20_000);
+    }
+
+    #[test]
+    fn an_announcement_that_is_dropped_costs_the_waker_nothing() {
+        let word = AtomicU32::new(0);
+        drop(Announced::new(&word));
+        assert!(!needs_attention(&word));
+    }
+
+    #[test]
+    fn an_announcement_is_used_up_by_one_wake() {
+        let word = AtomicU32::new(0);
+        let announced = Announced::new(&word);
+        wake(&word);
+        assert!(!announced.sleep(SLICE), "and so the sleep returns at once");
+        assert!(!needs_attention(&word));
+    }
+
+    #[test]
+    fn spinning_ends_with_the_deadline() {
+        let now = Instant::now();
+        assert!(!Spin::new().until(Some(now), false, || false));
+        assert!(!Spin::new().until(Some(now), true, || false));
+        assert!(Spin::new().until(Some(now), false, || true));
+    }
+}
