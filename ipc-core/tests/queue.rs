@@ -37,7 +37,7 @@ enum Side {
 }
 
 fn order(id: u64) -> Order {
-    let side = if id.is_multiple_of(2) { Side::Buy } else { Side::Sell };
+    let side = if id % 2 == 0 { Side::Buy } else { Side::Sell };
     Order { id, side, symbol: Str::truncated("SLIP") }
 }
 
@@ -113,8 +113,8 @@ fn a_receiver_that_comes_back_to_an_empty_channel_waits_for_the_next_sender() {
     drop(queue.sender().unwrap());
     assert_eq!(rx.try_recv(), Ok(None));
     drop(rx);
-    assert_eq!(queue.remove().unwrap(), true);
-    assert_eq!(queue.remove().unwrap(), false);
+    assert!(queue.remove().unwrap());
+    assert!(!queue.remove().unwrap());
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn messages_are_aligned_in_place() {
     for byte in 0..7 {
         tx.send(Aligned { bytes: [byte; 100] }).unwrap();
         let received = rx.recv_ref().unwrap().unwrap();
-        assert!((&raw const *received).addr().is_multiple_of(64));
+        assert!((&raw const *received).addr() % 64 == 0);
         assert_eq!(received.bytes, [byte; 100]);
     }
 }
