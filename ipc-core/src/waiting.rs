@@ -159,6 +159,11 @@ const SPIN_MIN: Duration = Duration::from_micros(12);
 /// doubles the cost of waiting.
 const SPIN_MAX: Duration = Duration::from_micros(50);
 
+/// How long to spin without letting anybody else have the processor. With more busy processes than processors, the
+/// one that is being waited for may be waiting for this one's: three processes on two processors got 1.4 times more
+/// done with this than without. To yield where nobody else wants to run takes half a microsecond.
+const YIELD_AFTER: Duration = Duration::from_micros(5);
+
 /// Looks at the ring between two looks at the clock. A look and a `pause` take about 25 ns.
 const POLLS_PER_CLOCK: u32 = 32;
 
@@ -183,13 +188,17 @@ impl Spin {
         mut ready: impl FnMut() -> bool,
     ) -> bool {
         let started = Instant::now();
+        let mut yields = shares_processor;
         loop {
-            if if shares_processor { poll_yielding(&mut ready) } else { poll(&mut ready) } {
+            let found = if yields { poll_yielding(&mut ready) } else { poll(&mut ready) };
+            if found {
                 self.budget = (self.budget * 2).min(SPIN_MAX);
                 return true;
             }
             let now = Instant::now();
-            if now - started >= self.budget {
+            let spun = now - started;
+            yields |= spun >= YIELD_AFTER;
+            if spun >= self.budget {
                 self.budget = (self.budget / 2).max(SPIN_MIN);
                 return false;
             }
