@@ -1,0 +1,849 @@
+//! Whatever can be wrong with a channel's name, its file, its message or its surroundings: each is refused with an
+//! error that names the cause and says what to do, and what was found in the way is left as it was.
+
+mod support;
+
+use ipc_core::schema::{Field, Kind, Type};
+use ipc_core::{Invalid, IpcMessage, Lifetime, Mismatch, OpenError, Peer, Queue, Role};
+use ipc_macros::IpcMessage;
+use std::ffi::CString;
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, chown, symlink};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use support::{Child, Domain, SHM, is_root, listen, program, queue, say, skip};
+
+/// Bytes of the header before the schema.
+const HEADER_BYTES: usize = 512;
+
+/// Slots of the channels whose files are damaged here. Of 64 bytes each they fill many pages, and the last one in part.
+const CAPACITY: usize = 1000;
+
+/// Somebody who owns nothing here.
+const NOBODY: u32 = 65_534;
+
+/// Declares messages in a module of their own, so that variations of one type keep its name.
+macro_rules! messages {
+    ($($module:ident { $($item:item)* })*) => {$(
+        #[allow(dead_code, reason = "only their layouts matter")]
+        mod $module {
+            use super::IpcMessage;
+            $(
+                #[derive(IpcMessage, Clone, Copy)]
+                #[ipc(crate = "ipc_core")]
+                $item
+            )*
+        }
+    )*};
+}
+
+messages! {
+    original {
+        #[repr(C)]
+        pub(super) struct Tick { id: u32, flags: u32, price: f64, state: State }
+        #[repr(u8)]
+        pub(super) enum State { Open = 1, Closed = 2 }
+    }
+    swapped {
+        #[repr(C)]
+        pub(super) struct Tick { flags: u32, id: u32, price: f64, state: State }
+        #[repr(u8)]
+        pub(super) enum State { Open = 1, Closed = 2 }
+    }
+    renamed {
+        #[repr(C)]
+        pub(super) struct Tick { id: u32, flags: u32, cost: f64, state: State }
+        #[repr(u8)]
+        pub(super) enum State { Open = 1, Closed = 2 }
+    }
+    retyped {
+        #[repr(C)]
+        pub(super) struct Tick { id: u32, flags: u32, price: u64, state: State }
+        #[repr(u8)]
+        pub(super) enum State { Open = 1, Closed = 2 }
+    }
+    revalued {
+        #[repr(C)]
+        pub(super) struct Tick { id: u32, flags: u32, price: f64, state: State }
+        #[repr(u8)]
+        pub(super) enum State { Open = 1, Closed = 3 }
+    }
+    shorter {
+        #[repr(C)]
+        pub(super) struct Tick { id: u32, flags: u32 }
+    }
+}
+
+/// A message that the derive refuses: no slot is aligned like a page.
+#[derive(Clone, Copy)]
+#[repr(C, align(4096))]
+struct Page([u8; 4096]);
+
+// SAFETY: the type is `repr(C)`, its bytes are one array without padding, any of them are a value, and `TYPE` says so.
+// That its alignment is beyond the limit is what it is here for: nothing but an opening that fails is done with it.
+unsafe impl IpcMessage for Page {
+    const NAME: &'static str = "Page";
+    const TYPE: &'static Type = &Type {
+        name: Self::NAME,
+        size: 4096,
+        align: 4096,
+        kind: Kind::Struct { fields: &[Field { name: "0", offset: 0, ty: <[u8; 4096]>::TYPE }] },
+    };
+    const ANY_BITS: bool = true;
+
+    unsafe fn validate(_: *const Self) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    unsafe fn place(&self, to: *mut Self) {
+        // SAFETY: the caller vouches for `to`.
+        unsafe { self.0.place(to.cast()) };
+    }
+
+    unsafe fn place_blank(to: *mut Self) {
+        // SAFETY: the caller vouches for `to`.
+        unsafe { <[u8; 4096]>::place_blank(to.cast()) };
+    }
+}
+
+#[test]
+#[ignore = "the children of the other tests"]
+fn child_main() {
+    support::play(&[
+        ("damage", damage),
+        ("fill", fill),
+        ("read-only", read_only),
+        ("hold-original", |domain| {
+            let _tx = queue::<original::Tick>(domain, "ticks").lifetime(Lifetime::Persistent).sender().unwrap();
+            say("held");
+            listen();
+        }),
+        ("hold-sender", |domain| {
+            let _tx = queue::<u64>(domain, "taken").sender().unwrap();
+            say("held");
+            listen();
+        }),
+        ("hold-lifecycle", hold_lifecycle),
+        ("be-nobody", be_nobody),
+        ("choose-domain", choose_domain),
+    ]);
+}
+
+#[test]
+fn names_that_cannot_be_file_names_are_refused() {
+    let domain = Domain::new("names");
+    let long = "n".repeat(129);
+    let bad = ["", &long, "a/b", "/", "..", "../default", "a..b", ".hidden", "nul\0", "größe", "a b", "new\nline"];
+    for name in bad {
+        let error = refusal(&domain.queue::<u64>(name));
+        let OpenError::Name { what: "channel name", name: found, .. } = &error else { panic!("{name:?}: {error:?}") };
+        assert_eq!(found, name);
+        assert_says(&error, &["channel name", &format!("{name:?}"), "cannot be used", "use 1 to 128 ASCII letters"]);
+    }
+    let longest = "n".repeat(128);
+    drop(domain.queue::<u64>(&longest).sender().unwrap());
+}
+
+#[test]
+fn domains_that_cannot_be_part_of_file_names_are_refused() {
+    let long = "d".repeat(65);
+    for name in ["", &long, "a/b", "..", "a.b", "nul\0", "größe"] {
+        let error = refusal(&Queue::<u64>::new("ok").spsc().domain(name));
+        let OpenError::Name { what: "domain", name: found, .. } = &error else { panic!("{name:?}: {error:?}") };
+        assert_eq!(found, name);
+        assert_says(&error, &["domain", &format!("{name:?}"), "use 1 to 64 ASCII letters"]);
+    }
+}
+
+#[test]
+fn the_domain_of_the_environment_is_used_and_checked() {
+    let domain = Domain::new("environment");
+    for (chosen, expected) in [(domain.name(), "ok"), ("a/../b", "refused"), ("", "refused")] {
+        let choose = |command: &mut std::process::Command| {
+            command.env(ipc_core::DOMAIN_VARIABLE, chosen);
+        };
+        let mut child = Child::try_start("choose-domain", &domain, choose).unwrap();
+        assert_eq!(child.hear(), expected, "{chosen:?}");
+        child.finish();
+    }
+}
+
+/// Opens a channel without choosing a domain.
+fn choose_domain(domain: &str) {
+    match Queue::<u64>::new("chosen").spsc().sender() {
+        Ok(tx) => {
+            assert_eq!(tx.info().domain, domain);
+            assert_eq!(tx.info().path, support::path(domain, "chosen"));
+            say("ok");
+        }
+        Err(error @ OpenError::Name { what: "domain", .. }) => {
+            assert_says(&error, &["domain", "use 1 to 64 ASCII letters"]);
+            say("refused");
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn what_is_no_segment_is_refused_and_left_alone() {
+    let domain = Domain::new("foreign");
+    let path = domain.path("file");
+    // A link is refused even if it leads to a good segment: whoever could place it could exchange what it leads to.
+    let real = domain.queue::<u64>("real").lifetime(Lifetime::Persistent);
+    drop(real.sender().unwrap());
+    let target = domain.path("real");
+
+    fs::write(&path, "not yours").unwrap();
+    assert_not_a_segment(&domain, "file", "it has only 9 bytes");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "not yours");
+    fs::write(&path, "not yours ".repeat(1000)).unwrap();
+    assert_not_a_segment(&domain, "file", "it does not start with the mark of a segment");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "not yours ".repeat(1000));
+    fs::remove_file(&path).unwrap();
+
+    fs::create_dir(&path).unwrap();
+    assert_not_a_segment(&domain, "file", "it is no regular file");
+    assert!(path.is_dir());
+    fs::remove_dir(&path).unwrap();
+
+    for target in [target.as_path(), Path::new("/dev/shm/slipring-test-leads-nowhere"), Path::new("/etc/passwd")] {
+        symlink(target, &path).unwrap();
+        assert_not_a_segment(&domain, "file", "it is a symbolic link");
+        assert_eq!(fs::read_link(&path).unwrap(), target);
+        fs::remove_file(&path).unwrap();
+    }
+
+    let c_path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(c_path.as_ptr(), 0o600) }, 0);
+    assert_not_a_segment(&domain, "file", "it is no regular file");
+    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
+    fs::remove_file(&path).unwrap();
+
+    let socket = UnixListener::bind(&path).unwrap();
+    assert_not_a_segment(&domain, "file", "it is no regular file");
+    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
+    drop(socket);
+    fs::remove_file(&path).unwrap();
+
+    assert!(real.remove().unwrap());
+}
+
+#[test]
+fn the_segment_of_another_channel_is_refused() {
+    let domain = Domain::new("copied");
+    let real = domain.queue::<u64>("real").lifetime(Lifetime::Persistent);
+    drop(real.sender().unwrap());
+    fs::copy(domain.path("real"), domain.path("copy")).unwrap();
+    let error = refusal(&domain.queue::<u64>("copy"));
+    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
+    assert_says(&error, &["copy", "it is the segment of channel \"real\"", "remove it if nobody uses it"]);
+    fs::remove_file(domain.path("copy")).unwrap();
+    assert!(real.remove().unwrap());
+}
+
+#[test]
+fn a_truncated_segment_is_refused() {
+    let domain = Domain::new("truncated");
+    let (image, _) = persistent_segment(&domain, "short");
+    let whole = image.len();
+    for length in [0, 1, 511, 512, 513, 4095, 4096, 8192, whole / 2, whole - 4096, whole - 1] {
+        fs::write(domain.path("short"), &image[..length]).unwrap();
+        let reason = match length {
+            0..HEADER_BYTES => format!("it has only {length} bytes"),
+            _ => format!("it is truncated: {length} bytes where {whole} belong"),
+        };
+        assert_not_a_segment(&domain, "short", &reason);
+        assert_eq!(fs::metadata(domain.path("short")).unwrap().len(), length as u64, "it is left as it was");
+    }
+    fs::write(domain.path("short"), &image).unwrap();
+    assert!(works(&domain.queue("short")).is_ok(), "nothing but its length was wrong");
+    assert!(domain.queue::<u64>("short").remove().unwrap());
+}
+
+#[test]
+fn another_magic_format_or_byte_order_is_refused() {
+    let domain = Domain::new("header");
+    let (image, path) = persistent_segment(&domain, "header");
+    let patched = |patch: &dyn Fn(&mut [u8])| {
+        let mut image = image.clone();
+        patch(&mut image);
+        fs::write(&path, image).unwrap();
+        let error = refusal(&domain.queue::<u64>("header"));
+        assert_eq!(domain.queue::<u64>("header").remove().unwrap_err().to_string(), error.to_string());
+        assert_says(&error, &[path.to_str().unwrap()]);
+        error
+    };
+
+    let error = patched(&|image| image[..8].copy_from_slice(b"SLIPKNOT"));
+    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
+    assert_says(&error, &["it does not start with the mark of a segment", "remove it if nobody uses it"]);
+
+    for (version, advice) in [
+        (2, "rebuild this program"),
+        (u32::MAX, "rebuild this program"),
+        (0, "rebuild the program that made it, or remove the segment"),
+    ] {
+        let error = patched(&|image| image[8..12].copy_from_slice(&version.to_ne_bytes()));
+        let OpenError::FormatVersion { found, expected: 1, .. } = error else { panic!("{error:?}") };
+        assert_eq!(found, version);
+        assert_says(&error, &[&format!("has segment format {version}"), "this program speaks format 1", advice]);
+    }
+
+    let error = patched(&|image| image[12..16].reverse());
+    assert!(matches!(error, OpenError::ByteOrder { .. }), "{error:?}");
+    assert_says(&error, &["other byte order", "remove it"]);
+    // As a machine of the other order would have written it: the version is another number to us, and must not be taken
+    // for one.
+    let error = patched(&|image| {
+        for (_, field, _) in fields() {
+            image[field].reverse();
+        }
+    });
+    assert!(matches!(error, OpenError::ByteOrder { .. }), "{error:?}");
+
+    let error = patched(&|image| image[12..16].copy_from_slice(&0x0201_0304_u32.to_ne_bytes()));
+    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
+    assert_says(&error, &["its header is damaged: no byte-order mark"]);
+    let error = patched(&|image| image[16..20].copy_from_slice(&7_u32.to_ne_bytes()));
+    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
+    assert_says(&error, &["it belongs to another backend (7)"]);
+    fs::write(&path, &image).unwrap();
+    assert!(domain.queue::<u64>("header").remove().unwrap());
+}
+
+#[test]
+fn a_channel_of_another_kind_is_refused() {
+    let domain = Domain::new("kind");
+    let (mut image, path) = persistent_segment(&domain, "kind");
+    image[20..24].copy_from_slice(&9_u32.to_ne_bytes());
+    fs::write(&path, &image).unwrap();
+    let error = refusal(&domain.queue::<u64>("kind"));
+    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
+    assert_says(&error, &["it is a channel of another kind (9)"]);
+    assert!(domain.queue::<u64>("kind").remove().unwrap(), "what it carries does not matter to its removal");
+}
+
+#[test]
+fn a_damaged_header_is_refused_or_does_not_matter() {
+    let domain = Domain::new("damaged");
+    // In a child, since the worst that a wrong mapping does is a signal.
+    let (status, said) = Child::start("damage", &domain).end();
+    assert!(status.success(), "the child failed ({status}) at {:?}", said.last());
+    assert_eq!(said.last().map(String::as_str), Some("done"));
+}
+
+/// Damages each field of a header, and then each byte of header and schema, and opens what has become of it.
+fn damage(domain: &str) {
+    let queue = queue::<u64>(domain, "damaged");
+    drop(queue.clone().capacity(CAPACITY).lifetime(Lifetime::Persistent).sender().unwrap());
+    let path = support::path(domain, "damaged");
+    let image = fs::read(&path).unwrap();
+    let opens = |patch: &dyn Fn(&mut [u8])| {
+        let mut image = image.clone();
+        patch(&mut image);
+        // What was opened before may have removed it, if that is what its lifetime had come to say.
+        fs::write(&path, image).unwrap();
+        works(&queue)
+    };
+
+    let mut random = Random(0x5EED);
+    for (name, field, is_vital) in fields() {
+        let values = [0, 1, u64::MAX, random.next(), random.next() >> 40, random.next() >> 56];
+        for value in values {
+            say(format!("{name} = {value:#x}"));
+            let bytes = &value.to_ne_bytes();
+            let bytes = if cfg!(target_endian = "little") { &bytes[..field.len()] } else { &bytes[8 - field.len()..] };
+            let is_unchanged = image[field.clone()] == *bytes;
+            let opened = opens(&|image| image[field.clone()].copy_from_slice(bytes));
+            assert_eq!(opened.is_ok(), is_unchanged || !is_vital, "{name} = {value:#x}: {opened:?}");
+            if let Err(error) = opened {
+                use OpenError::{FormatVersion, Mismatch, NotASegment};
+                assert!(matches!(error, NotASegment { .. } | FormatVersion { .. } | Mismatch(_)), "{name}: {error:?}");
+            }
+        }
+    }
+    let participants_at = 4096;
+    for at in 0..participants_at.min(HEADER_BYTES + u64::SCHEMA.len()) {
+        for flip in [0x01, 0x80, 0xff, random.next() as u8 | 2] {
+            say(format!("byte {at} ^ {flip:#x}"));
+            // Either is fine: some bytes do not matter, and a capacity that still ends in the same page is a capacity.
+            let _ = opens(&|image| image[at] ^= flip);
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    say("done");
+}
+
+#[test]
+fn another_layout_is_refused_with_its_differences_and_its_creator() {
+    let domain = Domain::new("layouts");
+    let mut holder = Child::start("hold-original", &domain);
+    assert_eq!(holder.hear(), "held");
+    let pid = holder.pid();
+    assert_mismatch(
+        &domain.queue::<swapped::Tick>("ticks"),
+        pid,
+        &[
+            "field `flags`: u32 at byte 0 here, u32 at byte 4 in the segment",
+            "field `id`: u32 at byte 4 here, u32 at byte 0 in the segment",
+        ],
+    );
+    assert_mismatch(
+        &domain.queue::<renamed::Tick>("ticks"),
+        pid,
+        &["field `cost`: f64 at byte 8 has this name here, and is `price` in the segment"],
+    );
+    assert_mismatch(
+        &domain.queue::<retyped::Tick>("ticks"),
+        pid,
+        &["field `price`: u64 at byte 8 here, f64 at byte 8 in the segment"],
+    );
+    assert_mismatch(
+        &domain.queue::<revalued::Tick>("ticks"),
+        pid,
+        &["field `state`: variant `Closed` = 3 here, variant `Closed` = 2 in the segment"],
+    );
+    assert_mismatch(
+        &domain.queue::<shorter::Tick>("ticks"),
+        pid,
+        &[
+            "field `price`: missing here, f64 at byte 8 in the segment",
+            "field `state`: missing here, State at byte 16 in the segment",
+            "message: 8 bytes here, 24 bytes in the segment",
+            "message: alignment 4 here, alignment 8 in the segment",
+        ],
+    );
+    assert_mismatch(&domain.queue::<u64>("ticks"), pid, &["message: u64 here, Tick in the segment"]);
+    drop(domain.queue::<original::Tick>("ticks").receiver().unwrap());
+
+    // The dead keep their word about what the channel carries, until somebody removes it.
+    holder.kill();
+    assert_mismatch(
+        &domain.queue::<retyped::Tick>("ticks"),
+        pid,
+        &["field `price`: u64 at byte 8 here, f64 at byte 8 in the segment"],
+    );
+    assert!(domain.queue::<retyped::Tick>("ticks").remove().unwrap());
+    drop(domain.queue::<retyped::Tick>("ticks").receiver().unwrap());
+}
+
+#[test]
+fn another_capacity_joins_and_says_so() {
+    let domain = Domain::new("capacity");
+    let mut tx = domain.queue::<u64>("desk").capacity(64).sender().unwrap();
+    assert!(tx.info().created && !tx.info().capacity_differs());
+    let mut rx = domain.queue::<u64>("desk").capacity(1000).receiver().unwrap();
+    assert!(!rx.info().created && rx.info().capacity_differs());
+    assert_eq!((rx.info().capacity, rx.info().requested_capacity), (64, Some(1000)));
+    assert_eq!(rx.capacity(), 64);
+    assert_eq!(rx.info().creator, Peer { pid: std::process::id(), program: program().into() });
+    tx.send(7).unwrap();
+    assert_eq!(rx.recv(), Ok(Some(7)));
+    drop(rx);
+    for agrees in [domain.queue::<u64>("desk").capacity(64), domain.queue("desk")] {
+        assert!(!agrees.receiver().unwrap().info().capacity_differs());
+    }
+}
+
+#[test]
+fn capacities_that_make_no_sense_are_refused() {
+    let domain = Domain::new("absurd");
+    let cases = [
+        (0, "a queue holds at least 1 message"),
+        (usize::MAX, "a queue holds at most 2^31 messages"),
+        ((1 << 31) + 1, "a queue holds at most 2^31 messages"),
+    ];
+    for (capacity, rule) in cases {
+        assert_capacity(&domain.queue::<u64>("absurd").capacity(capacity), capacity, 8, rule);
+    }
+    let large = domain.queue::<[u8; 1 << 20]>("absurd").capacity(1 << 31);
+    assert_capacity(&large, 1 << 31, 1 << 20, "the segment would be larger than 2^46 bytes");
+    assert!(!domain.path("absurd").exists());
+}
+
+#[test]
+fn messages_that_no_slot_can_hold_are_refused() {
+    let domain = Domain::new("shapes");
+    assert_message(&domain.queue::<Page>("page"), "`Page` cannot be sent", "aligned to more than 128 bytes; lower");
+    assert_message(&domain.queue::<[Page; 2]>("pages"), "`array` cannot be sent", "aligned to more than 128 bytes");
+    assert_message(&domain.queue::<[u8; 0]>("nothing"), "`array` cannot be sent", "no bytes; give it a field");
+    assert_message(&domain.queue::<[[u64; 0]; 4]>("nothings"), "`array` cannot be sent", "no bytes; give it a field");
+}
+
+#[test]
+fn a_queue_that_is_not_exclusive_is_refused() {
+    let domain = Domain::new("shared");
+    let error = refusal(&Queue::<u64>::new("shared").domain(domain.name()));
+    assert!(matches!(error, OpenError::Unsupported(_)), "{error:?}");
+    assert_says(&error, &["not in this version", "add .spsc()"]);
+}
+
+#[test]
+fn a_second_end_in_one_process_is_refused() {
+    let domain = Domain::new("twice");
+    let queue = domain.queue::<u64>("twice");
+    let me = Peer { pid: std::process::id(), program: program().into() };
+    let mut tx = queue.sender().unwrap();
+    assert_in_use(queue.sender().unwrap_err(), "twice", Role::Sender, &me);
+    let mut rx = queue.receiver().unwrap();
+    assert_in_use(queue.receiver().unwrap_err(), "twice", Role::Receiver, &me);
+    let clone = queue.clone();
+    let elsewhere = std::thread::spawn(move || clone.sender().unwrap_err()).join().unwrap();
+    assert_in_use(elsewhere, "twice", Role::Sender, &me);
+    tx.send(1).unwrap();
+    assert_eq!(rx.recv(), Ok(Some(1)), "those who were there before do not notice");
+    drop(tx);
+    drop(queue.sender().unwrap());
+}
+
+#[test]
+fn a_second_end_in_another_process_is_refused() {
+    let domain = Domain::new("taken");
+    let mut holder = Child::start("hold-sender", &domain);
+    assert_eq!(holder.hear(), "held");
+    let queue = domain.queue::<u64>("taken");
+    let peer = Peer { pid: holder.pid(), program: program().into() };
+    assert_in_use(queue.sender().unwrap_err(), "taken", Role::Sender, &peer);
+    // Who is stopped lives.
+    holder.stop();
+    assert_in_use(queue.sender().unwrap_err(), "taken", Role::Sender, &peer);
+    holder.resume();
+    holder.finish();
+    drop(queue.sender().unwrap());
+}
+
+#[test]
+fn a_process_that_is_stopped_while_it_joins_does_not_hang_the_others() {
+    let domain = Domain::new("busy");
+    let queue = domain.queue::<u64>("busy");
+    let mut tx = queue.sender().unwrap();
+    let mut holder = Child::start("hold-lifecycle", &domain);
+    assert_eq!(holder.hear(), "locked");
+    holder.stop();
+
+    let error = queue.receiver().unwrap_err();
+    let OpenError::Busy { path, seconds: 5 } = &error else { panic!("{error:?}") };
+    assert_eq!(*path, domain.path("busy"));
+    assert_says(
+        &error,
+        &["busy", "has been locked for 5 s", "joining or leaving", "is one stopped, or under a debugger?"],
+    );
+    tx.send(1).unwrap();
+
+    holder.kill();
+    let mut rx = queue.receiver().unwrap();
+    assert_eq!(rx.recv(), Ok(Some(1)));
+}
+
+/// Takes the lock under which processes join and leave, and keeps it.
+fn hold_lifecycle(domain: &str) {
+    let file = OpenOptions::new().read(true).write(true).open(support::path(domain, "busy")).unwrap();
+    // SAFETY: `flock` is a C struct of integers, for which zero is a valid value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as _;
+    lock.l_whence = libc::SEEK_SET as _;
+    lock.l_len = 1;
+    // SAFETY: `file` keeps the descriptor open, and F_OFD_SETLK takes a pointer to a `flock`, which `lock` is.
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }, 0);
+    say("locked");
+    listen();
+}
+
+#[test]
+fn the_segment_of_another_user_is_refused() {
+    if !is_root() {
+        return skip("the segment of another user", "only root can have one");
+    }
+    let domain = Domain::new("owner");
+    let queue = domain.queue::<u64>("owned").lifetime(Lifetime::Persistent);
+    drop(queue.sender().unwrap());
+    let path = domain.path("owned");
+    chown(&path, Some(12_345), None).unwrap();
+    assert_permission(&refusal(&queue), &path, 12_345);
+    assert_permission(&queue.remove().unwrap_err(), &path, 12_345);
+    assert_eq!(fs::metadata(&path).unwrap().uid(), 12_345, "it is left as it was");
+    chown(&path, Some(0), None).unwrap();
+    assert!(queue.remove().unwrap());
+}
+
+#[test]
+fn a_user_who_may_not_open_the_file_is_refused() {
+    if !is_root() {
+        return skip("a user who may not open the file", "only root can become another user");
+    }
+    let domain = Domain::new("nobody");
+    let mut tx = domain.queue::<u64>("owned").sender().unwrap();
+    let mut rx = domain.queue::<u64>("owned").receiver().unwrap();
+    assert_eq!(fs::metadata(domain.path("owned")).unwrap().mode() & 0o7777, 0o600);
+    Child::start("be-nobody", &domain).finish();
+    tx.send(1).unwrap();
+    assert_eq!(rx.recv(), Ok(Some(1)));
+}
+
+/// Opens root's channel as somebody else, and then one of its own.
+fn be_nobody(domain: &str) {
+    // SAFETY: takes an empty list, from which nothing is read.
+    assert_eq!(unsafe { libc::setgroups(0, std::ptr::null()) }, 0);
+    // SAFETY: takes three integers.
+    assert_eq!(unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) }, 0);
+    // SAFETY: takes three integers; the C library does it for all threads.
+    assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }, 0);
+    let theirs = queue::<u64>(domain, "owned");
+    let path = support::path(domain, "owned");
+    assert_permission(&refusal(&theirs), &path, 0);
+    assert_permission(&theirs.remove().unwrap_err(), &path, 0);
+    works(&queue(domain, "mine")).unwrap();
+}
+
+#[test]
+fn a_full_shm_is_reported_and_nothing_is_left_of_the_attempt() {
+    let domain = Domain::new("full");
+    match with_own_shm("fill", &domain, "size=1m,mode=1777", 0) {
+        Ok(child) => child.finish(),
+        Err(error) => skip("a full /dev/shm", &format!("mount namespaces are not permitted here: {error}")),
+    }
+}
+
+/// Fills a /dev/shm of 1 MiB with segments.
+fn fill(domain: &str) {
+    assert_eq!(free_bytes(), 1 << 20, "the small file system is there");
+    let error = refusal(&queue::<u64>(domain, "large"));
+    let OpenError::NoSpace { path, bytes } = &error else { panic!("{error:?}") };
+    assert_eq!(path, Path::new(SHM));
+    assert!(*bytes > 4 << 20);
+    assert_says(&error, &["/dev/shm has no room", &format!("{bytes} bytes"), "lower the capacity", "remount,size="]);
+    // The largest ring that is not absurd, which no offset of the library may overflow on.
+    let error = refusal(&queue::<u64>(domain, "large").capacity(1 << 31));
+    assert!(matches!(error, OpenError::NoSpace { bytes, .. } if bytes > 1 << 37), "{error:?}");
+    assert_eq!(free_bytes(), 1 << 20, "an attempt that failed keeps no memory");
+    assert_eq!(fs::read_dir(SHM).unwrap().count(), 0);
+
+    let mut ends = Vec::new();
+    let error = loop {
+        let queue = queue::<u64>(domain, &format!("small-{}", ends.len())).capacity(CAPACITY);
+        match queue.sender() {
+            Ok(tx) => ends.push((tx, queue.receiver().unwrap())),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, OpenError::NoSpace { .. }), "{error:?}");
+    assert_eq!(ends.len(), 14, "as many segments of 18 pages as go into 256");
+    // All of their memory is there already, so that no first touch of a page can be a SIGBUS.
+    for (at, (tx, rx)) in ends.iter_mut().enumerate() {
+        let messages = (0..CAPACITY as u64).map(|message| message * at as u64);
+        assert_eq!(tx.send_batch(messages.clone()).unwrap(), CAPACITY);
+        assert!(messages.eq(rx.iter().take(CAPACITY).map(Result::unwrap)));
+    }
+    drop(ends);
+    assert_eq!(free_bytes(), 1 << 20);
+    assert_eq!(fs::read_dir(SHM).unwrap().count(), 0);
+}
+
+#[test]
+fn a_shm_that_cannot_be_written_is_reported() {
+    let domain = Domain::new("readonly");
+    match with_own_shm("read-only", &domain, "size=1m,mode=1777", libc::MS_RDONLY) {
+        Ok(child) => child.finish(),
+        Err(error) => skip("a read-only /dev/shm", &format!("mount namespaces are not permitted here: {error}")),
+    }
+}
+
+/// Creates a channel where nothing can be written.
+fn read_only(domain: &str) {
+    let error = refusal(&queue::<u64>(domain, "unwritable"));
+    let OpenError::Os { path, source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(path, Path::new(SHM));
+    assert_eq!(source.raw_os_error(), Some(libc::EROFS));
+    assert_says(&error, &["cannot create a segment in /dev/shm"]);
+}
+
+/// Starts a child that has a /dev/shm of its own, a tmpfs with these options. An error if that is not permitted.
+fn with_own_shm(part: &str, domain: &Domain, options: &str, flags: libc::c_ulong) -> io::Result<Child> {
+    // SAFETY: has no preconditions and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    // SAFETY: as above.
+    let group = unsafe { libc::getegid() };
+    let maps = (format!("{user} {user} 1"), format!("{group} {group} 1"));
+    let options = CString::new(options).unwrap();
+    let isolate = move || {
+        let result = |answer| if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+        // SAFETY: takes one integer.
+        if result(unsafe { libc::unshare(libc::CLONE_NEWNS) }).is_err() {
+            // Whoever is not root may have a namespace of mounts within one of users.
+            // SAFETY: takes one integer.
+            result(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) })?;
+            fs::write("/proc/self/setgroups", "deny")?;
+            fs::write("/proc/self/uid_map", &maps.0)?;
+            fs::write("/proc/self/gid_map", &maps.1)?;
+        }
+        let (none, private) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
+        // What is mounted below must not reach the namespace we come from.
+        // SAFETY: the target is NUL-terminated, and the other pointers are not used for a change of propagation.
+        result(unsafe { libc::mount(none, c"/".as_ptr(), none, private, none.cast()) })?;
+        let (kind, target) = (c"tmpfs".as_ptr(), c"/dev/shm".as_ptr());
+        // SAFETY: all strings are NUL-terminated and outlive the call.
+        result(unsafe { libc::mount(kind, target, kind, flags, options.as_ptr().cast()) })
+    };
+    let child = Child::try_start(part, domain, |command| {
+        // SAFETY: the closure makes system calls only; the paths of its writes are short enough to need no allocation.
+        unsafe { command.pre_exec(isolate) };
+    });
+    if let Err(error) = &child {
+        let refused = [libc::EPERM, libc::EACCES, libc::ENOSYS, libc::ENOSPC, libc::EUSERS, libc::EINVAL];
+        assert!(refused.contains(&error.raw_os_error().unwrap_or(0)), "{error}");
+    }
+    child
+}
+
+/// What is free of /dev/shm.
+fn free_bytes() -> u64 {
+    // SAFETY: `statvfs` is a C struct of integers, for which zero is a valid value.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is NUL-terminated, and `stat` is writable.
+    assert_eq!(unsafe { libc::statvfs(c"/dev/shm".as_ptr(), &raw mut stat) }, 0);
+    stat.f_bavail * stat.f_frsize
+}
+
+/// The integers of a header, where they lie, and whether a segment cannot be used with a wrong one.
+fn fields() -> [(&'static str, Range<usize>, bool); 20] {
+    [
+        ("format_version", 8..12, true),
+        ("byte_order", 12..16, true),
+        ("backend", 16..20, true),
+        ("kind", 20..24, true),
+        ("instance, low half", 24..32, false),
+        ("instance, high half", 32..40, false),
+        ("fingerprint, low half", 40..48, true),
+        ("fingerprint, high half", 48..56, true),
+        ("capacity", 56..64, true),
+        ("slot_bytes", 64..72, true),
+        ("message_bytes", 72..80, true),
+        ("message_align", 80..84, true),
+        ("participants", 84..88, true),
+        ("participants_offset", 88..96, true),
+        ("waits_offset", 96..104, true),
+        ("slots_offset", 104..112, true),
+        ("total_bytes", 112..120, true),
+        ("schema_bytes", 120..124, true),
+        ("creator_pid", 124..128, false),
+        ("lifetime", 360..364, false),
+    ]
+}
+
+/// Makes a channel that outlives its ends, and returns the bytes of its segment and where they lie.
+fn persistent_segment(domain: &Domain, channel: &str) -> (Vec<u8>, std::path::PathBuf) {
+    drop(domain.queue::<u64>(channel).capacity(CAPACITY).lifetime(Lifetime::Persistent).sender().unwrap());
+    let path = domain.path(channel);
+    let image = fs::read(&path).unwrap();
+    assert_eq!(File::open(&path).unwrap().metadata().unwrap().len(), image.len() as u64);
+    (image, path)
+}
+
+/// Opens both ends, and sends through every slot, twice.
+fn works(queue: &Queue<u64>) -> Result<(), OpenError> {
+    let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    let capacity = tx.capacity() as u64;
+    for lap in 1..=2 {
+        assert_eq!(tx.send_batch((0..capacity).map(|message| message * lap)).unwrap(), capacity as usize);
+        assert!((0..capacity).map(|message| message * lap).eq((0..capacity).map(|_| rx.recv().unwrap().unwrap())));
+    }
+    Ok(())
+}
+
+/// The error of a queue neither of whose ends can be opened.
+#[track_caller]
+fn refusal<T: IpcMessage>(queue: &Queue<T>) -> OpenError {
+    let error = queue.sender().map(drop).expect_err("the sender is refused");
+    let again = queue.receiver().map(drop).expect_err("the receiver is refused");
+    assert_eq!(error.to_string(), again.to_string());
+    error
+}
+
+/// Asserts that the error's text has all of these words in it.
+#[track_caller]
+fn assert_says(error: &dyn Display, words: &[&str]) {
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in {text:?}");
+    }
+}
+
+#[track_caller]
+fn assert_not_a_segment(domain: &Domain, channel: &str, expected: &str) {
+    let queue = domain.queue::<u64>(channel);
+    for error in [refusal(&queue), queue.remove().unwrap_err()] {
+        let OpenError::NotASegment { path, reason } = &error else { panic!("{error:?}") };
+        assert_eq!((path.as_path(), reason.as_str()), (domain.path(channel).as_path(), expected));
+        assert_says(
+            &error,
+            &[path.to_str().unwrap(), "is not a usable segment", reason, "remove it if nobody uses it"],
+        );
+    }
+}
+
+#[track_caller]
+fn assert_mismatch<T: IpcMessage>(queue: &Queue<T>, creator: u32, expected: &[&str]) {
+    let error = refusal(queue);
+    let OpenError::Mismatch(mismatch) = &error else { panic!("{error:?}") };
+    let Mismatch { channel, message, creator: found, differences } = &**mismatch;
+    assert_eq!((channel.as_str(), *message), ("ticks", T::NAME));
+    assert_eq!(*found, Peer { pid: creator, program: program().into() });
+    let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(differences, expected);
+    let who = format!("channel \"ticks\" carries another `{}` (created by pid {creator} \"{}\")", T::NAME, program());
+    assert_says(&error, &[&who, "build both programs from the same declaration, or use another channel name"]);
+    assert_says(&error, expected);
+}
+
+#[track_caller]
+fn assert_capacity<T: IpcMessage>(queue: &Queue<T>, expected: usize, expected_bytes: usize, expected_rule: &str) {
+    let error = refusal(queue);
+    let OpenError::Capacity { capacity, message_bytes, rule } = &error else { panic!("{error:?}") };
+    assert_eq!((*capacity, *message_bytes, *rule), (expected, expected_bytes, expected_rule));
+    let what = format!("a capacity of {capacity} messages of {message_bytes} bytes is not possible: {rule}");
+    assert_says(&error, &[&what]);
+}
+
+#[track_caller]
+fn assert_message<T: IpcMessage>(queue: &Queue<T>, cause: &str, advice: &str) {
+    let error = refusal(queue);
+    assert!(matches!(error, OpenError::Message { .. }), "{error:?}");
+    assert_says(&error, &[cause, advice]);
+}
+
+#[track_caller]
+fn assert_in_use(error: OpenError, channel: &str, expected: Role, who: &Peer) {
+    let OpenError::InUse { channel: found, role, peer } = &error else { panic!("{error:?}") };
+    assert_eq!((found.as_str(), *role, peer), (channel, expected, who));
+    let what = format!("channel \"{channel}\" has a {role} already: pid {} \"{}\"", who.pid, who.program);
+    assert_says(&error, &[&what, "an exclusive queue has room for one"]);
+}
+
+#[track_caller]
+fn assert_permission(error: &OpenError, expected: &Path, expected_owner: u32) {
+    let OpenError::Permission { path, owner } = error else { panic!("{error:?}") };
+    assert_eq!((path.as_path(), *owner), (expected, expected_owner));
+    let what = format!("no permission for {}, which belongs to user {owner}", path.display());
+    assert_says(error, &[&what, "run as that user, or choose another SLIPRING_DOMAIN"]);
+}
+
+/// Numbers that are the same in every run, so that what they find can be found again.
+struct Random(u64);
+
+impl Random {
+    /// SplitMix64.
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
