@@ -259,7 +259,9 @@ mod tests {
                         hint::spin_loop();
                     }
                     // Up to 500 steps of a nanosecond or less, to try every overlap.
-                    (0..random >> 55).for_each(|step| drop(hint::black_box(step)));
+                    (0..random >> 55).for_each(|step| {
+                        hint::black_box(step);
+                    });
                     payload.iter().for_each(|line| line.0.store(number, Ordering::Relaxed));
                     published.0.store(number, Ordering::Release);
                     wake(&word.0);
@@ -276,7 +278,9 @@ mod tests {
                     }
                 }
                 seen = published.0.load(Ordering::Acquire);
-                payload.iter().for_each(|line| drop(hint::black_box(line.0.load(Ordering::Relaxed))));
+                payload.iter().for_each(|line| {
+                    hint::black_box(line.0.load(Ordering::Relaxed));
+                });
                 taken.0.store(seen, Ordering::Release);
             }
         });
