@@ -1,6 +1,10 @@
 //! Whatever can be wrong with a channel's name, its file, its message or its surroundings: each is refused with an
 //! error that names the cause and says what to do, and what was found in the way is left as it was.
 
+#[path = "bad_input/full_shm.rs"]
+mod full_shm;
+#[path = "bad_input/header.rs"]
+mod header;
 mod support;
 
 use ipc_core::schema::{Field, Kind, Type};
@@ -8,22 +12,13 @@ use ipc_core::{Invalid, IpcMessage, Lifetime, Mismatch, OpenError, Peer, Queue, 
 use ipc_macros::IpcMessage;
 use std::ffi::CString;
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::ops::Range;
+use std::fs::{self, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, chown, symlink};
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use support::{Child, Domain, SHM, is_root, listen, program, queue, say, skip};
-
-/// Bytes of the header before the schema.
-const HEADER_BYTES: usize = 512;
-
-/// Slots of the channels whose files are damaged here. Of 64 bytes each they fill many pages, and the last one in part.
-const CAPACITY: usize = 1000;
+use support::{Child, Domain, is_root, listen, program, queue, recv, say, skip};
 
 /// Somebody who owns nothing here.
 const NOBODY: u32 = 65_534;
@@ -116,9 +111,9 @@ unsafe impl IpcMessage for Page {
 #[ignore = "the children of the other tests"]
 fn child_main() {
     support::play(&[
-        ("damage", damage),
-        ("fill", fill),
-        ("read-only", read_only),
+        ("damage", header::damage),
+        ("fill", full_shm::fill),
+        ("read-only", full_shm::read_only),
         ("hold-original", |domain| {
             let _tx = queue::<original::Tick>(domain, "ticks").lifetime(Lifetime::Persistent).sender().unwrap();
             say("held");
@@ -249,139 +244,6 @@ fn the_segment_of_another_channel_is_refused() {
 }
 
 #[test]
-fn a_truncated_segment_is_refused() {
-    let domain = Domain::new("truncated");
-    let (image, _) = persistent_segment(&domain, "short");
-    let whole = image.len();
-    for length in [0, 1, 511, 512, 513, 4095, 4096, 8192, whole / 2, whole - 4096, whole - 1] {
-        fs::write(domain.path("short"), &image[..length]).unwrap();
-        let reason = match length {
-            0..HEADER_BYTES => format!("it has only {length} bytes"),
-            _ => format!("it is truncated: {length} bytes where {whole} belong"),
-        };
-        assert_not_a_segment(&domain, "short", &reason);
-        assert_eq!(fs::metadata(domain.path("short")).unwrap().len(), length as u64, "it is left as it was");
-    }
-    fs::write(domain.path("short"), &image).unwrap();
-    assert!(works(&domain.queue("short")).is_ok(), "nothing but its length was wrong");
-    assert!(domain.queue::<u64>("short").remove().unwrap());
-}
-
-#[test]
-fn another_magic_format_or_byte_order_is_refused() {
-    let domain = Domain::new("header");
-    let (image, path) = persistent_segment(&domain, "header");
-    let patched = |patch: &dyn Fn(&mut [u8])| {
-        let mut image = image.clone();
-        patch(&mut image);
-        fs::write(&path, image).unwrap();
-        let error = refusal(&domain.queue::<u64>("header"));
-        assert_eq!(domain.queue::<u64>("header").remove().unwrap_err().to_string(), error.to_string());
-        assert_says(&error, &[path.to_str().unwrap()]);
-        error
-    };
-
-    let error = patched(&|image| image[..8].copy_from_slice(b"SLIPKNOT"));
-    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
-    assert_says(&error, &["it does not start with the mark of a segment", "remove it if nobody uses it"]);
-
-    for (version, advice) in [
-        (2, "rebuild this program"),
-        (u32::MAX, "rebuild this program"),
-        (0, "rebuild the program that made it, or remove the segment"),
-    ] {
-        let error = patched(&|image| image[8..12].copy_from_slice(&version.to_ne_bytes()));
-        let OpenError::FormatVersion { found, expected: 1, .. } = error else { panic!("{error:?}") };
-        assert_eq!(found, version);
-        assert_says(&error, &[&format!("has segment format {version}"), "this program speaks format 1", advice]);
-    }
-
-    let error = patched(&|image| image[12..16].reverse());
-    assert!(matches!(error, OpenError::ByteOrder { .. }), "{error:?}");
-    assert_says(&error, &["other byte order", "remove it"]);
-    // As a machine of the other order would have written it: the version is another number to us, and must not be taken
-    // for one.
-    let error = patched(&|image| {
-        for (_, field, _) in fields() {
-            image[field].reverse();
-        }
-    });
-    assert!(matches!(error, OpenError::ByteOrder { .. }), "{error:?}");
-
-    let error = patched(&|image| image[12..16].copy_from_slice(&0x0201_0304_u32.to_ne_bytes()));
-    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
-    assert_says(&error, &["its header is damaged: no byte-order mark"]);
-    let error = patched(&|image| image[16..20].copy_from_slice(&7_u32.to_ne_bytes()));
-    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
-    assert_says(&error, &["it belongs to another backend (7)"]);
-    fs::write(&path, &image).unwrap();
-    assert!(domain.queue::<u64>("header").remove().unwrap());
-}
-
-#[test]
-fn a_channel_of_another_kind_is_refused() {
-    let domain = Domain::new("kind");
-    let (mut image, path) = persistent_segment(&domain, "kind");
-    image[20..24].copy_from_slice(&9_u32.to_ne_bytes());
-    fs::write(&path, &image).unwrap();
-    let error = refusal(&domain.queue::<u64>("kind"));
-    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
-    assert_says(&error, &["it is a channel of another kind (9)"]);
-    assert!(domain.queue::<u64>("kind").remove().unwrap(), "what it carries does not matter to its removal");
-}
-
-#[test]
-fn a_damaged_header_is_refused_or_does_not_matter() {
-    let domain = Domain::new("damaged");
-    // In a child, since the worst that a wrong mapping does is a signal.
-    let (status, said) = Child::start("damage", &domain).end();
-    assert!(status.success(), "the child failed ({status}) at {:?}", said.last());
-    assert_eq!(said.last().map(String::as_str), Some("done"));
-}
-
-/// Damages each field of a header, and then each byte of header and schema, and opens what has become of it.
-fn damage(domain: &str) {
-    let queue = queue::<u64>(domain, "damaged");
-    drop(queue.clone().capacity(CAPACITY).lifetime(Lifetime::Persistent).sender().unwrap());
-    let path = support::path(domain, "damaged");
-    let image = fs::read(&path).unwrap();
-    let opens = |patch: &dyn Fn(&mut [u8])| {
-        let mut image = image.clone();
-        patch(&mut image);
-        // What was opened before may have removed it, if that is what its lifetime had come to say.
-        fs::write(&path, image).unwrap();
-        works(&queue)
-    };
-
-    let mut random = Random(0x5EED);
-    for (name, field, is_vital) in fields() {
-        let values = [0, 1, u64::MAX, random.next(), random.next() >> 40, random.next() >> 56];
-        for value in values {
-            say(format!("{name} = {value:#x}"));
-            let bytes = &value.to_ne_bytes();
-            let bytes = if cfg!(target_endian = "little") { &bytes[..field.len()] } else { &bytes[8 - field.len()..] };
-            let is_unchanged = image[field.clone()] == *bytes;
-            let opened = opens(&|image| image[field.clone()].copy_from_slice(bytes));
-            assert_eq!(opened.is_ok(), is_unchanged || !is_vital, "{name} = {value:#x}: {opened:?}");
-            if let Err(error) = opened {
-                use OpenError::{FormatVersion, Mismatch, NotASegment};
-                assert!(matches!(error, NotASegment { .. } | FormatVersion { .. } | Mismatch(_)), "{name}: {error:?}");
-            }
-        }
-    }
-    let participants_at = 4096;
-    for at in 0..participants_at.min(HEADER_BYTES + u64::SCHEMA.len()) {
-        for flip in [0x01, 0x80, 0xff, random.next() as u8 | 2] {
-            say(format!("byte {at} ^ {flip:#x}"));
-            // Either is fine: some bytes do not matter, and a capacity that still ends in the same page is a capacity.
-            let _ = opens(&|image| image[at] ^= flip);
-        }
-    }
-    fs::remove_file(&path).unwrap();
-    say("done");
-}
-
-#[test]
 fn another_layout_is_refused_with_its_differences_and_its_creator() {
     let domain = Domain::new("layouts");
     let mut holder = Child::start("hold-original", &domain);
@@ -445,7 +307,7 @@ fn another_capacity_joins_and_says_so() {
     assert_eq!(rx.capacity(), 64);
     assert_eq!(rx.info().creator, Peer { pid: std::process::id(), program: program().into() });
     tx.send(7).unwrap();
-    assert_eq!(rx.recv(), Ok(Some(7)));
+    assert_eq!(recv(&mut rx), Ok(Some(7)));
     drop(rx);
     for agrees in [domain.queue::<u64>("desk").capacity(64), domain.queue("desk")] {
         assert!(!agrees.receiver().unwrap().info().capacity_differs());
@@ -498,7 +360,7 @@ fn a_second_end_in_one_process_is_refused() {
     let elsewhere = std::thread::spawn(move || clone.sender().unwrap_err()).join().unwrap();
     assert_in_use(elsewhere, "twice", Role::Sender, &me);
     tx.send(1).unwrap();
-    assert_eq!(rx.recv(), Ok(Some(1)), "those who were there before do not notice");
+    assert_eq!(recv(&mut rx), Ok(Some(1)), "those who were there before do not notice");
     drop(tx);
     drop(queue.sender().unwrap());
 }
@@ -539,7 +401,7 @@ fn a_process_that_is_stopped_while_it_joins_does_not_hang_the_others() {
 
     holder.kill();
     let mut rx = queue.receiver().unwrap();
-    assert_eq!(rx.recv(), Ok(Some(1)));
+    assert_eq!(recv(&mut rx), Ok(Some(1)));
 }
 
 /// Takes the lock under which processes join and leave, and keeps it.
@@ -584,7 +446,7 @@ fn a_user_who_may_not_open_the_file_is_refused() {
     assert_eq!(fs::metadata(domain.path("owned")).unwrap().mode() & 0o7777, 0o600);
     Child::start("be-nobody", &domain).finish();
     tx.send(1).unwrap();
-    assert_eq!(rx.recv(), Ok(Some(1)));
+    assert_eq!(recv(&mut rx), Ok(Some(1)));
 }
 
 /// Opens root's channel as somebody else, and then one of its own.
@@ -602,157 +464,13 @@ fn be_nobody(domain: &str) {
     works(&queue(domain, "mine")).unwrap();
 }
 
-#[test]
-fn a_full_shm_is_reported_and_nothing_is_left_of_the_attempt() {
-    let domain = Domain::new("full");
-    match with_own_shm("fill", &domain, "size=1m,mode=1777", 0) {
-        Ok(child) => child.finish(),
-        Err(error) => skip("a full /dev/shm", &format!("mount namespaces are not permitted here: {error}")),
-    }
-}
-
-/// Fills a /dev/shm of 1 MiB with segments.
-fn fill(domain: &str) {
-    assert_eq!(free_bytes(), 1 << 20, "the small file system is there");
-    let error = refusal(&queue::<u64>(domain, "large"));
-    let OpenError::NoSpace { path, bytes } = &error else { panic!("{error:?}") };
-    assert_eq!(path, Path::new(SHM));
-    assert!(*bytes > 4 << 20);
-    assert_says(&error, &["/dev/shm has no room", &format!("{bytes} bytes"), "lower the capacity", "remount,size="]);
-    // The largest ring that is not absurd, which no offset of the library may overflow on.
-    let error = refusal(&queue::<u64>(domain, "large").capacity(1 << 31));
-    assert!(matches!(error, OpenError::NoSpace { bytes, .. } if bytes > 1 << 37), "{error:?}");
-    assert_eq!(free_bytes(), 1 << 20, "an attempt that failed keeps no memory");
-    assert_eq!(fs::read_dir(SHM).unwrap().count(), 0);
-
-    let mut ends = Vec::new();
-    let error = loop {
-        let queue = queue::<u64>(domain, &format!("small-{}", ends.len())).capacity(CAPACITY);
-        match queue.sender() {
-            Ok(tx) => ends.push((tx, queue.receiver().unwrap())),
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(error, OpenError::NoSpace { .. }), "{error:?}");
-    assert_eq!(ends.len(), 14, "as many segments of 18 pages as go into 256");
-    // All of their memory is there already, so that no first touch of a page can be a SIGBUS.
-    for (at, (tx, rx)) in ends.iter_mut().enumerate() {
-        let messages = (0..CAPACITY as u64).map(|message| message * at as u64);
-        assert_eq!(tx.send_batch(messages.clone()).unwrap(), CAPACITY);
-        assert!(messages.eq(rx.iter().take(CAPACITY).map(Result::unwrap)));
-    }
-    drop(ends);
-    assert_eq!(free_bytes(), 1 << 20);
-    assert_eq!(fs::read_dir(SHM).unwrap().count(), 0);
-}
-
-#[test]
-fn a_shm_that_cannot_be_written_is_reported() {
-    let domain = Domain::new("readonly");
-    match with_own_shm("read-only", &domain, "size=1m,mode=1777", libc::MS_RDONLY) {
-        Ok(child) => child.finish(),
-        Err(error) => skip("a read-only /dev/shm", &format!("mount namespaces are not permitted here: {error}")),
-    }
-}
-
-/// Creates a channel where nothing can be written.
-fn read_only(domain: &str) {
-    let error = refusal(&queue::<u64>(domain, "unwritable"));
-    let OpenError::Os { path, source, .. } = &error else { panic!("{error:?}") };
-    assert_eq!(path, Path::new(SHM));
-    assert_eq!(source.raw_os_error(), Some(libc::EROFS));
-    assert_says(&error, &["cannot create a segment in /dev/shm"]);
-}
-
-/// Starts a child that has a /dev/shm of its own, a tmpfs with these options. An error if that is not permitted.
-fn with_own_shm(part: &str, domain: &Domain, options: &str, flags: libc::c_ulong) -> io::Result<Child> {
-    // SAFETY: has no preconditions and cannot fail.
-    let user = unsafe { libc::geteuid() };
-    // SAFETY: as above.
-    let group = unsafe { libc::getegid() };
-    let maps = (format!("{user} {user} 1"), format!("{group} {group} 1"));
-    let options = CString::new(options).unwrap();
-    let isolate = move || {
-        let result = |answer| if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
-        // SAFETY: takes one integer.
-        if result(unsafe { libc::unshare(libc::CLONE_NEWNS) }).is_err() {
-            // Whoever is not root may have a namespace of mounts within one of users.
-            // SAFETY: takes one integer.
-            result(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) })?;
-            fs::write("/proc/self/setgroups", "deny")?;
-            fs::write("/proc/self/uid_map", &maps.0)?;
-            fs::write("/proc/self/gid_map", &maps.1)?;
-        }
-        let (none, private) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
-        // What is mounted below must not reach the namespace we come from.
-        // SAFETY: the target is NUL-terminated, and the other pointers are not used for a change of propagation.
-        result(unsafe { libc::mount(none, c"/".as_ptr(), none, private, none.cast()) })?;
-        let (kind, target) = (c"tmpfs".as_ptr(), c"/dev/shm".as_ptr());
-        // SAFETY: all strings are NUL-terminated and outlive the call.
-        result(unsafe { libc::mount(kind, target, kind, flags, options.as_ptr().cast()) })
-    };
-    let child = Child::try_start(part, domain, |command| {
-        // SAFETY: the closure makes system calls only; the paths of its writes are short enough to need no allocation.
-        unsafe { command.pre_exec(isolate) };
-    });
-    if let Err(error) = &child {
-        let refused = [libc::EPERM, libc::EACCES, libc::ENOSYS, libc::ENOSPC, libc::EUSERS, libc::EINVAL];
-        assert!(refused.contains(&error.raw_os_error().unwrap_or(0)), "{error}");
-    }
-    child
-}
-
-/// What is free of /dev/shm.
-fn free_bytes() -> u64 {
-    // SAFETY: `statvfs` is a C struct of integers, for which zero is a valid value.
-    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the path is NUL-terminated, and `stat` is writable.
-    assert_eq!(unsafe { libc::statvfs(c"/dev/shm".as_ptr(), &raw mut stat) }, 0);
-    stat.f_bavail * stat.f_frsize
-}
-
-/// The integers of a header, where they lie, and whether a segment cannot be used with a wrong one.
-fn fields() -> [(&'static str, Range<usize>, bool); 20] {
-    [
-        ("format_version", 8..12, true),
-        ("byte_order", 12..16, true),
-        ("backend", 16..20, true),
-        ("kind", 20..24, true),
-        ("instance, low half", 24..32, false),
-        ("instance, high half", 32..40, false),
-        ("fingerprint, low half", 40..48, true),
-        ("fingerprint, high half", 48..56, true),
-        ("capacity", 56..64, true),
-        ("slot_bytes", 64..72, true),
-        ("message_bytes", 72..80, true),
-        ("message_align", 80..84, true),
-        ("participants", 84..88, true),
-        ("participants_offset", 88..96, true),
-        ("waits_offset", 96..104, true),
-        ("slots_offset", 104..112, true),
-        ("total_bytes", 112..120, true),
-        ("schema_bytes", 120..124, true),
-        ("creator_pid", 124..128, false),
-        ("lifetime", 360..364, false),
-    ]
-}
-
-/// Makes a channel that outlives its ends, and returns the bytes of its segment and where they lie.
-fn persistent_segment(domain: &Domain, channel: &str) -> (Vec<u8>, std::path::PathBuf) {
-    drop(domain.queue::<u64>(channel).capacity(CAPACITY).lifetime(Lifetime::Persistent).sender().unwrap());
-    let path = domain.path(channel);
-    let image = fs::read(&path).unwrap();
-    assert_eq!(File::open(&path).unwrap().metadata().unwrap().len(), image.len() as u64);
-    (image, path)
-}
-
 /// Opens both ends, and sends through every slot, twice.
 fn works(queue: &Queue<u64>) -> Result<(), OpenError> {
     let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
     let capacity = tx.capacity() as u64;
     for lap in 1..=2 {
         assert_eq!(tx.send_batch((0..capacity).map(|message| message * lap)).unwrap(), capacity as usize);
-        assert!((0..capacity).map(|message| message * lap).eq((0..capacity).map(|_| rx.recv().unwrap().unwrap())));
+        assert!((0..capacity).map(|message| message * lap).eq((0..capacity).map(|_| recv(&mut rx).unwrap().unwrap())));
     }
     Ok(())
 }
@@ -832,18 +550,4 @@ fn assert_permission(error: &OpenError, expected: &Path, expected_owner: u32) {
     assert_eq!((path.as_path(), *owner), (expected, expected_owner));
     let what = format!("no permission for {}, which belongs to user {owner}", path.display());
     assert_says(error, &[&what, "run as that user, or choose another SLIPRING_DOMAIN"]);
-}
-
-/// Numbers that are the same in every run, so that what they find can be found again.
-struct Random(u64);
-
-impl Random {
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
 }

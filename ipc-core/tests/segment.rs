@@ -3,12 +3,12 @@
 
 mod support;
 
-use ipc_core::{IpcMessage, Lifetime, OpenError, Peer, Queue, RecvError, Role, TryRecvError};
+use ipc_core::{IpcMessage, Lifetime, OpenError, Peer, Queue, RecvTimeoutError, Role, TryRecvError};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use support::{Child, Domain, listen, path, program, queue, say};
+use support::{Child, Domain, listen, path, program, queue, recv, recv_all, say};
 
 /// How often two processes race to create a channel.
 const RACES: u64 = 200;
@@ -20,7 +20,7 @@ fn child_main() {
         ("receive-all", |domain| {
             let mut rx = queue::<u64>(domain, "channel").receiver().unwrap();
             assert!(!rx.info().created);
-            say(format!("{:?}", rx.iter().map(Result::unwrap).collect::<Vec<_>>()));
+            say(format!("{:?}", recv_all(&mut rx)));
         }),
         ("hold-receiver", |domain| {
             let _rx = queue::<u64>(domain, "channel").receiver().unwrap();
@@ -35,7 +35,7 @@ fn child_main() {
         }),
         ("receive-two", |domain| {
             let mut rx = queue::<u64>(domain, "channel").receiver().unwrap();
-            assert_eq!([rx.recv(), rx.recv()], [Ok(Some(1)), Ok(Some(2))]);
+            assert_eq!([recv(&mut rx), recv(&mut rx)], [Ok(Some(1)), Ok(Some(2))]);
             // The third is only looked at, and so not received.
             let third = rx.recv_ref().unwrap();
             assert_eq!(third.as_deref(), Some(&3));
@@ -47,7 +47,7 @@ fn child_main() {
             // More than a lap, so that the ring is anything but fresh.
             for message in 1..=20 {
                 tx.send(message).unwrap();
-                assert_eq!(rx.recv(), Ok(Some(message)));
+                assert_eq!(recv(&mut rx), Ok(Some(message)));
             }
             tx.send_batch(21..=25).unwrap();
             say("sent");
@@ -74,8 +74,8 @@ fn a_drained_channel_goes_with_its_last_participant() {
     tx.send(1).unwrap();
     drop(tx);
     assert!(domain.path("channel").exists(), "somebody is there");
-    assert_eq!(rx.recv(), Ok(Some(1)));
-    assert_eq!(rx.recv(), Ok(None));
+    assert_eq!(recv(&mut rx), Ok(Some(1)));
+    assert_eq!(recv(&mut rx), Ok(None));
     assert!(domain.path("channel").exists(), "somebody is there still");
     drop(rx);
     assert!(!domain.path("channel").exists());
@@ -93,13 +93,13 @@ fn undelivered_messages_wait_for_another_process() {
     let domain = Domain::new("undelivered");
     let (mut tx, mut rx) = both::<u64>(&domain.queue("channel"));
     tx.send_batch(1..=5).unwrap();
-    assert_eq!(rx.recv(), Ok(Some(1)));
+    assert_eq!(recv(&mut rx), Ok(Some(1)));
     drop((tx, rx));
     assert!(domain.path("channel").exists());
 
     let mut rx = domain.queue::<u64>("channel").receiver().unwrap();
     assert!(!rx.info().created && rx.info().predecessor.is_none());
-    assert_eq!(rx.recv(), Ok(Some(2)), "another handle goes on where the last one stopped");
+    assert_eq!(recv(&mut rx), Ok(Some(2)), "another handle goes on where the last one stopped");
     drop(rx);
     assert!(domain.path("channel").exists());
 
@@ -134,12 +134,12 @@ fn a_persistent_channel_stays_until_it_is_removed() {
     assert!(!queue.remove().unwrap(), "there is none");
     let (mut tx, mut rx) = both(&queue);
     tx.send(1).unwrap();
-    assert_eq!(rx.recv(), Ok(Some(1)));
+    assert_eq!(recv(&mut rx), Ok(Some(1)));
     drop((tx, rx));
     assert!(domain.path("channel").exists(), "though drained");
     drop(both(&queue));
     queue.sender().unwrap().send(2).unwrap();
-    assert_eq!(queue.receiver().unwrap().recv(), Ok(Some(2)));
+    assert_eq!(recv(&mut queue.receiver().unwrap()), Ok(Some(2)));
 
     assert!(queue.remove().unwrap());
     assert!(!domain.path("channel").exists());
@@ -214,7 +214,7 @@ fn race(domain: &str, is_parent: bool, (mut go, mut ready): Pace) -> String {
     let mut outcome = String::new();
     for at in 0..RACES {
         go.send(at).unwrap();
-        assert_eq!(ready.recv(), Ok(Some(at)));
+        assert_eq!(recv(&mut ready), Ok(Some(at)));
         let queue = queue::<u64>(domain, &format!("race-{at}")).capacity(4);
         let created = if is_parent == (at % 2 == 0) {
             let mut tx = queue.sender().unwrap();
@@ -222,8 +222,8 @@ fn race(domain: &str, is_parent: bool, (mut go, mut ready): Pace) -> String {
             tx.info().created
         } else {
             let mut rx = queue.receiver().unwrap();
-            assert_eq!(rx.recv(), Ok(Some(at)));
-            assert_eq!(rx.recv(), Ok(None));
+            assert_eq!(recv(&mut rx), Ok(Some(at)));
+            assert_eq!(recv(&mut rx), Ok(None));
             rx.info().created
         };
         outcome.push(if created { 'c' } else { 'j' });
@@ -262,7 +262,7 @@ fn a_name_that_is_taken_away_harms_nobody() {
     tx.send(1).unwrap();
     fs::remove_file(domain.path("channel")).unwrap();
     tx.send(2).unwrap();
-    assert_eq!([rx.recv(), rx.recv()], [Ok(Some(1)), Ok(Some(2))]);
+    assert_eq!([recv(&mut rx), recv(&mut rx)], [Ok(Some(1)), Ok(Some(2))]);
 
     let mut child = Child::start("open-new", &domain);
     assert_eq!(child.hear(), "created");
@@ -270,14 +270,14 @@ fn a_name_that_is_taken_away_harms_nobody() {
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty), "the new channel is another one");
     let mut new = queue.receiver().unwrap();
     assert!(!new.info().created);
-    assert_eq!(new.recv(), Ok(Some(77)));
+    assert_eq!(recv(&mut new), Ok(Some(77)));
     tx.send(3).unwrap();
-    assert_eq!(rx.recv(), Ok(Some(3)), "the old one goes on");
+    assert_eq!(recv(&mut rx), Ok(Some(3)), "the old one goes on");
 
     drop((tx, rx));
     assert_eq!(fs::metadata(domain.path("channel")).unwrap().ino(), inode, "whoever leaves removes no other's segment");
     child.finish();
-    assert_eq!(new.recv(), Ok(None));
+    assert_eq!(recv(&mut new), Ok(None));
 }
 
 #[test]
@@ -290,11 +290,11 @@ fn a_name_that_is_taken_away_is_free_for_the_same_process() {
     assert!(tx.info().created && !rx.info().created);
     old_tx.send(1).unwrap();
     tx.send(2).unwrap();
-    assert_eq!((old_rx.recv(), rx.recv()), (Ok(Some(1)), Ok(Some(2))));
+    assert_eq!((recv(&mut old_rx), recv(&mut rx)), (Ok(Some(1)), Ok(Some(2))));
     drop((old_tx, old_rx));
     assert!(domain.path("channel").exists());
     tx.send(3).unwrap();
-    assert_eq!(rx.recv(), Ok(Some(3)));
+    assert_eq!(recv(&mut rx), Ok(Some(3)));
 }
 
 #[test]
@@ -330,14 +330,14 @@ fn what_a_killed_sender_left_is_delivered_and_taken_over() {
     assert_eq!(child.hear(), "sent");
     let dead = Peer { pid: child.pid(), program: program().into() };
     child.kill();
-    assert_eq!([rx.recv(), rx.recv(), rx.recv()], [1, 2, 3].map(|message| Ok(Some(message))));
-    assert_eq!(rx.recv(), Err(RecvError::SenderDied(dead.clone())));
+    assert_eq!([recv(&mut rx), recv(&mut rx), recv(&mut rx)], [1, 2, 3].map(|message| Ok(Some(message))));
+    assert_eq!(recv(&mut rx), Err(RecvTimeoutError::SenderDied(dead.clone())));
     let mut tx = queue.sender().unwrap();
     assert_eq!(tx.info().predecessor, Some(dead));
     tx.send(4).unwrap();
-    assert_eq!(rx.recv(), Ok(Some(4)), "each death is reported once");
+    assert_eq!(recv(&mut rx), Ok(Some(4)), "each death is reported once");
     drop(tx);
-    assert_eq!(rx.recv(), Ok(None));
+    assert_eq!(recv(&mut rx), Ok(None));
 }
 
 #[test]
@@ -353,9 +353,9 @@ fn what_a_killed_receiver_left_is_taken_over() {
     let mut rx = queue.receiver().unwrap();
     assert_eq!(rx.info().predecessor, Some(dead));
     // A message that was held in place when its holder died comes again.
-    assert_eq!([rx.recv(), rx.recv(), rx.recv()], [3, 4, 5].map(|message| Ok(Some(message))));
+    assert_eq!([recv(&mut rx), recv(&mut rx), recv(&mut rx)], [3, 4, 5].map(|message| Ok(Some(message))));
     drop(tx);
-    assert_eq!(rx.recv(), Ok(None));
+    assert_eq!(recv(&mut rx), Ok(None));
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn what_a_process_with_both_ends_left_is_taken_over() {
     let mut rx = queue.receiver().unwrap();
     assert_eq!(rx.info().predecessor, Some(dead));
     drop(tx);
-    assert_eq!(rx.iter().map(Result::unwrap).collect::<Vec<_>>(), (21..=28).collect::<Vec<_>>());
+    assert_eq!(recv_all(&mut rx), (21..=28).collect::<Vec<_>>());
     drop(rx);
     assert!(!domain.path("channel").exists());
 }

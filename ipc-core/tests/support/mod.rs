@@ -6,12 +6,13 @@
 
 #![allow(dead_code, reason = "every test executable uses its own part of this")]
 
-use ipc_core::{IpcMessage, Queue};
+use ipc_core::{IpcMessage, Queue, Receiver, RecvTimeoutError};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{self, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// Where segments live.
 pub(crate) const SHM: &str = "/dev/shm";
@@ -24,6 +25,10 @@ const MARK: &str = "@ ";
 
 /// After so long a child is stuck, and ends itself so that the test fails instead of hanging.
 const CHILD_LIMIT_S: u32 = 120;
+
+/// How long to wait for a message that has to come. It never passes unless something is broken, and then the test fails
+/// instead of hanging.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The domain of one test. When it is dropped, everything in it has to be gone from /dev/shm.
 pub(crate) struct Domain {
@@ -75,6 +80,16 @@ impl Drop for Domain {
 /// An exclusive queue in `domain`.
 pub(crate) fn queue<T: IpcMessage>(domain: &str, channel: &str) -> Queue<T> {
     Queue::new(channel).domain(domain).spsc()
+}
+
+/// Receives the next message, or learns why there is none.
+pub(crate) fn recv<T: IpcMessage>(rx: &mut Receiver<T>) -> Result<Option<T>, RecvTimeoutError> {
+    rx.recv_timeout(PATIENCE)
+}
+
+/// Receives everything until the sender's end.
+pub(crate) fn recv_all<T: IpcMessage>(rx: &mut Receiver<T>) -> Vec<T> {
+    std::iter::from_fn(|| recv(rx).expect("the sender closes")).collect()
 }
 
 /// The file of a channel's segment.
