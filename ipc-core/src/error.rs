@@ -195,16 +195,14 @@ pub enum Corrupt {
     /// A message is not a valid value of its type. It has been skipped; the next call goes on after it.
     #[error("a message is invalid and was skipped: {0}")]
     Message(#[from] Invalid),
-    /// A slot's stamp belongs to no state of the ring. The channel cannot go on.
-    #[error(
-        "slot {slot} has stamp {found} where {expected} or the one before it belongs: remove the channel and start over"
-    )]
+    /// A slot's stamp, or the receiver's place, belongs to no state of the ring. The channel cannot go on.
+    #[error("the ring is damaged at slot {slot}: {found} where {expected} belongs; remove the channel and start over")]
     Stamp {
-        /// The slot's index.
+        /// The slot at which it was noticed.
         slot: usize,
-        /// The stamp found there.
+        /// The stamp or the place that was found.
         found: u64,
-        /// The stamp that would have given the slot to this side.
+        /// What would have been right.
         expected: u64,
     },
 }

@@ -172,7 +172,9 @@ impl Geometry {
 ///   8  pid      u32
 ///  12  processor u32  0: may run on several; n + 1: on processor n alone
 ///  16  program  40 bytes, zero-padded UTF-8
-///  56  (zero)   72 bytes
+///  56  fallen_program  40 bytes, the same of the last owner that died
+///  96  fallen_pid      u32
+/// 100  (zero)   28 bytes
 /// ```
 ///
 /// Owned by whoever holds the write lock on the slot's byte of the segment file (byte [`lock_byte`]). Only the owner
@@ -190,8 +192,12 @@ pub(crate) struct ParticipantSlot {
     pub(crate) processor: AtomicU32,
     /// The owner's program name, zero-padded UTF-8 in memory order. Shown to people, never trusted.
     pub(crate) program: [AtomicU64; PROGRAM_BYTES / 8],
+    /// Program name of the last owner that died and was succeeded. Written by the successor.
+    pub(crate) fallen_program: [AtomicU64; PROGRAM_BYTES / 8],
+    /// Process id of the last owner that died and was succeeded. Written by the successor.
+    pub(crate) fallen_pid: AtomicU32,
     /// Zero.
-    pub(crate) padding: [u64; 9],
+    pub(crate) padding: [u32; 7],
 }
 
 const _: () = {
@@ -199,7 +205,9 @@ const _: () = {
     assert!(offset_of!(ParticipantSlot, pid) == 8);
     assert!(offset_of!(ParticipantSlot, processor) == 12);
     assert!(offset_of!(ParticipantSlot, program) == 16);
-    assert!(offset_of!(ParticipantSlot, padding) == 56);
+    assert!(offset_of!(ParticipantSlot, fallen_program) == 56);
+    assert!(offset_of!(ParticipantSlot, fallen_pid) == 96);
+    assert!(offset_of!(ParticipantSlot, padding) == 100);
 };
 
 /// The word that one side of a ring sleeps on, in a line of its own.

@@ -33,7 +33,7 @@ use crate::layout::{PROGRAM_BYTES, ParticipantSlot, padded, unpadded};
 use crate::os;
 use crate::segment::{self, Lifecycle, Lifetime, Segment};
 use core::ops::Range;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
@@ -101,17 +101,15 @@ pub(crate) enum Claim {
     Joined(Participant, Option<Peer>),
     /// Everyone in the range lives; the first of them.
     Occupied(Peer),
+    /// Somebody in the range has closed and is about to give the place back.
+    Leaving(Peer),
 }
 
 impl Participant {
     /// Joins on the first line of `range` whose owner is gone.
-    pub(crate) fn join(
-        segment: &Arc<Segment>,
-        lifecycle: &Lifecycle,
-        mut range: Range<u32>,
-    ) -> Result<Claim, OpenError> {
-        let first = range.start;
-        for index in &mut range {
+    pub(crate) fn join(segment: &Arc<Segment>, lifecycle: &Lifecycle, range: Range<u32>) -> Result<Claim, OpenError> {
+        let (first, mut lines) = (range.start, range.clone());
+        for index in range {
             if lifecycle.try_hold(index)? {
                 let predecessor = occupy(segment.participant(index));
                 let participant = Participant { segment: segment.clone(), index };
@@ -119,7 +117,11 @@ impl Participant {
                 return Ok(Claim::Joined(participant, predecessor));
             }
         }
-        Ok(Claim::Occupied(peer(segment.participant(first))))
+        let is_leaving = |index| State::load(segment.participant(index)).phase == Phase::Closed;
+        match lines.find(|&index| is_leaving(index)) {
+            Some(index) => Ok(Claim::Leaving(peer(segment.participant(index)))),
+            None => Ok(Claim::Occupied(peer(segment.participant(first)))),
+        }
     }
 
     /// The segment that the place is in.
@@ -190,9 +192,8 @@ pub(crate) struct Watch {
     reported: u32,
     /// Whether anyone has been on the other side as far as this side is concerned.
     met: bool,
-    /// Generation and identity of whoever was last seen there.
+    /// Generation of whoever was last seen there.
     seen: u32,
-    peer: Option<Peer>,
     last_probe: Option<Instant>,
 }
 
@@ -211,8 +212,7 @@ impl Watch {
     /// Begins to watch line `index`. If whoever was there has left `unfinished` business (messages, for a receiver), a
     /// death that happened before is still to be reported; otherwise it concerns nobody any more.
     pub(crate) fn new(segment: &Arc<Segment>, index: u32, unfinished: impl FnOnce() -> bool) -> Self {
-        let mut watch =
-            Watch { segment: segment.clone(), index, reported: 0, met: false, seen: 0, peer: None, last_probe: None };
+        let mut watch = Watch { segment: segment.clone(), index, reported: 0, met: false, seen: 0, last_probe: None };
         let state = watch.look();
         // Asked only now: what a sender leaves before it is seen to have died is unfinished business.
         let unfinished = unfinished();
@@ -222,9 +222,6 @@ impl Watch {
             Phase::Crashed if unfinished => state.crashes.wrapping_sub(1) & CRASHES_MASK,
             _ => state.crashes,
         };
-        if state.phase != Phase::Vacant {
-            watch.peer = Some(peer(watch.slot()));
-        }
         watch
     }
 
@@ -238,14 +235,13 @@ impl Watch {
         let state = self.look();
         if state.generation != self.seen {
             self.met = true;
-        }
-        if state.crashes != self.reported {
-            let who = self.peer.clone().unwrap_or_else(|| peer(self.slot()));
-            return Sight::Died(who);
-        }
-        if state.generation != self.seen {
             self.seen = state.generation;
-            self.peer = Some(peer(self.slot()));
+        }
+        match state.crashes.wrapping_sub(self.reported) & CRASHES_MASK {
+            0 => {}
+            // The last death, and nobody has come since: the line still tells who it was.
+            1 if state.phase == Phase::Crashed => return Sight::Died(peer(self.slot())),
+            _ => return Sight::Died(fallen(self.slot())),
         }
         if state.phase == Phase::Closed && self.met { Sight::Closed } else { Sight::Present }
     }
@@ -253,7 +249,6 @@ impl Watch {
     /// Notes that the death which [`sight`](Watch::sight) saw has been reported.
     pub(crate) fn acknowledge_death(&mut self) {
         self.reported = self.reported.wrapping_add(1) & CRASHES_MASK;
-        self.peer = None;
     }
 
     /// Loads the state; records a death if there was one.
@@ -286,7 +281,16 @@ impl Watch {
 /// Makes the line ours, and says who died on it. The caller holds its lock.
 fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
     let before = State::load(slot);
-    let predecessor = matches!(before.phase, Phase::Live | Phase::Crashed).then(|| peer(slot));
+    let died = matches!(before.phase, Phase::Live | Phase::Crashed);
+    let predecessor = died.then(|| peer(slot));
+    if died {
+        // Relaxed, here and below: published by the Release store at the end.
+        slot.fallen_pid.store(slot.pid.load(Ordering::Relaxed), Ordering::Relaxed);
+        for (fallen, program) in slot.fallen_program.iter().zip(&slot.program) {
+            // Relaxed: as above.
+            fallen.store(program.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
     let crashes = if before.phase == Phase::Live { before.crashed().crashes } else { before.crashes };
     let state = State { generation: before.generation.wrapping_add(1), crashes, phase: Phase::Live };
     // Relaxed: published by the Release store below.
@@ -305,11 +309,20 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
 
 /// Who the line says its owner is.
 fn peer(slot: &ParticipantSlot) -> Peer {
+    identity(&slot.pid, &slot.program)
+}
+
+/// Who the line says died last before the present owner came.
+fn fallen(slot: &ParticipantSlot) -> Peer {
+    identity(&slot.fallen_pid, &slot.fallen_program)
+}
+
+fn identity(pid: &AtomicU32, program: &[AtomicU64]) -> Peer {
     let mut name = [0; PROGRAM_BYTES];
-    for (word, bytes) in slot.program.iter().zip(name.chunks_exact_mut(8)) {
+    for (word, bytes) in program.iter().zip(name.chunks_exact_mut(8)) {
         // Relaxed: for people; a name torn by a successor's joining does no harm.
         bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
     }
     // Relaxed: as above.
-    Peer { pid: slot.pid.load(Ordering::Relaxed), program: unpadded(&name).into() }
+    Peer { pid: pid.load(Ordering::Relaxed), program: unpadded(&name).into() }
 }

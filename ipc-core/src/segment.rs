@@ -64,6 +64,12 @@ const PREFAULT_LIMIT_BYTES: u64 = 64 << 20;
 /// Largest number of slots.
 const MAX_CAPACITY: usize = 1 << 31;
 
+/// Most lines of a participant table.
+const MAX_PARTICIPANTS: u32 = 4096;
+
+/// Longest schema, which is what the derive can make.
+const MAX_SCHEMA_BYTES: u32 = 16_384;
+
 /// Largest segment: beyond the memory of any machine, and far from where offsets could overflow.
 const MAX_SEGMENT_BYTES: u64 = 1 << 46;
 
@@ -164,9 +170,11 @@ pub(crate) fn remove(
 ) -> Result<bool, OpenError> {
     let path = name.path();
     let mut registry = lock_registry();
-    let segment = match registry.get(&path).and_then(Weak::upgrade) {
-        Some(segment) => segment,
-        None => match os::open_named(&path) {
+    let known = registry.get(&path).and_then(Weak::upgrade);
+    let segment = match known {
+        // The name may have been taken away from the segment that this process knows, and given to another.
+        Some(segment) if segment.is_linked()? => segment,
+        _ => match os::open_named(&path) {
             Ok(file) => Arc::new(Segment::map(file, &path)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(open_error(&path, error)),
@@ -175,7 +183,9 @@ pub(crate) fn remove(
     lock_lifecycle(&segment)?;
     let removed = who_lives(&segment).and_then(|()| segment.unlink());
     unlock_lifecycle(&segment);
-    registry.remove(&path);
+    if removed.is_ok() {
+        registry.remove(&path);
+    }
     removed
 }
 
@@ -360,6 +370,11 @@ impl Segment {
         if geometry.kind != spec.kind {
             return Err(not_a_segment(&self.path, format!("it is a channel of another kind ({})", geometry.kind)));
         }
+        if geometry.participants != spec.participants {
+            let reason =
+                format!("it has room for {} participants where {} belong", geometry.participants, spec.participants);
+            return Err(not_a_segment(&self.path, reason));
+        }
         let mut theirs = vec![0; geometry.schema_bytes as usize];
         self.file
             .read_exact_at(&mut theirs, GEOMETRY_BYTES as u64)
@@ -476,7 +491,10 @@ impl Geometry {
                 && align <= LINE_BYTES
                 && layout::slot_bytes(bytes, align) == usize::try_from(self.slot_bytes).ok()
         });
-        if !fits || !(1..=MAX_CAPACITY as u64).contains(&self.capacity) || self.participants == 0 {
+        let bounded = (1..=MAX_CAPACITY as u64).contains(&self.capacity)
+            && (1..=MAX_PARTICIPANTS).contains(&self.participants)
+            && self.schema_bytes <= MAX_SCHEMA_BYTES;
+        if !fits || !bounded {
             return Err("its header is damaged: sizes that do not fit together".into());
         }
         if expected.place_parts().is_none() || expected.as_bytes() != self.as_bytes() {

@@ -82,7 +82,7 @@ pub(crate) fn wake(word: &AtomicU32) {
 
 /// Whether `word` is anything but quiet: S2 of the protocol.
 #[inline(always)]
-pub(crate) fn needs_attention(word: &AtomicU32) -> bool {
+fn needs_attention(word: &AtomicU32) -> bool {
     // Keeps the compiler from looking before it has published; the processor is kept from it by the sleeper's barrier.
     compiler_fence(Ordering::SeqCst);
     // Relaxed: the case proof in the module's docs needs the load's place, which the barrier pins, and no more.
@@ -105,7 +105,7 @@ fn wake_slow(word: &AtomicU32) {
 }
 
 /// Whether somebody has announced to sleep on `word`.
-pub(crate) fn is_asleep(word: &AtomicU32) -> bool {
+fn is_asleep(word: &AtomicU32) -> bool {
     // Relaxed: as in `needs_attention`.
     word.load(Ordering::Relaxed) & SLEEPING != 0
 }

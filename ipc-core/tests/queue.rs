@@ -321,6 +321,51 @@ fn a_second_sender_is_told_who_is_first() {
 }
 
 #[test]
+fn a_refused_removal_stays_refused() {
+    let queue = queue::<u64>("refused");
+    let tx = queue.sender().unwrap();
+    for _ in 0..2 {
+        assert!(matches!(queue.remove(), Err(OpenError::InUse { .. })));
+    }
+    drop(tx);
+    assert!(!queue.remove().unwrap());
+}
+
+#[test]
+fn a_place_is_free_as_soon_as_its_end_was_seen() {
+    for _ in 0..300 {
+        let queue = queue::<u64>("handover");
+        let (tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        thread::scope(|scope| {
+            scope.spawn(move || drop(tx));
+            assert_eq!(rx.recv(), Ok(None));
+            queue.sender().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_sender_goes_on_as_soon_as_there_is_room() {
+    // The sender sleeps for room on the first channel, and the receiver waits for what it says on the second one then.
+    let (requests, replies) = (queue("requests").capacity(16), queue("replies"));
+    let (mut tx, mut rx) = (requests.sender().unwrap(), requests.receiver().unwrap());
+    let (mut reply, mut replied) = (replies.sender().unwrap(), replies.receiver().unwrap());
+    assert_eq!(tx.send_batch(0u64..16).unwrap(), 16);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for number in 16u64..48 {
+                tx.send(number).unwrap();
+                reply.send(number).unwrap();
+            }
+        });
+        for number in 0..32 {
+            assert_eq!(rx.recv(), Ok(Some(number)));
+            assert_eq!(replied.recv(), Ok(Some(number + 16)));
+        }
+    });
+}
+
+#[test]
 fn the_default_capacity_makes_a_ring_of_some_mib() {
     let small = queue::<u64>("default-small").sender().unwrap();
     assert_eq!(small.capacity(), 65_536);

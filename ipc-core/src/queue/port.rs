@@ -8,11 +8,12 @@ use super::ChannelInfo;
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::liveness::{Claim, Participant, Sight, Watch};
 use crate::ring::exclusive::{End, Evidence, Turn};
-use crate::segment::{self, Spec};
+use crate::segment::{self, Opened, Spec};
 use crate::waiting::{self, Announced, Spin};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
+use std::thread;
 use std::time::Instant;
 
 /// Lines of an exclusive queue's participant table: the sender's, then the receiver's.
@@ -22,6 +23,9 @@ pub(crate) const PARTICIPANTS: u32 = 2;
 pub(crate) fn role_of(index: u32) -> Role {
     if index == 0 { Role::Sender } else { Role::Receiver }
 }
+
+/// How long to wait for somebody who has closed to give the place back, which takes microseconds.
+const LEAVING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long to wait.
 #[derive(Clone, Copy)]
@@ -77,10 +81,6 @@ pub(crate) struct Port<E: End> {
     theirs: NonNull<AtomicU32>,
     /// The word that this side sleeps on. Mapped for as long as `participant` is.
     mine: NonNull<AtomicU32>,
-    /// Slots passed since the other side was first seen asleep.
-    passed_asleep: usize,
-    /// Slots to pass before a sleeping other side is woken: 1 for messages, more for room.
-    wake_after: usize,
     spin: Spin,
     watch: Watch,
     participant: Participant,
@@ -96,15 +96,9 @@ unsafe impl<E: End + Sync> Sync for Port<E> {}
 impl<E: End> Port<E> {
     /// Opens the channel and takes the place of `role` in it.
     pub(crate) fn open(spec: &Spec, role: Role) -> Result<Self, OpenError> {
-        let opened = segment::open(spec)?;
         let line = if role == Role::Sender { 0 } else { 1 };
+        let (opened, participant, predecessor) = join(spec, role, line)?;
         let segment = &opened.segment;
-        let (participant, predecessor) = match Participant::join(segment, &opened.lifecycle, line..line + 1)? {
-            Claim::Joined(participant, predecessor) => (participant, predecessor),
-            Claim::Occupied(peer) => {
-                return Err(OpenError::InUse { channel: spec.name.channel().into(), role, peer });
-            }
-        };
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
         waiting::register([data, space]);
         let (mine, theirs) = if role == Role::Sender { (space, data) } else { (data, space) };
@@ -112,12 +106,9 @@ impl<E: End> Port<E> {
         let mut end = E::attach(ring);
         let unfinished = || role == Role::Receiver && end.look() == Turn::Ours;
         let watch = Watch::new(segment, 1 - line, unfinished);
-        let wake_after = if role == Role::Sender { 1 } else { (ring.slots.capacity() / 8).max(1) };
         Ok(Port {
             theirs: NonNull::from(theirs),
             mine: NonNull::from(mine),
-            passed_asleep: 0,
-            wake_after,
             spin: Spin::new(),
             watch,
             info: Box::new(ChannelInfo::new(segment, spec, opened.created, predecessor)),
@@ -152,11 +143,7 @@ impl<E: End> Port<E> {
     #[inline(always)]
     pub(crate) fn pass(&mut self) {
         self.end.pass();
-        // SAFETY: the word is mapped for as long as `self.participant` is.
-        let theirs = unsafe { self.theirs.as_ref() };
-        if waiting::needs_attention(theirs) {
-            self.passed_to_sleeper();
-        }
+        self.flush();
     }
 
     /// Passes the slot without looking whether the other side sleeps. [`flush`](Port::flush) has to follow.
@@ -167,8 +154,7 @@ impl<E: End> Port<E> {
 
     /// Wakes the other side if it sleeps.
     #[inline(always)]
-    pub(crate) fn flush(&mut self) {
-        self.passed_asleep = 0;
+    pub(crate) fn flush(&self) {
         // SAFETY: the word is mapped for as long as `self.participant` is.
         waiting::wake(unsafe { self.theirs.as_ref() });
     }
@@ -229,16 +215,6 @@ impl<E: End> Port<E> {
             }
         }
     }
-
-    /// Wakes the other side, though not for every slot: a sender that is woken for each slot that becomes free would
-    /// sleep again after each message. It is woken once a good part of the ring is free, and when this side waits.
-    #[cold]
-    fn passed_to_sleeper(&mut self) {
-        self.passed_asleep += 1;
-        if self.passed_asleep >= self.wake_after {
-            self.flush();
-        }
-    }
 }
 
 impl<E: End> Drop for Port<E> {
@@ -247,6 +223,25 @@ impl<E: End> Drop for Port<E> {
         self.flush();
         let ring = self.participant.segment().exclusive_ring();
         self.participant.leave(|| ring.len() == 0);
+    }
+}
+
+/// Opens the channel and takes the place on `line`. Waits for a predecessor that has closed and is on its way out.
+fn join(spec: &Spec, role: Role, line: u32) -> Result<(Opened, Participant, Option<Peer>), OpenError> {
+    let started = Instant::now();
+    loop {
+        let opened = segment::open(spec)?;
+        let peer = match Participant::join(&opened.segment, &opened.lifecycle, line..line + 1)? {
+            Claim::Joined(participant, predecessor) => return Ok((opened, participant, predecessor)),
+            Claim::Leaving(_) if started.elapsed() < LEAVING_PATIENCE => {
+                // Lets the lifecycle lock go, which the other one needs to leave.
+                drop(opened);
+                thread::sleep(Duration::from_micros(50));
+                continue;
+            }
+            Claim::Leaving(peer) | Claim::Occupied(peer) => peer,
+        };
+        return Err(OpenError::InUse { channel: spec.name.channel().into(), role, peer });
     }
 }
 
