@@ -152,7 +152,7 @@ pub enum OpenError {
         seconds: u64,
     },
     /// The operating system refused something that it ordinarily grants.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display())]
     Os {
         /// What was attempted.
         action: &'static str,
@@ -184,7 +184,10 @@ impl fmt::Display for Mismatch {
         for difference in &self.differences {
             write!(f, "\n  {difference}")?;
         }
-        write!(f, "\nbuild both programs from the same declaration, or use another channel name")
+        write!(
+            f,
+            "\nbuild both programs from the same declaration, use another channel name, or remove the channel (`Queue::remove`) if nobody uses it"
+        )
     }
 }
 

@@ -101,6 +101,23 @@ pub(crate) struct Spec {
     pub(crate) lifetime: Lifetime,
 }
 
+impl Spec {
+    /// Refuses a capacity that no channel can have, whether or not this program would get to create it.
+    fn check_capacity(&self) -> Result<(), OpenError> {
+        match self.capacity {
+            Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
+            Some(capacity) if capacity > MAX_CAPACITY => {
+                Err(self.refuse_capacity("a queue holds at most 2^31 messages"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_capacity(&self, rule: &'static str) -> OpenError {
+        OpenError::Capacity { capacity: self.capacity.unwrap_or(0), message_bytes: self.message_bytes, rule }
+    }
+}
+
 /// A mapped segment. One per process and file, however many handles the process has.
 pub(crate) struct Segment {
     file: File,
@@ -130,6 +147,7 @@ type Registry = HashMap<PathBuf, Weak<Segment>>;
 
 /// Opens the segment that `spec` names, or creates it.
 pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
+    spec.check_capacity()?;
     let path = spec.name.path();
     let mut registry = lock_registry();
     for _ in 0..OPEN_ATTEMPTS {
@@ -144,10 +162,10 @@ pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
             },
         };
         lock_lifecycle(&segment)?;
-        if created && !segment.link()? {
+        if created && !segment.link().inspect_err(|_| unlock_lifecycle(&segment))? {
             continue;
         }
-        if !segment.is_linked()? {
+        if !segment.is_linked().inspect_err(|_| unlock_lifecycle(&segment))? {
             // Dropping the last handle closes the file and so gives the lock back; a handle of this process that is
             // still at work on the unlinked file keeps it.
             registry.remove(&path);
@@ -184,7 +202,7 @@ pub(crate) fn remove(
     let removed = who_lives(&segment).and_then(|()| segment.unlink());
     unlock_lifecycle(&segment);
     if removed.is_ok() {
-        registry.remove(&path);
+        forget(&mut registry, &segment);
     }
     removed
 }
@@ -205,7 +223,7 @@ impl Drop for Lifecycle {
 impl Lifecycle {
     /// Removes the segment's name if it still leads to this segment.
     pub(crate) fn unlink(&mut self) -> Result<bool, OpenError> {
-        self.registry.remove(&self.segment.path);
+        forget(&mut self.registry, &self.segment);
         self.segment.unlink()
     }
 
@@ -384,6 +402,9 @@ impl Segment {
         if theirs == spec.schema && geometry.fingerprint == spec.fingerprint.to_le_bytes() && same_size {
             return Ok(());
         }
+        if theirs == spec.schema {
+            return Err(not_a_segment(&self.path, "its header is damaged: it contradicts the schema beside it".into()));
+        }
         Err(OpenError::Mismatch(Box::new(Mismatch {
             channel: spec.name.channel().into(),
             message: spec.message,
@@ -429,13 +450,6 @@ impl Geometry {
     fn plan(spec: &Spec) -> Result<Self, OpenError> {
         let slot_bytes = layout::slot_bytes(spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
         let capacity = spec.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
-        let refuse = |rule| OpenError::Capacity { capacity, message_bytes: spec.message_bytes, rule };
-        if capacity == 0 {
-            return Err(refuse("a queue holds at least 1 message"));
-        }
-        if capacity > MAX_CAPACITY {
-            return Err(refuse("a queue holds at most 2^31 messages"));
-        }
         let mut geometry = Geometry {
             magic: MAGIC,
             format_version: FORMAT_VERSION,
@@ -461,7 +475,7 @@ impl Geometry {
             lifetime: spec.lifetime as u32,
             reserved: [0; 148],
         };
-        geometry.place_parts().ok_or(refuse("the segment would be larger than 2^46 bytes"))?;
+        geometry.place_parts().ok_or(spec.refuse_capacity("the segment would be larger than 2^46 bytes"))?;
         os::random(&mut geometry.instance).map_err(|source| OpenError::Os {
             action: "draw a random number for",
             path: spec.name.path(),
@@ -586,6 +600,13 @@ fn open_error(path: &Path, error: io::Error) -> OpenError {
 fn lock_registry() -> MutexGuard<'static, Registry> {
     static REGISTRY: OnceLock<Mutex<Registry>> = OnceLock::new();
     REGISTRY.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes `segment` out of the registry, and leaves there what has come under its name since.
+fn forget(registry: &mut Registry, segment: &Arc<Segment>) {
+    if registry.get(&segment.path).is_some_and(|known| core::ptr::eq(known.as_ptr(), Arc::as_ptr(segment))) {
+        registry.remove(&segment.path);
+    }
 }
 
 fn lock_lifecycle(segment: &Segment) -> Result<(), OpenError> {

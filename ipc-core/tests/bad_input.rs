@@ -516,7 +516,10 @@ fn assert_mismatch<T: IpcMessage>(queue: &Queue<T>, creator: u32, expected: &[&s
     let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
     assert_eq!(differences, expected);
     let who = format!("channel \"ticks\" carries another `{}` (created by pid {creator} \"{}\")", T::NAME, program());
-    assert_says(&error, &[&who, "build both programs from the same declaration, or use another channel name"]);
+    assert_says(
+        &error,
+        &[&who, "build both programs from the same declaration, use another channel name, or remove the channel"],
+    );
     assert_says(&error, expected);
 }
 
