@@ -3,7 +3,7 @@
 //! ```text
 //! byte 0          GEOMETRY_BYTES       header_bytes            waits_offset      slots_offset       total_bytes
 //! | Geometry      | schema ... | pad   | ParticipantSlot x n   | WaitLine x 2, TakenLine | pad | slot x capacity |
-//! '--- immutable once linked ----------'--- 128-byte lines, one writer each ---'     '--- multiples of 64 bytes ---'
+//! '--- immutable once linked ----------'--- 128-byte lines ---'
 //! ```
 //!
 //! Everything is fixed-width and native-endian; a byte-order mark tells a reader of the other order so. There is no
@@ -61,7 +61,7 @@ pub(crate) const KIND_EXCLUSIVE_QUEUE: u32 = 1;
 ///  16  backend           u32                   128  creator_program   40 bytes, zero-padded UTF-8
 ///  20  kind              u32                   168  domain            64 bytes, zero-padded ASCII
 ///  24  instance          16 random bytes       232  name              128 bytes, zero-padded ASCII
-///  40  fingerprint       16 bytes              360  reserved          zero
+///  40  fingerprint       16 bytes              360  lifetime          u32, then 148 zero bytes
 ///  56  capacity          u64, slots            512  schema            schema_bytes
 ///  64  slot_bytes        u64
 ///  72  message_bytes     u64

@@ -73,8 +73,7 @@ impl<T: IpcMessage> Queue<T> {
     /// How many messages fit, from 1 to 2^31. By default as many as make a ring of 4 MiB, and at least 16: the size that
     /// carries the most messages a second. A smaller ring bounds how far the sender can run ahead.
     ///
-    /// A slot takes the message and 8 bytes, rounded up to 64 bytes; their memory is reserved when the channel is
-    /// created.
+    /// A slot takes the message and 8 bytes, and at least 64; the memory of all is reserved when the channel is created.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = Some(messages);
         self

@@ -1,59 +1,355 @@
-//! What SPEC.md says about the bytes, held against the bytes.
+//! SPEC.md says what the library does: its tables and examples are read from the page and held against a segment.
 
-use ipc_core::{IpcMessage, Lifetime, Queue};
+use core::mem::offset_of;
+use ipc_core::schema::{self, Schema};
+use ipc_core::{IpcMessage, List, Opt, Queue, Receiver, Sender, Str};
 use ipc_macros::IpcMessage;
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process;
+
+#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+#[ipc(crate = "ipc_core")]
+#[repr(C)]
+struct Reading {
+    sensor: Str<3>,
+    delay: Opt<i16>,
+    state: State,
+    counts: List<u32, 2>,
+    value: f64,
+}
+
+#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+#[ipc(crate = "ipc_core")]
+#[repr(i8)]
+enum State {
+    Lost = -1,
+    Good = 1,
+}
+
+#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+#[ipc(crate = "ipc_core")]
+#[repr(C, u8)]
+#[allow(dead_code, reason = "only its layout is looked at")]
+enum Command {
+    Stop,
+    Move { x: f32, fast: bool },
+    Say(Str<3>) = 9,
+}
 
 #[derive(IpcMessage, Clone, Copy)]
-#[repr(C)]
 #[ipc(crate = "ipc_core")]
-struct Point {
-    x: u32,
-    on: bool,
+#[repr(C, align(64))]
+struct Aligned64([u64; 8]);
+
+#[derive(IpcMessage, Clone, Copy)]
+#[ipc(crate = "ipc_core")]
+#[repr(C, align(128))]
+struct Aligned128([u64; 16]);
+
+fn spec() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../SPEC.md");
+    fs::read_to_string(path).expect("SPEC.md lies beside the crate")
 }
 
-/// The lines of the code block of SPEC.md that starts with `start`.
-fn block(start: &str) -> String {
-    let spec =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../SPEC.md")).expect("SPEC.md is beside the crate");
-    let blocks = spec.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next().map(str::to_owned));
-    blocks.into_iter().find(|block| block.starts_with(start)).expect("SPEC.md has the block")
+/// The text under the heading that starts with `number`.
+fn section(spec: &str, number: u32) -> &str {
+    let start = spec.find(&format!("\n## {number} ")).expect("the section is there");
+    let text = &spec[start + 4..];
+    &text[..text.find("\n## ").unwrap_or(text.len())]
+}
+
+/// The lines of the code block that is labelled `label`.
+fn block<'a>(spec: &'a str, label: &str) -> impl Iterator<Item = &'a str> {
+    let opening = format!("```text {label}\n");
+    let start = spec.find(&opening).unwrap_or_else(|| panic!("there is no block {label}")) + opening.len();
+    let text = &spec[start..];
+    text[..text.find("```").expect("the block ends")].lines()
+}
+
+/// The bytes at the start of a line, up to two spaces.
+fn hex(line: &str) -> Vec<u8> {
+    let bytes = line.split("  ").next().unwrap_or_default();
+    bytes.split(' ').map(|byte| u8::from_str_radix(byte, 16).expect("a byte in hex")).collect()
+}
+
+/// The rows of a section's tables that begin with an offset and a size: the fields by name.
+fn fields(section: &str) -> BTreeMap<String, (usize, usize)> {
+    let row = |line: &str| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let name = cells.get(3)?.strip_prefix('`')?.strip_suffix('`')?;
+        Some((name.to_owned(), (cells[1].parse().ok()?, cells[2].parse().ok()?)))
+    };
+    section.lines().filter_map(row).collect()
+}
+
+/// Where a table ends whose rows have to follow each other without a gap.
+fn end_of(table: &BTreeMap<String, (usize, usize)>) -> usize {
+    let mut rows: Vec<_> = table.values().collect();
+    rows.sort_unstable();
+    rows.into_iter().fold(0, |end, &(at, len)| {
+        assert_eq!(at, end, "the table has a gap");
+        at + len
+    })
+}
+
+/// A segment with the messages of section 13, under a name of its own.
+struct Example {
+    queue: Queue<Reading>,
+    tx: Option<Sender<Reading>>,
+    rx: Option<Receiver<Reading>>,
+    domain: String,
+}
+
+impl Example {
+    fn new(name: &str) -> Self {
+        let domain = format!("spec-{}", process::id());
+        let queue = Queue::new(name).domain(&domain).capacity(4).spsc();
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        let counts = List::from_slice(&[7]).unwrap();
+        let first = Reading { counts, ..reading("T1", Opt::Some(-2), State::Good, 21.5) };
+        tx.send(first).unwrap();
+        tx.send(reading("T2", Opt::None, State::Lost, 0.0)).unwrap();
+        assert_eq!(rx.recv(), Ok(Some(first)));
+        Example { queue, tx: Some(tx), rx: Some(rx), domain }
+    }
+
+    fn path(&self) -> &Path {
+        &self.rx.as_ref().expect("it is open").info().path
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(self.path()).unwrap()
+    }
+
+    fn file(&self) -> File {
+        OpenOptions::new().read(true).write(true).open(self.path()).unwrap()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        self.tx = None;
+        self.rx = None;
+        // Messages may be left, and then the segment is too. A panic in here would hide the failure of the test.
+        let _ = self.queue.remove();
+    }
+}
+
+fn reading(sensor: &str, delay: Opt<i16>, state: State, value: f64) -> Reading {
+    Reading { sensor: sensor.parse().unwrap(), delay, state, counts: List::new(), value }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+/// `text` in a field of `len` zero-padded bytes.
+fn padded(text: &str, len: usize) -> Vec<u8> {
+    let mut field = text.as_bytes().to_vec();
+    field.resize(len, 0);
+    field
+}
+
+/// Compares what the page shows with the bytes of a segment, except at the offsets that `differs` picks.
+fn compare_dump(label: &str, bytes: &[u8], differs: impl Fn(usize) -> bool) {
+    let spec = spec();
+    for line in block(&spec, label) {
+        let (at, rest) = line.split_once("  ").expect("an offset and bytes");
+        let at = usize::from_str_radix(at, 16).expect("an offset in hex");
+        let shown = hex(rest);
+        for (at, shown) in (at..).zip(&shown) {
+            assert!(differs(at) || bytes[at] == *shown, "{label}: {:#04x} at {at:#x}, not {shown:#04x}", bytes[at]);
+        }
+        let text: String =
+            shown.iter().map(|&byte| if (32..127).contains(&byte) { byte as char } else { '.' }).collect();
+        assert!(line.ends_with(&format!("|{text}|")), "{line}");
+    }
 }
 
 #[test]
-fn the_schema_of_the_example_is_as_written() {
-    let written: Vec<u8> =
-        block("01 41").split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("it is in hex")).collect();
-    assert_eq!(Point::SCHEMA, written);
+fn schemas() {
+    let spec = spec();
+    let examples = [
+        ("reading-schema", Reading::SCHEMA, Reading::FINGERPRINT),
+        ("command-schema", Command::SCHEMA, Command::FINGERPRINT),
+    ];
+    for (label, schema, fingerprint) in examples {
+        let shown: Vec<u8> = block(&spec, label).flat_map(hex).collect();
+        assert_eq!(shown, schema, "{label}");
+        assert!(section(&spec, 11).contains(&format!("{} bytes", schema.len())), "{label}");
+        assert!(section(&spec, 11).contains(&format!("fingerprint is `{fingerprint:032x}`")), "{label}");
+        assert_eq!(schema::fingerprint(schema), fingerprint);
+    }
+    for bytes in [&b""[..], b"a"] {
+        assert!(section(&spec, 11).contains(&format!("`{:032x}`", schema::fingerprint(bytes))));
+    }
 }
 
 #[test]
-fn the_header_and_a_slot_are_as_written() {
-    let domain = format!("spec-{}", std::process::id());
-    let queue = Queue::<Point>::new("points").domain(&domain).spsc().capacity(3).lifetime(Lifetime::Attached);
-    let mut tx = queue.sender().unwrap();
-    (0..2).for_each(|x| tx.send(Point { x: 7 + x, on: true }).unwrap());
-    let mut rx = queue.receiver().unwrap();
-    assert_eq!(rx.recv().unwrap().map(|point| point.x), Some(7));
-    let bytes = fs::read(&tx.info().path).unwrap();
-    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
-    let half = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
-    assert_eq!(&bytes[..8], b"SLIPRING");
-    assert_eq!([half(8), half(12), half(16), half(20)], [1, 0x0102_0304, 1, 1]);
-    assert_eq!(bytes[40..56], Point::FINGERPRINT.to_le_bytes());
-    assert_eq!([word(56), word(64), word(72)], [3, 64, 8]);
-    assert_eq!([half(80), half(84)], [4, 2]);
-    assert_eq!([word(88), word(96), word(104), word(112)], [4096, 4096 + 2 * 128, 8192, 12288]);
-    assert_eq!(half(120) as usize, Point::SCHEMA.len());
-    assert_eq!(half(124), std::process::id());
-    assert_eq!(&bytes[168..168 + domain.len()], domain.as_bytes());
-    assert_eq!(&bytes[232..239], b"points\0");
-    assert_eq!(half(360), 1);
-    assert_eq!(&bytes[512..512 + Point::SCHEMA.len()], Point::SCHEMA);
-    // Both participants are of the first generation and live.
-    assert_eq!([word(4096), word(4096 + 128)], [1 << 32 | 1; 2]);
-    assert_eq!(word(4096 + 2 * 128 + 256), 1, "one message was taken");
-    // The slots' stamps count how often they were filled.
-    assert_eq!([word(8192 + 56), word(8192 + 64 + 56), word(8192 + 128 + 56)], [1, 1, 0]);
-    assert_eq!((half(8192 + 64), bytes[8192 + 68]), (8, 1));
+fn the_fields_of_the_example() {
+    let Ok(Schema::Struct { size, align, fields: decoded, .. }) = schema::decode(Reading::SCHEMA) else {
+        panic!("`Reading` is a struct");
+    };
+    assert_eq!((size, align), (32, 8));
+    let decoded: BTreeMap<_, _> = decoded
+        .into_iter()
+        .map(|field| (field.name, (field.offset as usize, field.ty.size_bytes() as usize)))
+        .collect();
+    assert_eq!(fields(section(&spec(), 10)), decoded);
+    assert_eq!(offset_of!(Reading, value), decoded["value"].0);
+    assert_eq!((size_of::<Command>(), align_of::<Command>()), (12, 4));
+}
+
+#[test]
+fn the_header() {
+    let example = Example::new("header");
+    let bytes = example.bytes();
+    let info = example.rx.as_ref().unwrap().info();
+    let (u32, u64) = (|value: u32| value.to_ne_bytes().to_vec(), |value: u64| value.to_ne_bytes().to_vec());
+    let expected: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
+        ("magic", b"SLIPRING".to_vec()),
+        ("format_version", u32(1)),
+        ("byte_order", u32(0x0102_0304)),
+        ("backend", u32(1)),
+        ("kind", u32(1)),
+        ("fingerprint", Reading::FINGERPRINT.to_le_bytes().to_vec()),
+        ("capacity", u64(4)),
+        ("slot_bytes", u64(64)),
+        ("message_bytes", u64(32)),
+        ("message_align", u32(8)),
+        ("participants", u32(2)),
+        ("participants_offset", u64(4096)),
+        ("waits_offset", u64(4352)),
+        ("slots_offset", u64(8192)),
+        ("total_bytes", u64(bytes.len() as u64)),
+        ("schema_bytes", u32(Reading::SCHEMA.len() as u32)),
+        ("creator_pid", u32(process::id())),
+        ("creator_program", padded(&info.creator.program, 40)),
+        ("domain", padded(&example.domain, 64)),
+        ("name", padded("header", 128)),
+        ("lifetime", u32(0)),
+        ("reserved", vec![0; 148]),
+    ]);
+    let spec = spec();
+    let table = fields(section(&spec, 3));
+    for (&field, value) in &expected {
+        let (at, len) = table[field];
+        assert_eq!(bytes[at..at + len], value[..], "{field}");
+    }
+    let (at, len) = table["instance"];
+    assert_ne!(bytes[at..at + len], vec![0; len][..], "drawn at random");
+    assert_eq!(table.len(), expected.len() + 1, "every row has been compared");
+
+    let end = end_of(&table);
+    assert_eq!(bytes[end..end + Reading::SCHEMA.len()], *Reading::SCHEMA);
+    assert_eq!(bytes.len() as u64, info.segment_bytes);
+}
+
+#[test]
+fn sizes_of_slots() {
+    fn slot_bytes<T: IpcMessage>(name: &str) -> (usize, usize, u64) {
+        let queue = Queue::<T>::new(name).domain(format!("spec-{}", process::id())).capacity(3).spsc();
+        let tx = queue.sender().unwrap();
+        let bytes = fs::read(&tx.info().path).unwrap();
+        let (slot_bytes, slots_offset) = (u64_at(&bytes, 64), u64_at(&bytes, 104));
+        assert_eq!(u64_at(&bytes, 112), (slots_offset + 3 * slot_bytes).next_multiple_of(4096));
+        (size_of::<T>(), align_of::<T>(), slot_bytes)
+    }
+    #[derive(IpcMessage, Clone, Copy)]
+    #[ipc(crate = "ipc_core")]
+    #[repr(C, align(8))]
+    struct Bytes56([u64; 7]);
+    let found = [
+        slot_bytes::<u8>("slot-1"),
+        slot_bytes::<[u64; 6]>("slot-48"),
+        slot_bytes::<Bytes56>("slot-56"),
+        slot_bytes::<[u8; 57]>("slot-57"),
+        slot_bytes::<[u64; 8]>("slot-64"),
+        slot_bytes::<Aligned64>("slot-64-64"),
+        slot_bytes::<Aligned128>("slot-128"),
+        slot_bytes::<[u64; 512]>("slot-4096"),
+    ];
+    let spec = spec();
+    for (bytes, align, slot) in found {
+        let row = format!("| {bytes} | {align} | {slot} |");
+        assert!(section(&spec, 4).contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn lines_and_their_words() {
+    let mut example = Example::new("lines");
+    let spec = spec();
+    let (participant, wait, taken) = (fields(section(&spec, 6)), fields(section(&spec, 9)), fields(section(&spec, 8)));
+    assert_eq!([&participant, &wait, &taken].map(end_of), [128; 3]);
+    let live = 1 << 32 | 1;
+    let bytes = example.bytes();
+    for line in [4096, 4096 + 128] {
+        assert_eq!(u64_at(&bytes, line + participant["state"].0), live);
+        assert_eq!(u32_at(&bytes, line + participant["pid"].0), process::id());
+        let (at, len) = participant["program"];
+        let program = &example.rx.as_ref().unwrap().info().creator.program;
+        assert_eq!(bytes[line + at..line + at + len], padded(program, len));
+    }
+    assert_eq!(u32_at(&bytes, 4352 + wait["word"].0), 0);
+    assert_eq!(u64_at(&bytes, 4352 + 256 + taken["taken"].0), 1);
+
+    example.tx = None;
+    let bytes = example.bytes();
+    assert_eq!(u64_at(&bytes, 4096 + participant["state"].0), 1 << 32 | 2, "CLOSED");
+    example.tx = Some(example.queue.sender().unwrap());
+    assert_eq!(u64_at(&example.bytes(), 4096), 2 << 32 | 1, "LIVE, of the next generation");
+}
+
+#[test]
+fn locks() {
+    let mut example = Example::new("locks");
+    let file = example.file();
+    assert_eq!([0, 1, 2, 3].map(|byte| is_locked(&file, byte)), [false, true, true, false]);
+    example.tx = None;
+    assert_eq!([0, 1, 2, 3].map(|byte| is_locked(&file, byte)), [false, false, true, false]);
+}
+
+/// Whether another open file description has a lock on a byte of the file.
+fn is_locked(file: &File, byte: i64) -> bool {
+    // SAFETY: `flock` is a C struct of integers, for which zero is a valid value.
+    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as _;
+    lock.l_start = byte as _;
+    lock.l_len = 1;
+    // SAFETY: `file` keeps the descriptor open, and F_OFD_GETLK takes a pointer to a `flock`, which `lock` is.
+    let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    assert_eq!(answer, 0);
+    i32::from(lock.l_type) != libc::F_UNLCK
+}
+
+#[test]
+fn a_segment_byte_by_byte() {
+    if cfg!(target_endian = "big") {
+        eprintln!("the dumps are those of a little-endian machine: not compared");
+        return;
+    }
+    let mut example = Example::new("readings");
+    let bytes = example.bytes();
+    assert!(section(&spec(), 13).contains("12,288 bytes") && bytes.len() == 12_288);
+    // The instance, and the process, its program and its domain, are not those of the page.
+    compare_dump("header", &bytes, |at| (24..40).contains(&at) || (124..176).contains(&at));
+    compare_dump("participants", &bytes, |at| at % 128 >= 8);
+    compare_dump("control", &bytes, |_| false);
+    compare_dump("slots", &bytes, |_| false);
+
+    let (tx, rx) = (example.tx.as_mut().unwrap(), example.rx.as_mut().unwrap());
+    for sensor in ["T3", "T4"] {
+        tx.send(reading(sensor, Opt::Some(1), State::Good, 1.0)).unwrap();
+    }
+    tx.send(reading("T5", Opt::None, State::Good, 0.0)).unwrap();
+    assert_eq!(rx.len(), 4);
+    compare_dump("slot-0-again", &example.bytes(), |_| false);
 }

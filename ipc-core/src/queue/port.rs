@@ -1,8 +1,8 @@
 //! One end of a channel over an exclusive ring: the ring's end, the place in the participant table, the watch on the
 //! other side, and the two words to sleep on and to wake.
 //!
-//! Both ends are made of this; [`Sender`](super::Sender) and [`Receiver`](super::Receiver) give it its verbs. That one
-//! piece of code waits for messages and for room alike is what taking turns on a stamp buys.
+//! Both ends are made of this; [`Sender`](super::Sender) and [`Receiver`](super::Receiver) give it its verbs. One piece
+//! of code waits for messages and for room alike, and watches senders and receivers alike.
 
 use super::ChannelInfo;
 use crate::error::{Corrupt, OpenError, Peer, Role};

@@ -10,7 +10,7 @@
 //! consumer, who waits at slot *i* for exactly that value, takes the message and stores the place after it to `taken`.
 //! Zeroed memory is therefore an empty ring.
 //!
-//! The stamp is the last word of the slot's last line, and the payload before it is written in ascending order. So a
+//! The stamp is the last word of the slot, and the payload before it is written in ascending order. So a
 //! message of up to 56 bytes travels in one cache line, and whoever sees the stamp has the message already: there is no
 //! index to fetch first. The producer does not look at the slot before it fills it, and it looks at `taken` only when
 //! the room that it knows of is used up.
