@@ -86,7 +86,9 @@ impl Parts {
     /// Number of messages in the ring: exact while both ends stand still, an estimate (at most the capacity) otherwise.
     pub(crate) fn len(self) -> usize {
         let (filled, _) = self.producer_place();
-        self.distance(self.load_taken(), filled as u64).min(self.slots.capacity())
+        let (taken, capacity) = (self.load_taken(), self.slots.capacity());
+        // A damaged ring counts as full, so that nobody takes it for drained and removes it.
+        if taken >= 2 * capacity as u64 { capacity } else { self.distance(taken, filled as u64).min(capacity) }
     }
 
     #[inline(always)]
@@ -220,12 +222,16 @@ pub(crate) struct Consumer {
 impl End for Consumer {
     fn attach(parts: Parts) -> Self {
         let capacity = parts.slots.capacity();
-        let place = parts.load_taken() % (2 * capacity as u64);
+        let taken = parts.load_taken();
+        let place = taken % (2 * capacity as u64);
         let (index, parity) = (place as usize % capacity, place / capacity as u64);
         // The slot was filled `lap` times if it is empty in this lap, and once more if it is full, whose parity differs.
         let fills = filled(&parts.slots, index);
         let lap = if fills % 2 == parity { fills } else { fills.wrapping_sub(1) };
-        Consumer { parts, slot: parts.slots.slot(index), stamp: lap.wrapping_add(1), place }
+        // No slot has the stamp that a place beyond all places leads to, so every look at it finds the ring broken.
+        let is_damaged = taken != place;
+        let stamp = lap.wrapping_add(if is_damaged { 1 << 63 } else { 1 });
+        Consumer { parts, slot: parts.slots.slot(index), stamp, place }
     }
 
     #[inline(always)]

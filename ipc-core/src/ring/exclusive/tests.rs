@@ -147,6 +147,22 @@ fn a_place_of_no_state_is_broken() {
 }
 
 #[test]
+fn a_consumer_that_joins_at_a_place_of_no_state_finds_the_ring_broken() {
+    let memory = Memory::new(4, 0);
+    let mut producer = Producer::attach(memory.parts());
+    assert_eq!(producer.look(), Turn::Ours);
+    fill(&producer, 1);
+    producer.pass();
+    for taken in [8, 9, u64::MAX] {
+        memory.taken.store(taken, Ordering::Relaxed);
+        let mut consumer = Consumer::attach(memory.parts());
+        assert!(!consumer.is_ready());
+        assert!(matches!(consumer.look(), Turn::Broken(_)), "{taken}");
+        assert_eq!(memory.parts().len(), 4, "and nobody takes it for drained");
+    }
+}
+
+#[test]
 fn any_words_can_be_attached_to() {
     let wild = [0, 1, 2, 3, u64::MAX, u64::MAX - 1, 1 << 63, 12345];
     for first in wild {
