@@ -29,6 +29,18 @@ pub enum Role {
     Sender,
     /// Receives messages.
     Receiver,
+    /// Sends messages to all subscribers of a broadcast.
+    Publisher,
+    /// Receives all messages of a broadcast.
+    Subscriber,
+    /// Sets a latest value.
+    Writer,
+    /// Reads a latest value.
+    Reader,
+    /// Calls a service.
+    Client,
+    /// Answers a service's calls.
+    Server,
 }
 
 impl fmt::Display for Role {
@@ -36,6 +48,12 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Role::Sender => "sender",
             Role::Receiver => "receiver",
+            Role::Publisher => "publisher",
+            Role::Subscriber => "subscriber",
+            Role::Writer => "writer",
+            Role::Reader => "reader",
+            Role::Client => "client",
+            Role::Server => "server",
         })
     }
 }
@@ -76,7 +94,7 @@ pub enum OpenError {
     #[error("{0}")]
     Unsupported(&'static str),
     /// The channel has one place for this role, and somebody who lives has it.
-    #[error("channel \"{channel}\" has a {role} already: {peer}; an exclusive queue has room for one")]
+    #[error("channel \"{channel}\" has a {role} already: {peer}; it has room for one")]
     InUse {
         /// The channel's name.
         channel: String,
@@ -85,15 +103,29 @@ pub enum OpenError {
         /// Who has it.
         peer: Peer,
     },
-    /// Every place in the participant table is taken by somebody who lives.
-    #[error(
-        "channel \"{channel}\" has {participants} participants, which is all that its table holds: end one of them"
-    )]
+    /// Every place for this role is taken by somebody who lives.
+    #[error("channel \"{channel}\" has {places} {role}s, which is all that it has places for: end one of them")]
     TableFull {
         /// The channel's name.
         channel: String,
-        /// Places in the table.
-        participants: u32,
+        /// The role that was asked for.
+        role: Role,
+        /// Places for it.
+        places: u32,
+    },
+    /// The channel exists as one of another kind.
+    #[error(
+        "channel \"{channel}\" is {found} (created by {creator}), and this program opens it as {expected}: use another name, or the same declaration on both sides"
+    )]
+    Kind {
+        /// The channel's name.
+        channel: String,
+        /// What it is.
+        found: &'static str,
+        /// What this program takes it for.
+        expected: &'static str,
+        /// Who created it.
+        creator: Peer,
     },
     /// The channel exists with another message.
     #[error(transparent)]

@@ -1,9 +1,9 @@
 //! The shared structs of a segment: what lies where, byte for byte.
 //!
 //! ```text
-//! byte 0          GEOMETRY_BYTES       header_bytes            waits_offset      slots_offset       total_bytes
-//! | Geometry      | schema ... | pad   | ParticipantSlot x n   | WaitLine x 2, TakenLine | pad | slot x capacity |
-//! '--- immutable once linked ----------'--- 128-byte lines ---'
+//! byte 0     GEOMETRY_BYTES   participants_offset   waits_offset                     slots_offset     total_bytes
+//! | Geometry | schema ... |   | ParticipantSlot x n | WaitLine x 2 | ring's lines | | slots, or stamps and units |
+//! '--- immutable once linked -'------------- 128-byte lines -----------------------'
 //! ```
 //!
 //! Everything is fixed-width and native-endian; a byte-order mark tells a reader of the other order so. There is no
@@ -49,8 +49,55 @@ pub(crate) const DOMAIN_BYTES: usize = 64;
 /// Bytes kept of a program's name.
 pub(crate) const PROGRAM_BYTES: usize = 40;
 
-/// What a channel's ring is.
+/// A queue with one sender and one receiver, over the ring of `ring/exclusive.rs`.
 pub(crate) const KIND_EXCLUSIVE_QUEUE: u32 = 1;
+
+/// A queue with any number of senders and receivers, over the ring of `ring/shared.rs`.
+pub(crate) const KIND_SHARED_QUEUE: u32 = 2;
+
+/// A broadcast that waits for its slowest subscriber, over the ring of `ring/broadcast.rs`.
+pub(crate) const KIND_LOSSLESS_BROADCAST: u32 = 3;
+
+/// A broadcast that waits for nobody, over the ring of `ring/broadcast.rs`.
+pub(crate) const KIND_LOSSY_BROADCAST: u32 = 4;
+
+/// The newest value, over the slots of `ring/latest.rs`.
+pub(crate) const KIND_LATEST: u32 = 5;
+
+/// Requests and replies.
+pub(crate) const KIND_SERVICE: u32 = 6;
+
+/// Lines of control data that the ring of each kind has behind the two wait lines.
+pub(crate) const fn ring_lines(kind: u32) -> u32 {
+    match kind {
+        KIND_EXCLUSIVE_QUEUE | KIND_LATEST => 1,
+        KIND_SERVICE => 4,
+        _ => 2,
+    }
+}
+
+/// What a kind is called in errors. `None` if this version does not know it.
+pub(crate) const fn kind_name(kind: u32) -> Option<&'static str> {
+    match kind {
+        KIND_EXCLUSIVE_QUEUE => Some("an exclusive queue (`spsc`)"),
+        KIND_SHARED_QUEUE => Some("a shared queue"),
+        KIND_LOSSLESS_BROADCAST => Some("a lossless broadcast"),
+        KIND_LOSSY_BROADCAST => Some("a lossy broadcast"),
+        KIND_LATEST => Some("a latest value"),
+        KIND_SERVICE => Some("a service"),
+        _ => None,
+    }
+}
+
+/// Slots that a latest value has, so that readers are never starved by a writer.
+pub(crate) const LATEST_SLOTS: u64 = 4;
+
+/// Bit of [`Geometry::flags`]: a message held by a receiver that died is dropped and counted, not delivered again.
+pub(crate) const FLAG_DROP_HELD: u32 = 1;
+
+/// Bit of [`Geometry::flags`]: messages have a trailing part of variable length, `message_bytes` counts what is before
+/// it, slots are units of which a message takes several, and the stamps are a table of their own.
+pub(crate) const FLAG_VARIABLE: u32 = 2;
 
 /// The immutable first bytes of a segment.
 ///
@@ -61,7 +108,7 @@ pub(crate) const KIND_EXCLUSIVE_QUEUE: u32 = 1;
 ///  16  backend           u32                   128  creator_program   40 bytes, zero-padded UTF-8
 ///  20  kind              u32                   168  domain            64 bytes, zero-padded ASCII
 ///  24  instance          16 random bytes       232  name              128 bytes, zero-padded ASCII
-///  40  fingerprint       16 bytes              360  lifetime          u32, then 148 zero bytes
+///  40  fingerprint       16 bytes              360  the options: see below
 ///  56  capacity          u64, slots            512  schema            schema_bytes
 ///  64  slot_bytes        u64
 ///  72  message_bytes     u64
@@ -70,6 +117,15 @@ pub(crate) const KIND_EXCLUSIVE_QUEUE: u32 = 1;
 ///  88  participants_offset u64
 ///  96  waits_offset      u64
 /// 104  slots_offset      u64
+///
+/// 360  lifetime          u32
+/// 364  first_role        u32, participant lines of the first role: senders, publishers, writers, clients
+/// 368  history           u64, messages that a broadcast keeps for late subscribers
+/// 376  evict_after_ns    u64, 0: never
+/// 384  flags             u32
+/// 388  ring_lines        u32, lines of control data behind the two wait lines
+/// 392  slots             u64, slots that there is memory for
+/// 400  stamps_offset     u64, then 104 zero bytes
 /// ```
 ///
 /// Written by the creator before the segment has a name; afterwards copied into private memory at attach, checked, and
@@ -121,8 +177,22 @@ pub(crate) struct Geometry {
     pub(crate) name: [u8; NAME_BYTES],
     /// What becomes of the segment when the last participant leaves: a [`Lifetime`](crate::Lifetime).
     pub(crate) lifetime: u32,
+    /// Lines of the participant table that belong to the first role, from line 0; the rest are the second role's.
+    pub(crate) first_role: u32,
+    /// Messages that a broadcast keeps for subscribers who come late.
+    pub(crate) history: u64,
+    /// How long a publisher waits for a subscriber before it evicts it, in nanoseconds; 0 never does.
+    pub(crate) evict_after_ns: u64,
+    /// The `FLAG_` bits.
+    pub(crate) flags: u32,
+    /// Lines of control data that the ring has behind the two wait lines: see [`ring_lines`].
+    pub(crate) ring_lines: u32,
+    /// Slots that there is memory for.
+    pub(crate) slots: u64,
+    /// Where the table of stamps starts, one word for each slot; 0 if each slot has its own in its last word.
+    pub(crate) stamps_offset: u64,
     /// Zero. A later minor version may give it a meaning that older programs can ignore.
-    pub(crate) reserved: [u8; 148],
+    pub(crate) reserved: [u8; 104],
 }
 
 const _: () = {
@@ -148,7 +218,14 @@ const _: () = {
     assert!(offset_of!(Geometry, domain) == 168);
     assert!(offset_of!(Geometry, name) == 232);
     assert!(offset_of!(Geometry, lifetime) == 360);
-    assert!(offset_of!(Geometry, reserved) == 364);
+    assert!(offset_of!(Geometry, first_role) == 364);
+    assert!(offset_of!(Geometry, history) == 368);
+    assert!(offset_of!(Geometry, evict_after_ns) == 376);
+    assert!(offset_of!(Geometry, flags) == 384);
+    assert!(offset_of!(Geometry, ring_lines) == 388);
+    assert!(offset_of!(Geometry, slots) == 392);
+    assert!(offset_of!(Geometry, stamps_offset) == 400);
+    assert!(offset_of!(Geometry, reserved) == 408);
 };
 
 impl Geometry {
@@ -173,13 +250,15 @@ impl Geometry {
 ///  12  processor u32  0: may run on several; n + 1: on processor n alone
 ///  16  program  40 bytes, zero-padded UTF-8
 ///  56  fallen_program  40 bytes, the same of the last owner that died
-///  96  fallen_pid      u32
-/// 100  (zero)   28 bytes
+///  96  fallen_pid      u32, then 4 zero bytes
+/// 104  claim    u64
+/// 112  units    u64
+/// 120  losses   u64
 /// ```
 ///
 /// Owned by whoever holds the write lock on the slot's byte of the segment file (byte [`lock_byte`]). Only the owner
-/// writes, with one exception: anyone who found the lock free may move `state` from live to crashed by a
-/// compare-and-swap of the exact word observed.
+/// writes, with two exceptions: anyone who found the lock free may move `state` from live to crashed, and repair what the
+/// last three words say, each by compare-and-swaps of the exact word observed.
 #[repr(C, align(128))]
 pub(crate) struct ParticipantSlot {
     /// See [`liveness`](crate::liveness) for the state machine. Written by the owner, and once by whoever finds it dead.
@@ -197,11 +276,27 @@ pub(crate) struct ParticipantSlot {
     /// Process id of the last owner that died and was succeeded. Written by the successor.
     pub(crate) fallen_pid: AtomicU32,
     /// Zero.
-    pub(crate) padding: [u32; 7],
+    pub(crate) padding: u32,
+    /// What the owner is about to take, or holds, in a ring that several share. Its form is the ring's affair.
+    pub(crate) claim: crate::atomics::AtomicU64,
+    /// How much it takes. Written by the owner before `claim`.
+    pub(crate) units: crate::atomics::AtomicU64,
+    /// What was lost with owners of this line that died. Written by whoever repairs.
+    pub(crate) losses: crate::atomics::AtomicU64,
 }
 
+/// Words from one participant's record (`claim`, `units`, `losses`) to the next.
+pub(crate) const RECORD_STRIDE_WORDS: usize = LINE_BYTES / WORD_BYTES;
+
+/// Where the record lies in a participant's line.
+pub(crate) const RECORD_OFFSET_BYTES: u64 = 104;
+
+#[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<ParticipantSlot>() == LINE_BYTES);
+    assert!(offset_of!(ParticipantSlot, claim) as u64 == RECORD_OFFSET_BYTES);
+    assert!(offset_of!(ParticipantSlot, units) == 112);
+    assert!(offset_of!(ParticipantSlot, losses) == 120);
     assert!(offset_of!(ParticipantSlot, pid) == 8);
     assert!(offset_of!(ParticipantSlot, processor) == 12);
     assert!(offset_of!(ParticipantSlot, program) == 16);
@@ -213,12 +308,13 @@ const _: () = {
 /// The word that one side of a ring sleeps on, in a line of its own.
 ///
 /// ```text
-///   0  word   u32   bit 0 SLEEPING, bit 1 FENCE
+///   0  word   u32   bit 0 SLEEPING, bit 1 FENCE, then a counter
 ///   4  (zero) 124 bytes
 /// ```
 ///
 /// Written by whoever goes to sleep or wakes a sleeper, read (once for every message) by the other side, which
-/// therefore keeps it in its cache for as long as nobody sleeps.
+/// therefore keeps it in its cache for as long as nobody sleeps. The bits above FENCE count wake-ups, in words that
+/// several may sleep on.
 #[repr(C, align(128))]
 pub(crate) struct WaitLine {
     /// See [`waiting`](crate::waiting) for the protocol.
@@ -256,19 +352,16 @@ pub(crate) const fn lock_byte(index: u32) -> u64 {
     LIFECYCLE_LOCK_BYTE + 1 + index as u64
 }
 
-/// Bytes of a slot for a message of `bytes` bytes and alignment `align`: the message in whole words, then the stamp.
-/// `None` if that overflows.
+/// Bytes of a slot of a channel of `kind` for a message of `bytes` bytes and alignment `align`: the message in whole
+/// words, then the stamp. `None` if that overflows.
 ///
-/// What fits into a cache line gets one for itself. Larger slots are packed: measured on Zen 4, a slot of 72 bytes for a
-/// message of 64 is faster than one of 128, since it moves fewer lines.
-pub(crate) fn slot_bytes(bytes: usize, align: usize) -> Option<usize> {
+/// What fits into a cache line gets one for itself. Larger slots of an exclusive queue are packed: measured on Zen 4, a
+/// slot of 72 bytes for a message of 64 is faster than one of 128, since it moves fewer lines. Where several processes
+/// write or read neighbouring slots at the same time, each slot has its lines for itself.
+pub(crate) fn slot_bytes(kind: u32, bytes: usize, align: usize) -> Option<usize> {
     let least = bytes.checked_next_multiple_of(WORD_BYTES)?.checked_add(WORD_BYTES)?;
-    least.checked_next_multiple_of(slot_align(least, align))
-}
-
-/// What the size of a slot of at least `least` bytes is a multiple of.
-pub(crate) fn slot_align(least: usize, align: usize) -> usize {
-    if least <= SLOT_LINE_BYTES { align.max(SLOT_LINE_BYTES) } else { align.max(WORD_BYTES) }
+    let is_packed = kind == KIND_EXCLUSIVE_QUEUE && least > SLOT_LINE_BYTES;
+    least.checked_next_multiple_of(align.max(if is_packed { WORD_BYTES } else { SLOT_LINE_BYTES }))
 }
 
 /// Text in a zero-padded field of `N` bytes, cut at a character boundary if it is too long.
@@ -294,14 +387,24 @@ mod tests {
 
     #[test]
     fn one_line_holds_56_bytes_and_the_stamp() {
-        assert_eq!(slot_bytes(1, 1), Some(64));
-        assert_eq!(slot_bytes(48, 8), Some(64));
-        assert_eq!(slot_bytes(56, 8), Some(64));
-        assert_eq!(slot_bytes(57, 1), Some(72));
-        assert_eq!(slot_bytes(64, 8), Some(72));
-        assert_eq!(slot_bytes(64, 64), Some(128));
-        assert_eq!(slot_bytes(8, 128), Some(128));
-        assert_eq!(slot_bytes(usize::MAX, 1), None);
+        let exclusive = |bytes, align| slot_bytes(KIND_EXCLUSIVE_QUEUE, bytes, align);
+        assert_eq!(exclusive(1, 1), Some(64));
+        assert_eq!(exclusive(48, 8), Some(64));
+        assert_eq!(exclusive(56, 8), Some(64));
+        assert_eq!(exclusive(57, 1), Some(72));
+        assert_eq!(exclusive(64, 8), Some(72));
+        assert_eq!(exclusive(64, 64), Some(128));
+        assert_eq!(exclusive(8, 128), Some(128));
+        assert_eq!(exclusive(usize::MAX, 1), None);
+    }
+
+    #[test]
+    fn slots_that_several_use_at_once_share_no_line() {
+        let shared = |bytes, align| slot_bytes(KIND_SHARED_QUEUE, bytes, align);
+        assert_eq!(shared(56, 8), Some(64));
+        assert_eq!(shared(57, 1), Some(128));
+        assert_eq!(shared(121, 1), Some(192));
+        assert_eq!(shared(64, 128), Some(128));
     }
 
     #[test]

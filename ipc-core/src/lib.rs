@@ -12,6 +12,7 @@
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
+//! | one participant's part | `info`, `station` |
 //! | channels | [`queue`] |
 
 pub mod error;
@@ -21,19 +22,22 @@ pub mod schema;
 pub mod words;
 
 mod atomics;
+mod info;
 mod layout;
 mod liveness;
 mod name;
 mod os;
 mod ring;
 mod segment;
+mod station;
 mod waiting;
 
 pub use error::{
     Corrupt, LoanError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, Role, SendBatchError, SendError,
     SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
 };
+pub use info::ChannelInfo;
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
-pub use queue::{ChannelInfo, Loan, Queue, Received, Receiver, Sender};
+pub use queue::{Loan, Queue, Received, Receiver, Sender};
 pub use segment::Lifetime;

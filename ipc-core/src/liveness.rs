@@ -36,7 +36,10 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
-use std::time::Instant;
+
+mod watch;
+
+pub(crate) use watch::{Sight, Watch};
 
 /// How often a silent peer's lock is looked at. With sleeps of the same length, a death is noticed within twice this.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(45);
@@ -106,11 +109,21 @@ pub(crate) enum Claim {
 }
 
 impl Participant {
-    /// Joins on the first line of `range` whose owner is gone.
-    pub(crate) fn join(segment: &Arc<Segment>, lifecycle: &Lifecycle, range: Range<u32>) -> Result<Claim, OpenError> {
+    /// Joins on the first line of `range` whose owner is gone. `sweep` resolves what a dead owner of a line has left
+    /// undone in the ring; a line where it cannot yet (`false`) is passed over.
+    pub(crate) fn join(
+        segment: &Arc<Segment>,
+        lifecycle: &Lifecycle,
+        range: Range<u32>,
+        sweep: impl Fn(u32) -> bool,
+    ) -> Result<Claim, OpenError> {
         let (first, mut lines) = (range.start, range.clone());
         for index in range {
             if lifecycle.try_hold(index)? {
+                if !sweep(index) {
+                    lifecycle.let_go(index);
+                    continue;
+                }
                 let predecessor = occupy(segment.participant(index));
                 let participant = Participant { segment: segment.clone(), index };
                 participant.publish_processor();
@@ -122,6 +135,11 @@ impl Participant {
             Some(index) => Ok(Claim::Leaving(peer(segment.participant(index)))),
             None => Ok(Claim::Occupied(peer(segment.participant(first)))),
         }
+    }
+
+    /// The line in the participant table.
+    pub(crate) fn line(&self) -> u32 {
+        self.index
     }
 
     /// The segment that the place is in.
@@ -177,105 +195,38 @@ impl Participant {
     }
 }
 
+/// Whether, as far as a ring is concerned, the owner of a line lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Alive, or not to be told from it: what it claims is its own.
+    Live,
+    /// It died without closing, as the owner of this generation.
+    Dead { generation: u32 },
+    /// Nobody has the line, or its last owner has closed: what the line's record says means nothing.
+    Absent,
+}
+
+/// How the owner of line `index` is doing. The kernel is asked whenever the line says that there is one.
+pub(crate) fn life(segment: &Segment, index: u32) -> Life {
+    let slot = segment.participant(index);
+    let state = State::load(slot);
+    match state.phase {
+        Phase::Vacant | Phase::Closed => Life::Absent,
+        Phase::Crashed => Life::Dead { generation: state.generation },
+        Phase::Live if segment.is_alive(index) => Life::Live,
+        Phase::Live => match mark_crashed(slot, state) {
+            State { phase: Phase::Crashed, generation, .. } => Life::Dead { generation },
+            // It closed, or a successor came, in this moment.
+            _ => Life::Live,
+        },
+    }
+}
+
 /// The first participant of `segment` that lives, if any does.
 pub(crate) fn first_living(segment: &Segment) -> Option<(u32, Peer)> {
     let mut lines = 0..segment.geometry().participants;
     let index = lines.find(|&index| segment.is_alive(index))?;
     Some((index, peer(segment.participant(index))))
-}
-
-/// How the other side of an exclusive channel is doing, and what of that has been reported already.
-pub(crate) struct Watch {
-    segment: Arc<Segment>,
-    index: u32,
-    /// Deaths that have been reported, or that are none of our business.
-    reported: u32,
-    /// Whether anyone has been on the other side as far as this side is concerned.
-    met: bool,
-    /// Generation of whoever was last seen there.
-    seen: u32,
-    last_probe: Option<Instant>,
-}
-
-/// What a [`Watch`] sees. Anything but `Present` is to be believed only if the ring is looked at again afterwards.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
-    /// Alive, or not yet there: waiting makes sense.
-    Present,
-    /// Left of its own will.
-    Closed,
-    /// Died, and this has not been reported yet.
-    Died(Peer),
-}
-
-impl Watch {
-    /// Begins to watch line `index`. If whoever was there has left `unfinished` business (messages, for a receiver), a
-    /// death that happened before is still to be reported; otherwise it concerns nobody any more.
-    pub(crate) fn new(segment: &Arc<Segment>, index: u32, unfinished: impl FnOnce() -> bool) -> Self {
-        let mut watch = Watch { segment: segment.clone(), index, reported: 0, met: false, seen: 0, last_probe: None };
-        let state = watch.look();
-        // Asked only now: what a sender leaves before it is seen to have died is unfinished business.
-        let unfinished = unfinished();
-        watch.met = unfinished || state.phase == Phase::Live;
-        watch.seen = state.generation;
-        watch.reported = match state.phase {
-            Phase::Crashed if unfinished => state.crashes.wrapping_sub(1) & CRASHES_MASK,
-            _ => state.crashes,
-        };
-        watch
-    }
-
-    /// The line that is being watched.
-    pub(crate) fn line(&self) -> u32 {
-        self.index
-    }
-
-    /// Looks at the other side; at its lock only if the last such look is a while ago.
-    pub(crate) fn sight(&mut self) -> Sight {
-        let state = self.look();
-        if state.generation != self.seen {
-            self.met = true;
-            self.seen = state.generation;
-        }
-        match state.crashes.wrapping_sub(self.reported) & CRASHES_MASK {
-            0 => {}
-            // The last death, and nobody has come since: the line still tells who it was.
-            1 if state.phase == Phase::Crashed => return Sight::Died(peer(self.slot())),
-            _ => return Sight::Died(fallen(self.slot())),
-        }
-        if state.phase == Phase::Closed && self.met { Sight::Closed } else { Sight::Present }
-    }
-
-    /// Notes that the death which [`sight`](Watch::sight) saw has been reported.
-    pub(crate) fn acknowledge_death(&mut self) {
-        self.reported = self.reported.wrapping_add(1) & CRASHES_MASK;
-    }
-
-    /// Loads the state; records a death if there was one.
-    fn look(&mut self) -> State {
-        let state = State::load(self.slot());
-        if state.phase != Phase::Live || self.last_probe.is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
-            return state;
-        }
-        self.last_probe = Some(Instant::now());
-        if self.segment.is_alive(self.index) {
-            return state;
-        }
-        // AcqRel: Release pairs with the Acquire of `State::load`, so that whoever sees CRASHED is no worse off than
-        // the finder; Acquire on both outcomes pairs with a successor's Release. It may fail, to a successor or to
-        // another finder (P2), and then the word says what has become of it.
-        let swapped = self.slot().state.compare_exchange(
-            state.word(),
-            state.crashed().word(),
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        swapped.map_or_else(State::from_word, |_| state.crashed())
-    }
-
-    fn slot(&self) -> &ParticipantSlot {
-        self.segment.participant(self.index)
-    }
 }
 
 /// Makes the line ours, and says who died on it. The caller holds its lock.
@@ -300,11 +251,24 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
         // Relaxed: as above. The bytes keep their order in memory on either byte order.
         word.store(u64::from_ne_bytes(bytes.try_into().unwrap_or_default()), Ordering::Relaxed);
     }
+    // Relaxed: as above. What the dead one had claimed has been resolved.
+    slot.claim.store(0, Ordering::Relaxed);
     // Release: whoever sees LIVE with this generation can read who it is; pairs with the Acquire in `State::load`. A
     // finder's swap may come between our load and this store; it would have counted the same death, and is overwritten
     // with the same count.
     slot.state.store(state.word(), Ordering::Release);
     predecessor
+}
+
+/// Records that the owner of a line, whose lock was found free after `state` was loaded, is dead. Returns what the line
+/// says then.
+fn mark_crashed(slot: &ParticipantSlot, state: State) -> State {
+    let crashed = state.crashed();
+    // AcqRel: Release pairs with the Acquire of `State::load`, so that whoever sees CRASHED is no worse off than the
+    // finder; Acquire on both outcomes pairs with a successor's Release. It may fail, to a successor or to another
+    // finder (P2), and then the word says what has become of it.
+    let swapped = slot.state.compare_exchange(state.word(), crashed.word(), Ordering::AcqRel, Ordering::Acquire);
+    swapped.map_or_else(State::from_word, |_| crashed)
 }
 
 /// Who the line says its owner is.

@@ -4,22 +4,25 @@
 //! `ring/exclusive.rs`. The way of a message from `send` to the store that publishes it:
 //! [`Sender::send`] -> `Port::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
-mod info;
 mod port;
 mod receiver;
 mod sender;
 
-pub use info::ChannelInfo;
 pub use receiver::{Iter, Received, Receiver};
 pub use sender::{Loan, Sender};
 
 use crate::error::{OpenError, Role};
+#[cfg(doc)]
+use crate::info::ChannelInfo;
 use crate::layout::{KIND_EXCLUSIVE_QUEUE, LINE_BYTES};
 use crate::liveness;
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::ring::exclusive::End;
+use crate::ring::exclusive::{Consumer, Producer};
+use crate::ring::{End, Turn};
 use crate::segment::{self, Lifetime, Spec};
+use crate::station::{self, Side, Station};
+use crate::waiting::Sleepers;
 use core::marker::PhantomData;
 use port::Port;
 
@@ -106,7 +109,10 @@ impl<T: IpcMessage> Queue<T> {
     /// stopped), [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they
     /// say.
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
-        Ok(Sender::new(self.open(Role::Sender)?))
+        let spec = self.spec()?;
+        let joined = station::join(&spec, Side::First, Role::Sender, |_, _| true)?;
+        let attach = |joined: &station::Joined| Producer::attach(joined.segment().exclusive_ring());
+        Ok(Sender::new(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false))))
     }
 
     /// Opens the receiving end. Nobody needs to send yet.
@@ -115,7 +121,11 @@ impl<T: IpcMessage> Queue<T> {
     ///
     /// As for [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
-        Ok(Receiver::new(self.open(Role::Receiver)?))
+        let spec = self.spec()?;
+        let joined = station::join(&spec, Side::Second, Role::Receiver, |_, _| true)?;
+        let attach = |joined: &station::Joined| Consumer::attach(joined.segment().exclusive_ring());
+        let is_unfinished = |end: &mut Consumer| end.look() == Turn::Ours;
+        Ok(Receiver::new(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished))))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
@@ -128,12 +138,14 @@ impl<T: IpcMessage> Queue<T> {
         segment::remove(&name, |segment| match liveness::first_living(segment) {
             None => Ok(()),
             Some((index, peer)) => {
-                Err(OpenError::InUse { channel: self.name.clone(), role: port::role_of(index), peer })
+                let is_first = index < segment.geometry().first_role;
+                let role = if is_first { Role::Sender } else { Role::Receiver };
+                Err(OpenError::InUse { channel: self.name.clone(), role, peer })
             }
         })
     }
 
-    fn open<E: End>(&self, role: Role) -> Result<Port<E>, OpenError> {
+    fn spec(&self) -> Result<Spec, OpenError> {
         let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
         if !self.exclusive {
             return Err(OpenError::Unsupported(
@@ -146,7 +158,7 @@ impl<T: IpcMessage> Queue<T> {
         if align_of::<T>() > LINE_BYTES {
             return refuse("it is aligned to more than 128 bytes; lower its `align`");
         }
-        let spec = Spec {
+        Ok(Spec {
             name: SegmentName::new(self.domain.as_deref(), &self.name)?,
             kind: KIND_EXCLUSIVE_QUEUE,
             message: T::NAME,
@@ -155,9 +167,11 @@ impl<T: IpcMessage> Queue<T> {
             schema: T::SCHEMA,
             fingerprint: T::FINGERPRINT,
             capacity: self.capacity,
-            participants: port::PARTICIPANTS,
+            roles: [1, 1],
             lifetime: self.lifetime,
-        };
-        Port::open(&spec, role)
+            history: 0,
+            evict_after: None,
+            flags: 0,
+        })
     }
 }

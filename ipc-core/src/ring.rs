@@ -3,7 +3,9 @@
 //! Nothing in here knows of processes, names, mappings or system calls; a test checks that it stays so. Each ring is
 //! one file, named for it, with its invariants and their proof at the top.
 
+mod end;
 pub(crate) mod exclusive;
 mod slots;
 
+pub(crate) use end::{End, Evidence, Turn};
 pub(crate) use slots::Slots;

@@ -23,18 +23,23 @@
 //! that is *stopped* while it holds the lifecycle lock keeps others from joining and leaving (never from sending and
 //! receiving); they wait for a few seconds and then say so.
 
+mod geometry;
+mod rings;
+
+pub use geometry::Lifetime;
+pub(crate) use geometry::Spec;
+
 use crate::error::{Mismatch, OpenError, Peer};
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES,
-    MAGIC, PAGE_BYTES, ParticipantSlot, TakenLine, WaitLine, padded, unpadded,
+    self, GEOMETRY_BYTES, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES, ParticipantSlot, WaitLine, unpadded,
 };
 use crate::name::SegmentName;
 use crate::os;
-use crate::ring::{Slots, exclusive};
 use crate::schema;
 use core::ptr::NonNull;
 use core::time::Duration;
 use crossbeam_utils::Backoff;
+use geometry::read_geometry;
 use memmap2::{MmapOptions, MmapRaw};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -45,78 +50,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Instant;
 
-/// What becomes of a channel's segment when its last participant leaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Lifetime {
-    /// It is removed if every message was delivered; otherwise it stays for a later receiver.
-    #[default]
-    Drained = 0,
-    /// It is removed, and undelivered messages with it.
-    Attached = 1,
-    /// It stays until [`Queue::remove`](crate::Queue::remove).
-    Persistent = 2,
-}
-
 /// Segments up to this size are faulted in when they are mapped, so that the first messages are as fast as the rest.
 const PREFAULT_LIMIT_BYTES: u64 = 64 << 20;
-
-/// Largest number of slots.
-const MAX_CAPACITY: usize = 1 << 31;
-
-/// Most lines of a participant table.
-const MAX_PARTICIPANTS: u32 = 4096;
-
-/// Longest schema, which is what the derive can make.
-const MAX_SCHEMA_BYTES: u32 = 16_384;
-
-/// Largest segment: beyond the memory of any machine, and far from where offsets could overflow.
-const MAX_SEGMENT_BYTES: u64 = 1 << 46;
-
-/// Default size of a ring. Measured on Zen 4, rings of a few MiB carry several times the messages of small ones, whose
-/// dirty lines travel from core to core instead of through the shared cache.
-const DEFAULT_RING_BYTES: usize = 4 << 20;
-
-/// Fewest slots of a ring whose capacity was left to the library.
-const DEFAULT_MIN_CAPACITY: usize = 16;
 
 /// How long to wait for somebody else's joining or leaving, which takes microseconds unless they are stopped in it.
 const LIFECYCLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often to start over because the segment was created, or unlinked, under our eyes.
 const OPEN_ATTEMPTS: usize = 1000;
-
-/// What a program wants of a channel.
-pub(crate) struct Spec {
-    pub(crate) name: SegmentName,
-    pub(crate) kind: u32,
-    pub(crate) message: &'static str,
-    pub(crate) message_bytes: usize,
-    pub(crate) message_align: usize,
-    pub(crate) schema: &'static [u8],
-    pub(crate) fingerprint: u128,
-    /// `None` leaves the choice to the library.
-    pub(crate) capacity: Option<usize>,
-    pub(crate) participants: u32,
-    pub(crate) lifetime: Lifetime,
-}
-
-impl Spec {
-    /// Refuses a capacity that no channel can have, whether or not this program would get to create it.
-    fn check_capacity(&self) -> Result<(), OpenError> {
-        match self.capacity {
-            Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
-            Some(capacity) if capacity > MAX_CAPACITY => {
-                Err(self.refuse_capacity("a queue holds at most 2^31 messages"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn refuse_capacity(&self, rule: &'static str) -> OpenError {
-        OpenError::Capacity { capacity: self.capacity.unwrap_or(0), message_bytes: self.message_bytes, rule }
-    }
-}
 
 /// A mapped segment. One per process and file, however many handles the process has.
 pub(crate) struct Segment {
@@ -274,20 +215,6 @@ impl Segment {
         Peer { pid: self.geometry.creator_pid, program: unpadded(&self.geometry.creator_program).into() }
     }
 
-    /// The exclusive ring. It is mapped for as long as the segment lives.
-    pub(crate) fn exclusive_ring(&self) -> exclusive::Parts {
-        let geometry = &self.geometry;
-        let words = self.at(geometry.slots_offset).cast();
-        // SAFETY: `Geometry::check` found `capacity` slots of `slot_bytes` from `slots_offset` on to lie in the segment,
-        // all of which is mapped, and both to be positive; the offset and the slot size are multiples of 8 bytes.
-        let slots = unsafe { Slots::new(words, geometry.slot_bytes as usize / 8, geometry.capacity as usize) };
-        let line = self.at(geometry.waits_offset + 2 * LINE_BYTES as u64).cast::<TakenLine>();
-        // SAFETY: the line after the two wait lines lies in the segment (`Geometry::check`), suitably aligned.
-        let taken = unsafe { NonNull::from(&line.as_ref().taken) };
-        // SAFETY: the word is mapped for as long as the segment lives, as the slots are.
-        unsafe { exclusive::Parts::new(slots, taken) }
-    }
-
     /// Line `index` of the participant table.
     pub(crate) fn participant(&self, index: u32) -> &ParticipantSlot {
         assert!(index < self.geometry.participants, "participant {index} is beyond the table");
@@ -319,6 +246,12 @@ impl Segment {
         held.remove(&index);
         // Unlocking fails only for a descriptor that is no longer open, and then there is no lock either.
         let _ = os::unlock(&self.file, layout::lock_byte(index));
+    }
+
+    /// Where the ring's control line `line`, behind the two wait lines, lies.
+    fn ring_line(&self, line: u64) -> NonNull<u8> {
+        debug_assert!(line < u64::from(self.geometry.ring_lines));
+        self.at(self.geometry.waits_offset + (2 + line) * LINE_BYTES as u64)
     }
 
     fn at(&self, offset: u64) -> NonNull<u8> {
@@ -386,11 +319,17 @@ impl Segment {
     fn check_message(&self, spec: &Spec) -> Result<(), OpenError> {
         let geometry = &self.geometry;
         if geometry.kind != spec.kind {
-            return Err(not_a_segment(&self.path, format!("it is a channel of another kind ({})", geometry.kind)));
+            let name = |kind| layout::kind_name(kind).unwrap_or("a channel of a kind that this version does not know");
+            return Err(OpenError::Kind {
+                channel: spec.name.channel().into(),
+                found: name(geometry.kind),
+                expected: name(spec.kind),
+                creator: self.creator(),
+            });
         }
-        if geometry.participants != spec.participants {
-            let reason =
-                format!("it has room for {} participants where {} belong", geometry.participants, spec.participants);
+        let roles = [geometry.first_role, geometry.participants - geometry.first_role];
+        if roles != spec.roles {
+            let reason = format!("it has places for {roles:?} participants where {:?} belong", spec.roles);
             return Err(not_a_segment(&self.path, reason));
         }
         let mut theirs = vec![0; geometry.schema_bytes as usize];
@@ -443,131 +382,6 @@ impl Segment {
     fn os_error(&self, action: &'static str, source: io::Error) -> OpenError {
         OpenError::Os { action, path: self.path.clone(), source }
     }
-}
-
-impl Geometry {
-    /// Lays out a new segment.
-    fn plan(spec: &Spec) -> Result<Self, OpenError> {
-        let slot_bytes = layout::slot_bytes(spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
-        let capacity = spec.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
-        let mut geometry = Geometry {
-            magic: MAGIC,
-            format_version: FORMAT_VERSION,
-            byte_order: BYTE_ORDER_MARK,
-            backend: BACKEND_LINUX,
-            kind: spec.kind,
-            instance: [0; 16],
-            fingerprint: spec.fingerprint.to_le_bytes(),
-            capacity: capacity as u64,
-            slot_bytes: slot_bytes as u64,
-            message_bytes: spec.message_bytes as u64,
-            message_align: spec.message_align as u32,
-            participants: spec.participants,
-            participants_offset: 0,
-            waits_offset: 0,
-            slots_offset: 0,
-            total_bytes: 0,
-            schema_bytes: spec.schema.len() as u32,
-            creator_pid: std::process::id(),
-            creator_program: padded(program_name()),
-            domain: padded(spec.name.domain()),
-            name: padded(spec.name.channel()),
-            lifetime: spec.lifetime as u32,
-            reserved: [0; 148],
-        };
-        geometry.place_parts().ok_or(spec.refuse_capacity("the segment would be larger than 2^46 bytes"))?;
-        os::random(&mut geometry.instance).map_err(|source| OpenError::Os {
-            action: "draw a random number for",
-            path: spec.name.path(),
-            source,
-        })?;
-        Ok(geometry)
-    }
-
-    /// Computes the offsets from the sizes. `None` if the segment would be absurdly large.
-    fn place_parts(&mut self) -> Option<()> {
-        let page = PAGE_BYTES as u64;
-        let line = LINE_BYTES as u64;
-        self.participants_offset = (GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes)).next_multiple_of(page);
-        self.waits_offset = self.participants_offset + u64::from(self.participants) * line;
-        self.slots_offset = (self.waits_offset + 3 * line).next_multiple_of(page);
-        let slots = self.capacity.checked_mul(self.slot_bytes)?;
-        self.total_bytes = self.slots_offset.checked_add(slots)?.checked_next_multiple_of(page)?;
-        (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
-    }
-
-    /// Checks everything that addressing will rest on. The error says what is wrong.
-    fn check(&self, file_bytes: u64) -> Result<(), String> {
-        let mut expected = *self;
-        let sizes = usize::try_from(self.message_bytes).ok().zip(usize::try_from(self.message_align).ok());
-        let fits = sizes.is_some_and(|(bytes, align)| {
-            align.is_power_of_two()
-                && align <= LINE_BYTES
-                && layout::slot_bytes(bytes, align) == usize::try_from(self.slot_bytes).ok()
-        });
-        let bounded = (1..=MAX_CAPACITY as u64).contains(&self.capacity)
-            && (1..=MAX_PARTICIPANTS).contains(&self.participants)
-            && self.schema_bytes <= MAX_SCHEMA_BYTES;
-        if !fits || !bounded {
-            return Err("its header is damaged: sizes that do not fit together".into());
-        }
-        if expected.place_parts().is_none() || expected.as_bytes() != self.as_bytes() {
-            return Err("its header is damaged: offsets that do not follow from its sizes".into());
-        }
-        if file_bytes < self.total_bytes {
-            return Err(format!("it is truncated: {file_bytes} bytes where {} belong", self.total_bytes));
-        }
-        Ok(())
-    }
-
-    /// What becomes of the segment; a value of a later version keeps it.
-    pub(crate) fn lifetime(&self) -> Lifetime {
-        match self.lifetime {
-            0 => Lifetime::Drained,
-            1 => Lifetime::Attached,
-            _ => Lifetime::Persistent,
-        }
-    }
-}
-
-/// Reads and checks the header of a file that is supposed to be a segment.
-fn read_geometry(file: &File, path: &Path) -> Result<Geometry, OpenError> {
-    let metadata = file.metadata().map_err(|source| OpenError::Os { action: "look at", path: path.into(), source })?;
-    if !metadata.is_file() {
-        return Err(not_a_segment(path, "it is no regular file".into()));
-    }
-    if metadata.uid() != os::effective_user() {
-        return Err(OpenError::Permission { path: path.into(), owner: metadata.uid() });
-    }
-    let mut bytes = [0; GEOMETRY_BYTES];
-    if let Err(error) = file.read_exact_at(&mut bytes, 0) {
-        return Err(match error.kind() {
-            io::ErrorKind::UnexpectedEof => not_a_segment(path, format!("it has only {} bytes", metadata.len())),
-            _ => OpenError::Os { action: "read the header of", path: path.into(), source: error },
-        });
-    }
-    let geometry = Geometry::from_bytes(&bytes);
-    if geometry.magic != MAGIC {
-        return Err(not_a_segment(path, "it does not start with the mark of a segment".into()));
-    }
-    if geometry.byte_order == BYTE_ORDER_MARK.swap_bytes() {
-        return Err(OpenError::ByteOrder { path: path.into() });
-    }
-    if geometry.format_version != FORMAT_VERSION {
-        let newer = geometry.format_version > FORMAT_VERSION;
-        let advice =
-            if newer { "rebuild this program" } else { "rebuild the program that made it, or remove the segment" };
-        let found = geometry.format_version;
-        return Err(OpenError::FormatVersion { path: path.into(), found, expected: FORMAT_VERSION, advice });
-    }
-    if geometry.byte_order != BYTE_ORDER_MARK {
-        return Err(not_a_segment(path, "its header is damaged: no byte-order mark".into()));
-    }
-    if geometry.backend != BACKEND_LINUX {
-        return Err(not_a_segment(path, format!("it belongs to another backend ({})", geometry.backend)));
-    }
-    geometry.check(metadata.len()).map_err(|reason| not_a_segment(path, reason))?;
-    Ok(geometry)
 }
 
 /// The file name of this program, for people.

@@ -39,10 +39,21 @@
 //! textbook form. A sender may miss a FENCE that was set a moment ago; what it can miss with it, one wake-up, the
 //! sleeper recovers by itself, since no sleep is longer than [`SLICE`].
 //!
+//! # Many sleepers on one word
+//!
+//! Receivers of a shared queue sleep on one word, and one message is work for one of them. So a waker wakes as many as
+//! it has made work for, and leaves SLEEPING for the others. It bumps the counter above the two bits first: a sleeper
+//! that has announced itself and is not yet in the kernel then finds another value there, and looks again. When fewer
+//! were woken than it meant to, nobody is left in the kernel, and it clears SLEEPING, by a compare-and-swap of the very
+//! value that its bump left; if that fails, somebody has announced or woken since, and the bit stays for them. A sleeper
+//! leaves the bit alone when it goes, since it cannot know whom else it stands for: too many wake-ups, never too few.
+//! One who is woken and dies, or leaves without the message, may leave others asleep for a slice.
+//!
 //! # Invariants
 //!
-//! W1. One sleeper a word. (Exclusive queues have one receiver, who sleeps on the data word, and one sender, who sleeps
-//!     on the space word.)
+//! W1. A word is slept on by one ([`Sleepers::One`]) or by many ([`Sleepers::Many`]), and its sleepers and wakers agree
+//!     which. (Exclusive queues have one receiver, who sleeps on the data word, and one sender, who sleeps on the space
+//!     word.)
 //! W2. Nobody sleeps longer than [`SLICE`] without looking at the ring and at the other side's life. So a waker that is
 //!     killed between clearing the word and the system call delays the sleeper and never strands it.
 
@@ -62,6 +73,18 @@ const SLEEPING: u32 = 1;
 /// Bit of a word: membarrier cannot be relied on here.
 const FENCE: u32 = 2;
 
+/// What one wake-up adds to a word that many sleep on.
+const WAKE_UP: u32 = 4;
+
+/// Who may sleep on a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sleepers {
+    /// One participant.
+    One,
+    /// Any number of them.
+    Many,
+}
+
 /// Prepares this process for taking part: to be called at attach, with every word of the segment.
 pub(crate) fn register<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) {
     if !os::joins_barriers() {
@@ -72,11 +95,19 @@ pub(crate) fn register<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) {
     }
 }
 
-/// Wakes whoever sleeps on `word`. To be called after publishing; costs one load of a quiet line if nobody sleeps.
+/// Wakes everybody who sleeps on `word`. To be called after publishing; costs one load of a quiet line if nobody sleeps.
 #[inline(always)]
 pub(crate) fn wake(word: &AtomicU32) {
     if needs_attention(word) {
-        wake_slow(word);
+        wake_all_slow(word);
+    }
+}
+
+/// Wakes up to `count` of those who sleep on `word`, as [`wake`] does.
+#[inline(always)]
+pub(crate) fn wake_some(word: &AtomicU32, count: u32) {
+    if needs_attention(word) {
+        wake_some_slow(word, count);
     }
 }
 
@@ -86,22 +117,38 @@ fn needs_attention(word: &AtomicU32) -> bool {
     // Keeps the compiler from looking before it has published; the processor is kept from it by the sleeper's barrier.
     compiler_fence(Ordering::SeqCst);
     // Relaxed: the case proof in the module's docs needs the load's place, which the barrier pins, and no more.
-    word.load(Ordering::Relaxed) != 0
+    word.load(Ordering::Relaxed) & (SLEEPING | FENCE) != 0
 }
 
 #[cold]
-fn wake_slow(word: &AtomicU32) {
+fn wake_all_slow(word: &AtomicU32) {
+    if is_sleeper_certain(word) {
+        // Relaxed: the read-modify-write has a place in the word's own order, which is what `futex_wait` compares.
+        word.fetch_and(!SLEEPING, Ordering::Relaxed);
+        os::futex_wake(word, u32::MAX);
+    }
+}
+
+#[cold]
+fn wake_some_slow(word: &AtomicU32, count: u32) {
+    if is_sleeper_certain(word) {
+        // Relaxed: as in `wake_all_slow`.
+        let bumped = word.fetch_add(WAKE_UP, Ordering::Relaxed).wrapping_add(WAKE_UP);
+        if os::futex_wake(word, count) < count {
+            // Relaxed, twice: as above. It fails if anybody has announced a sleep or woken since, and leaves them be.
+            let _ = word.compare_exchange(bumped, bumped & !SLEEPING, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether somebody sleeps on a word that needs attention.
+fn is_sleeper_certain(word: &AtomicU32) -> bool {
     // Relaxed: FENCE is never cleared, and a late sight of it is covered by W2.
     if word.load(Ordering::Relaxed) & FENCE != 0 {
         // SeqCst: S1 before the look below, against the sleeper's fence between R1 and R2.
         fence(Ordering::SeqCst);
     }
-    // Relaxed: as in `needs_attention`.
-    if is_asleep(word) {
-        // Relaxed: the read-modify-write has a place in the word's own order, which is what `futex_wait` compares.
-        word.fetch_and(!SLEEPING, Ordering::Relaxed);
-        os::futex_wake(word);
-    }
+    is_asleep(word)
 }
 
 /// Whether somebody has announced to sleep on `word`.
@@ -113,12 +160,15 @@ fn is_asleep(word: &AtomicU32) -> bool {
 /// An announced sleep. From here on the other side wakes; dropped, it stops.
 pub(crate) struct Announced<'a> {
     word: &'a AtomicU32,
+    sleepers: Sleepers,
+    /// What the word was before the caller last looked at what it may be woken for.
+    expected: u32,
 }
 
 impl<'a> Announced<'a> {
     /// R1 and the barrier. The caller looks (R2) at everything that it may be woken for before it calls
     /// [`sleep`](Announced::sleep).
-    pub(crate) fn new(word: &'a AtomicU32) -> Self {
+    pub(crate) fn new(word: &'a AtomicU32, sleepers: Sleepers) -> Self {
         // SeqCst, with the fence below: the sleeper's half of the textbook form.
         word.fetch_or(SLEEPING, Ordering::SeqCst);
         if !os::barrier_everywhere() {
@@ -127,25 +177,28 @@ impl<'a> Announced<'a> {
         }
         // SeqCst: R1 before R2, against the fence of a waker that has seen FENCE.
         fence(Ordering::SeqCst);
-        Announced { word }
+        // Relaxed: `futex_wait` compares again, and the caller looks after this load. A waker that comes between that
+        // look and the sleep changes the value, even if it is about to clear SLEEPING only afterwards.
+        let expected = word.load(Ordering::Relaxed);
+        Announced { word, sleepers, expected }
     }
 
     /// Sleeps until woken, for `limit` or for [`SLICE`], whichever is shorter; perhaps for no reason. `false` if the
     /// announcement has been used up: whoever wants to sleep on makes a new one.
-    pub(crate) fn sleep(&self, limit: Duration) -> bool {
-        // Relaxed: only this side sets SLEEPING, and `futex_wait` compares again.
-        let word = self.word.load(Ordering::Relaxed);
-        if word & SLEEPING == 0 {
+    pub(crate) fn sleep(&mut self, limit: Duration) -> bool {
+        if self.expected & SLEEPING == 0 {
             return false;
         }
-        os::futex_wait(self.word, word, limit.min(SLICE));
-        is_asleep(self.word)
+        os::futex_wait(self.word, self.expected, limit.min(SLICE));
+        // Relaxed: as in `new`; the caller looks again after this.
+        self.expected = self.word.load(Ordering::Relaxed);
+        self.expected & SLEEPING != 0
     }
 }
 
 impl Drop for Announced<'_> {
     fn drop(&mut self) {
-        if is_asleep(self.word) {
+        if self.sleepers == Sleepers::One && is_asleep(self.word) {
             // Relaxed: spares the other side a system call; missing it is harmless.
             self.word.fetch_and(!SLEEPING, Ordering::Relaxed);
         }
@@ -268,7 +321,7 @@ mod tests {
                 }
             });
             while seen < numbers {
-                let announced = Announced::new(&word.0);
+                let mut announced = Announced::new(&word.0, Sleepers::One);
                 // Every lost wake-up takes a whole slice; some are enough to know.
                 if published.0.load(Ordering::Acquire) == seen && lost <= FALSE_ALARMS {
                     sleeps += 1;
@@ -302,17 +355,60 @@ mod tests {
     #[test]
     fn an_announcement_that_is_dropped_costs_the_waker_nothing() {
         let word = AtomicU32::new(0);
-        drop(Announced::new(&word));
+        drop(Announced::new(&word, Sleepers::One));
         assert!(!needs_attention(&word));
     }
 
     #[test]
     fn an_announcement_is_used_up_by_one_wake() {
         let word = AtomicU32::new(0);
-        let announced = Announced::new(&word);
+        let mut announced = Announced::new(&word, Sleepers::One);
         wake(&word);
         assert!(!announced.sleep(SLICE), "and so the sleep returns at once");
         assert!(!needs_attention(&word));
+    }
+
+    #[test]
+    fn a_crowd_keeps_its_announcement_until_nobody_is_left_to_wake() {
+        let word = AtomicU32::new(0);
+        let mut first = Announced::new(&word, Sleepers::Many);
+        drop(Announced::new(&word, Sleepers::Many));
+        assert!(needs_attention(&word), "the one who went does not take the others' announcement away");
+        wake_some(&word, 1);
+        assert!(!needs_attention(&word), "nobody was in the kernel");
+        assert!(!first.sleep(SLICE), "and whoever is about to sleep makes a new announcement");
+    }
+
+    #[test]
+    fn a_wake_up_wakes_one_of_a_crowd() {
+        const SLEEPERS: u64 = 4;
+        let (word, permits, served) = (AtomicU32::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let take = || permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok();
+        let serve = || {
+            loop {
+                let mut announced = Announced::new(&word, Sleepers::Many);
+                loop {
+                    if take() {
+                        served.fetch_add(1, Ordering::Release);
+                        return;
+                    }
+                    if !announced.sleep(SLICE) {
+                        break;
+                    }
+                }
+            }
+        };
+        thread::scope(|scope| {
+            (0..SLEEPERS).for_each(|_| drop(scope.spawn(serve)));
+            for expected in 1..=SLEEPERS {
+                permits.fetch_add(1, Ordering::Release);
+                wake_some(&word, 1);
+                while served.load(Ordering::Acquire) != expected {
+                    thread::yield_now();
+                }
+            }
+        });
+        assert_eq!(served.load(Ordering::Acquire), SLEEPERS);
     }
 
     #[test]

@@ -544,7 +544,7 @@ fn assert_in_use(error: OpenError, channel: &str, expected: Role, who: &Peer) {
     let OpenError::InUse { channel: found, role, peer } = &error else { panic!("{error:?}") };
     assert_eq!((found.as_str(), *role, peer), (channel, expected, who));
     let what = format!("channel \"{channel}\" has a {role} already: pid {} \"{}\"", who.pid, who.program);
-    assert_says(&error, &[&what, "an exclusive queue has room for one"]);
+    assert_says(&error, &[&what, "it has room for one"]);
 }
 
 #[track_caller]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top, which depends on nothing, to the bottom. Modules on one line may use each other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["atomics", "error", "message", "schema", "words"],
     &["layout"],
     &["ring"],
@@ -12,6 +12,7 @@ const LAYERS: [&[&str]; 8] = [
     &["name"],
     &["segment"],
     &["liveness", "waiting"],
+    &["info", "station"],
     &["queue"],
 ];
 

@@ -117,10 +117,12 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, limit: Duration) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const limit) };
 }
 
-/// Wakes everyone who sleeps on `word`.
-pub(crate) fn futex_wake(word: &AtomicU32) {
+/// Wakes up to `count` of those who sleep on `word`, and returns how many there were.
+pub(crate) fn futex_wake(word: &AtomicU32, count: u32) -> u32 {
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
     // SAFETY: FUTEX_WAKE uses the word's address and never its contents.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+    let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
+    u32::try_from(woken).unwrap_or(0)
 }
 
 /// Whether this process takes part in `membarrier`'s global expedited barriers. Asks the kernel once.
@@ -203,6 +205,6 @@ mod tests {
     fn a_wait_on_another_value_returns_at_once() {
         let word = AtomicU32::new(1);
         futex_wait(&word, 0, Duration::MAX);
-        futex_wake(&word);
+        assert_eq!(futex_wake(&word, 1), 0);
     }
 }

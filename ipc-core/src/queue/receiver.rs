@@ -1,10 +1,11 @@
 //! The receiving end of a queue.
 
-use super::ChannelInfo;
-use super::port::{Blocked, Patience, Port};
+use super::port::Port;
 use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
+use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
 use crate::ring::exclusive::Consumer;
+use crate::station::{Blocked, Patience};
 use crate::words;
 use core::fmt;
 use core::marker::PhantomData;

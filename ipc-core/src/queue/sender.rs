@@ -1,10 +1,11 @@
 //! The sending end of a queue.
 
-use super::ChannelInfo;
-use super::port::{Blocked, Patience, Port};
+use super::port::Port;
 use crate::error::{LoanError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError};
+use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
 use crate::ring::exclusive::Producer;
+use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};

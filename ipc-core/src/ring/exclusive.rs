@@ -33,32 +33,11 @@
 //!
 //! Stamps are compared for equality, modulo 2^64, so the ring would go on through their wrap.
 
+pub(crate) use super::end::{End, Evidence, Turn};
 use super::slots::{Slot, Slots};
 use crate::atomics::AtomicU64;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
-
-/// What an end finds at its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// The slot is this end's own until it calls [`End::pass`].
-    Ours,
-    /// The other end has not come round yet: the ring is full (for a producer) or empty (for a consumer).
-    Theirs,
-    /// The shared words are none that the algorithm can have left there.
-    Broken(Evidence),
-}
-
-/// What is wrong with a ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Evidence {
-    /// The slot at which it was noticed.
-    pub(crate) slot: usize,
-    /// What was found there.
-    pub(crate) found: u64,
-    /// What would have been right.
-    pub(crate) expected: u64,
-}
 
 /// The shared parts of a ring.
 #[derive(Clone, Copy)]
@@ -135,24 +114,6 @@ fn filled(slots: &Slots, index: usize) -> u64 {
     slots.stamp(slots.slot(index)).load(Ordering::Relaxed)
 }
 
-/// What both ends of a ring can do.
-pub(crate) trait End: Sized {
-    /// Takes over the place that the end before, if there was one, left. The caller is the only one on this side.
-    fn attach(parts: Parts) -> Self;
-
-    /// Whether the slot at this end's place is known to be its own.
-    fn is_ready(&self) -> bool;
-
-    /// Whose turn it is at this end's place, after a look at what the other end has done.
-    fn look(&mut self) -> Turn;
-
-    /// The payload at this end's place. To be touched only when it is this end's own.
-    fn payload(&self) -> NonNull<AtomicU64>;
-
-    /// Gives the slot to the other end and steps on: this is what publishes a message, and what frees a slot.
-    fn pass(&mut self);
-}
-
 /// The end that fills slots.
 pub(crate) struct Producer {
     parts: Parts,
@@ -164,15 +125,18 @@ pub(crate) struct Producer {
     room: usize,
 }
 
-impl End for Producer {
-    fn attach(parts: Parts) -> Self {
+impl Producer {
+    /// Takes over the place that the producer before, if there was one, left. The caller is the only one.
+    pub(crate) fn attach(parts: Parts) -> Self {
         let (place, lap) = parts.producer_place();
         let slot = parts.slots.slot(place % parts.slots.capacity());
         Producer { parts, slot, stamp: lap.wrapping_add(1), room: 0 }
     }
+}
 
+impl End for Producer {
     #[inline(always)]
-    fn is_ready(&self) -> bool {
+    fn is_ready(&mut self) -> bool {
         self.room != 0
     }
 
@@ -219,8 +183,9 @@ pub(crate) struct Consumer {
     place: u64,
 }
 
-impl End for Consumer {
-    fn attach(parts: Parts) -> Self {
+impl Consumer {
+    /// Takes over the place that the consumer before, if there was one, left. The caller is the only one.
+    pub(crate) fn attach(parts: Parts) -> Self {
         let capacity = parts.slots.capacity();
         let taken = parts.load_taken();
         let place = taken % (2 * capacity as u64);
@@ -233,9 +198,11 @@ impl End for Consumer {
         let stamp = lap.wrapping_add(if is_damaged { 1 << 63 } else { 1 });
         Consumer { parts, slot: parts.slots.slot(index), stamp, place }
     }
+}
 
+impl End for Consumer {
     #[inline(always)]
-    fn is_ready(&self) -> bool {
+    fn is_ready(&mut self) -> bool {
         // Acquire: pairs with the Release in `Producer::pass`, so that the payload is there.
         self.parts.slots.stamp(self.slot).load(Ordering::Acquire) == self.stamp
     }

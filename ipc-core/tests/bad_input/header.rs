@@ -90,8 +90,8 @@ fn a_channel_of_another_kind_is_refused() {
     image[20..24].copy_from_slice(&9_u32.to_ne_bytes());
     fs::write(&path, &image).unwrap();
     let error = refusal(&domain.queue::<u64>("kind"));
-    assert!(matches!(error, OpenError::NotASegment { .. }), "{error:?}");
-    assert_says(&error, &["it is a channel of another kind (9)"]);
+    assert!(matches!(error, OpenError::Kind { .. }), "{error:?}");
+    assert_says(&error, &["a kind that this version does not know", "opens it as an exclusive queue", "(created by"]);
     assert!(domain.queue::<u64>("kind").remove().unwrap(), "what it carries does not matter to its removal");
 }
 
@@ -129,8 +129,9 @@ pub(super) fn damage(domain: &str) {
             let opened = opens(&|image| image[field.clone()].copy_from_slice(bytes));
             assert_eq!(opened.is_ok(), is_unchanged || !is_vital, "{name} = {value:#x}: {opened:?}");
             if let Err(error) = opened {
-                use OpenError::{FormatVersion, Mismatch, NotASegment};
-                assert!(matches!(error, NotASegment { .. } | FormatVersion { .. } | Mismatch(_)), "{name}: {error:?}");
+                use OpenError::{FormatVersion, Kind, Mismatch, NotASegment};
+                let is_clear = matches!(error, NotASegment { .. } | FormatVersion { .. } | Kind { .. } | Mismatch(_));
+                assert!(is_clear, "{name}: {error:?}");
             }
         }
     }
@@ -161,7 +162,7 @@ pub(super) fn damage(domain: &str) {
 }
 
 /// The integers of a header, where they lie, and whether a segment cannot be used with a wrong one.
-fn fields() -> [(&'static str, Range<usize>, bool); 20] {
+fn fields() -> [(&'static str, Range<usize>, bool); 26] {
     [
         ("format_version", 8..12, true),
         ("byte_order", 12..16, true),
@@ -183,6 +184,12 @@ fn fields() -> [(&'static str, Range<usize>, bool); 20] {
         ("schema_bytes", 120..124, true),
         ("creator_pid", 124..128, false),
         ("lifetime", 360..364, false),
+        ("first_role", 364..368, true),
+        ("history", 368..376, true),
+        ("evict_after_ns", 376..384, false),
+        ("ring_lines", 388..392, true),
+        ("slots", 392..400, true),
+        ("stamps_offset", 400..408, true),
     ]
 }
 
@@ -192,7 +199,8 @@ fn lay_out(image: &mut [u8], capacity: u64, slot_bytes: u64, participants: u32) 
     let slots = (waits + 3 * 128).next_multiple_of(4096);
     let total = (slots + capacity * slot_bytes).next_multiple_of(4096);
     image[84..88].copy_from_slice(&participants.to_ne_bytes());
-    let sizes_and_offsets = [(56, capacity), (64, slot_bytes), (96, waits), (104, slots), (112, total)];
+    let sizes_and_offsets =
+        [(56, capacity), (64, slot_bytes), (96, waits), (104, slots), (112, total), (392, capacity)];
     for (at, value) in sizes_and_offsets {
         image[at..at + 8].copy_from_slice(&value.to_ne_bytes());
     }

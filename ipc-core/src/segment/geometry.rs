@@ -1,0 +1,248 @@
+//! The geometry of a segment: planned by its creator, checked by everybody else.
+
+use super::{not_a_segment, program_name};
+use crate::error::OpenError;
+use crate::layout::{
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_LATEST,
+    LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
+};
+use crate::name::SegmentName;
+use crate::os;
+use core::time::Duration;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+/// What becomes of a channel's segment when its last participant leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Lifetime {
+    /// It is removed if every message was delivered; otherwise it stays for a later receiver.
+    #[default]
+    Drained = 0,
+    /// It is removed, and undelivered messages with it.
+    Attached = 1,
+    /// It stays until [`Queue::remove`](crate::Queue::remove).
+    Persistent = 2,
+}
+
+/// Largest number of slots.
+const MAX_CAPACITY: usize = 1 << 31;
+
+/// Most lines of a participant table.
+const MAX_PARTICIPANTS: u32 = 4096;
+
+/// Most lines of control data of a ring.
+const MAX_RING_LINES: u32 = 64;
+
+/// Longest schema, which is what the derive can make.
+const MAX_SCHEMA_BYTES: u32 = 16_384;
+
+/// Largest segment: beyond the memory of any machine, and far from where offsets could overflow.
+const MAX_SEGMENT_BYTES: u64 = 1 << 46;
+
+/// Default size of a ring. Measured on Zen 4, rings of a few MiB carry several times the messages of small ones, whose
+/// dirty lines travel from core to core instead of through the shared cache.
+const DEFAULT_RING_BYTES: usize = 4 << 20;
+
+/// Fewest slots of a ring whose capacity was left to the library.
+const DEFAULT_MIN_CAPACITY: usize = 16;
+
+/// What a program wants of a channel.
+pub(crate) struct Spec {
+    pub(crate) name: SegmentName,
+    pub(crate) kind: u32,
+    pub(crate) message: &'static str,
+    pub(crate) message_bytes: usize,
+    pub(crate) message_align: usize,
+    pub(crate) schema: &'static [u8],
+    pub(crate) fingerprint: u128,
+    /// `None` leaves the choice to the library.
+    pub(crate) capacity: Option<usize>,
+    /// Participant lines of the first role, and of the second.
+    pub(crate) roles: [u32; 2],
+    pub(crate) lifetime: Lifetime,
+    /// Messages that a broadcast keeps for late subscribers.
+    pub(crate) history: usize,
+    /// How long a publisher waits for a subscriber before it evicts it.
+    pub(crate) evict_after: Option<Duration>,
+    /// The `FLAG_` bits.
+    pub(crate) flags: u32,
+}
+
+impl Spec {
+    /// Refuses a capacity that no channel can have, whether or not this program would get to create it.
+    pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
+        match self.capacity {
+            Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
+            Some(capacity) if capacity > MAX_CAPACITY => {
+                Err(self.refuse_capacity("a queue holds at most 2^31 messages"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_capacity(&self, rule: &'static str) -> OpenError {
+        OpenError::Capacity { capacity: self.capacity.unwrap_or(0), message_bytes: self.message_bytes, rule }
+    }
+}
+
+impl Geometry {
+    /// Lays out a new segment.
+    pub(super) fn plan(spec: &Spec) -> Result<Self, OpenError> {
+        let slot_bytes = layout::slot_bytes(spec.kind, spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
+        let capacity = spec.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
+        let evict_after_ns = spec.evict_after.map_or(0, |limit| limit.as_nanos().try_into().unwrap_or(u64::MAX));
+        let mut geometry = Geometry {
+            magic: MAGIC,
+            format_version: FORMAT_VERSION,
+            byte_order: BYTE_ORDER_MARK,
+            backend: BACKEND_LINUX,
+            kind: spec.kind,
+            instance: [0; 16],
+            fingerprint: spec.fingerprint.to_le_bytes(),
+            capacity: capacity as u64,
+            slot_bytes: slot_bytes as u64,
+            message_bytes: spec.message_bytes as u64,
+            message_align: spec.message_align as u32,
+            participants: spec.roles[0] + spec.roles[1],
+            participants_offset: 0,
+            waits_offset: 0,
+            slots_offset: 0,
+            total_bytes: 0,
+            schema_bytes: spec.schema.len() as u32,
+            creator_pid: std::process::id(),
+            creator_program: padded(program_name()),
+            domain: padded(spec.name.domain()),
+            name: padded(spec.name.channel()),
+            lifetime: spec.lifetime as u32,
+            first_role: spec.roles[0],
+            history: spec.history as u64,
+            evict_after_ns,
+            flags: spec.flags,
+            ring_lines: layout::ring_lines(spec.kind),
+            slots: 0,
+            stamps_offset: 0,
+            reserved: [0; 104],
+        };
+        geometry.slots =
+            geometry.slots_of_kind().ok_or(spec.refuse_capacity("the segment would be larger than 2^46 bytes"))?;
+        geometry.place_parts().ok_or(spec.refuse_capacity("the segment would be larger than 2^46 bytes"))?;
+        os::random(&mut geometry.instance).map_err(|source| OpenError::Os {
+            action: "draw a random number for",
+            path: spec.name.path(),
+            source,
+        })?;
+        Ok(geometry)
+    }
+
+    /// Computes the offsets from the sizes. `None` if the segment would be absurdly large.
+    fn place_parts(&mut self) -> Option<()> {
+        let page = PAGE_BYTES as u64;
+        let line = LINE_BYTES as u64;
+        self.participants_offset = (GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes)).next_multiple_of(page);
+        self.waits_offset = self.participants_offset + u64::from(self.participants) * line;
+        let lines = 2 + u64::from(self.ring_lines);
+        self.slots_offset = (self.waits_offset + lines * line).next_multiple_of(page);
+        if self.flags & FLAG_VARIABLE != 0 {
+            self.stamps_offset = self.slots_offset;
+            let table = self.slots.checked_mul(WORD_BYTES as u64)?;
+            self.slots_offset = self.stamps_offset.checked_add(table)?.checked_next_multiple_of(page)?;
+        }
+        let slots = self.slots.checked_mul(self.slot_bytes)?;
+        self.total_bytes = self.slots_offset.checked_add(slots)?.checked_next_multiple_of(page)?;
+        (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
+    }
+
+    /// Number of slots that a channel of this kind, capacity and history has. `None` if it is absurdly large.
+    fn slots_of_kind(&self) -> Option<u64> {
+        match self.kind {
+            KIND_LATEST => Some(LATEST_SLOTS),
+            _ => self.capacity.checked_add(self.history),
+        }
+    }
+
+    /// Checks everything that addressing will rest on. The error says what is wrong.
+    fn check(&self, file_bytes: u64) -> Result<(), String> {
+        let mut expected = *self;
+        let sizes = usize::try_from(self.message_bytes).ok().zip(usize::try_from(self.message_align).ok());
+        let is_known = layout::kind_name(self.kind).is_some();
+        let fits = sizes.is_some_and(|(bytes, align)| {
+            let slot_bytes = layout::slot_bytes(self.kind, bytes, align);
+            align.is_power_of_two()
+                && align <= LINE_BYTES
+                && self.slot_bytes % WORD_BYTES as u64 == 0
+                // A kind that is not known can be removed, and so has to be mapped, but nothing will touch its slots.
+                && (!is_known || slot_bytes == usize::try_from(self.slot_bytes).ok())
+        });
+        let is_its_kind =
+            !is_known || self.ring_lines == layout::ring_lines(self.kind) && Some(self.slots) == self.slots_of_kind();
+        let bounded = (1..=MAX_CAPACITY as u64).contains(&self.capacity)
+            && self.history <= MAX_CAPACITY as u64
+            && (1..=MAX_PARTICIPANTS).contains(&self.participants)
+            && self.first_role <= self.participants
+            && self.ring_lines <= MAX_RING_LINES
+            && is_its_kind
+            && self.schema_bytes <= MAX_SCHEMA_BYTES;
+        if !fits || !bounded {
+            return Err("its header is damaged: sizes that do not fit together".into());
+        }
+        if expected.place_parts().is_none() || expected.as_bytes() != self.as_bytes() {
+            return Err("its header is damaged: offsets that do not follow from its sizes".into());
+        }
+        if file_bytes < self.total_bytes {
+            return Err(format!("it is truncated: {file_bytes} bytes where {} belong", self.total_bytes));
+        }
+        Ok(())
+    }
+
+    /// What becomes of the segment; a value of a later version keeps it.
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        match self.lifetime {
+            0 => Lifetime::Drained,
+            1 => Lifetime::Attached,
+            _ => Lifetime::Persistent,
+        }
+    }
+}
+
+/// Reads and checks the header of a file that is supposed to be a segment.
+pub(super) fn read_geometry(file: &File, path: &Path) -> Result<Geometry, OpenError> {
+    let metadata = file.metadata().map_err(|source| OpenError::Os { action: "look at", path: path.into(), source })?;
+    if !metadata.is_file() {
+        return Err(not_a_segment(path, "it is no regular file".into()));
+    }
+    if metadata.uid() != os::effective_user() {
+        return Err(OpenError::Permission { path: path.into(), owner: metadata.uid() });
+    }
+    let mut bytes = [0; GEOMETRY_BYTES];
+    if let Err(error) = file.read_exact_at(&mut bytes, 0) {
+        return Err(match error.kind() {
+            io::ErrorKind::UnexpectedEof => not_a_segment(path, format!("it has only {} bytes", metadata.len())),
+            _ => OpenError::Os { action: "read the header of", path: path.into(), source: error },
+        });
+    }
+    let geometry = Geometry::from_bytes(&bytes);
+    if geometry.magic != MAGIC {
+        return Err(not_a_segment(path, "it does not start with the mark of a segment".into()));
+    }
+    if geometry.byte_order == BYTE_ORDER_MARK.swap_bytes() {
+        return Err(OpenError::ByteOrder { path: path.into() });
+    }
+    if geometry.format_version != FORMAT_VERSION {
+        let newer = geometry.format_version > FORMAT_VERSION;
+        let advice =
+            if newer { "rebuild this program" } else { "rebuild the program that made it, or remove the segment" };
+        let found = geometry.format_version;
+        return Err(OpenError::FormatVersion { path: path.into(), found, expected: FORMAT_VERSION, advice });
+    }
+    if geometry.byte_order != BYTE_ORDER_MARK {
+        return Err(not_a_segment(path, "its header is damaged: no byte-order mark".into()));
+    }
+    if geometry.backend != BACKEND_LINUX {
+        return Err(not_a_segment(path, format!("it belongs to another backend ({})", geometry.backend)));
+    }
+    geometry.check(metadata.len()).map_err(|reason| not_a_segment(path, reason))?;
+    Ok(geometry)
+}

@@ -1,0 +1,308 @@
+//! A station: one participant's part in a channel, whatever its ring is. It has the place in the participant table, the
+//! watch on the other side, and the two words to sleep on and to wake.
+//!
+//! Senders and receivers, publishers and subscribers, clients and servers are all made of this and of an end of their
+//! ring. One piece of code waits for messages and for room alike, and watches one peer and a crowd alike.
+
+use crate::error::{Corrupt, OpenError, Peer, Role};
+use crate::info::ChannelInfo;
+use crate::liveness::{Claim, PROBE_INTERVAL, Participant, Sight, Watch};
+use crate::segment::{self, Opened, Segment, Spec};
+use crate::waiting::{self, Announced, Sleepers, Spin};
+use core::ops::Range;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
+use core::time::Duration;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+/// How long to wait for somebody who has closed to give the place back, which takes microseconds.
+const LEAVING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which of the two sides of a channel a participant is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Those who fill the ring: senders, publishers, writers, clients.
+    First,
+    /// Those who empty it: receivers, subscribers, readers, servers.
+    Second,
+}
+
+impl Side {
+    /// The lines that this side has in a table with `first` lines of the first side, and `all` together.
+    fn lines(self, first: u32, all: u32) -> Range<u32> {
+        match self {
+            Side::First => 0..first,
+            Side::Second => first..all,
+        }
+    }
+
+    fn other(self) -> Side {
+        match self {
+            Side::First => Side::Second,
+            Side::Second => Side::First,
+        }
+    }
+}
+
+/// How long to wait.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// Until then.
+    Until(Instant),
+    /// Until it happens.
+    Forever,
+}
+
+impl Patience {
+    /// To wait for `limit` from now.
+    pub(crate) fn from_timeout(limit: Duration) -> Self {
+        // A limit beyond what the clock can express is no limit.
+        Instant::now().checked_add(limit).map_or(Patience::Forever, Patience::Until)
+    }
+
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Patience::Until(deadline) => Some(deadline),
+            _ => None,
+        }
+    }
+
+    /// What is left; `None` if nothing is.
+    fn left(self) -> Option<Duration> {
+        match self {
+            Patience::None => None,
+            Patience::Until(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
+            Patience::Forever => Some(Duration::MAX),
+        }
+    }
+}
+
+/// Why the turn did not come.
+pub(crate) enum Blocked {
+    /// The patience is over.
+    Timeout,
+    /// The other side left of its own will.
+    Closed,
+    /// The other side died; reported by this.
+    Died(Peer),
+    /// The ring is damaged.
+    Corrupt(Corrupt),
+}
+
+/// A place in a channel that has been taken, with the lifecycle lock still held so that the ring can be attached to.
+pub(crate) struct Joined {
+    opened: Opened,
+    participant: Participant,
+    predecessor: Option<Peer>,
+    side: Side,
+}
+
+impl Joined {
+    /// The channel's segment.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.opened.segment
+    }
+
+    /// The line of the participant table that has been taken.
+    pub(crate) fn line(&self) -> u32 {
+        self.participant.line()
+    }
+
+    /// The lines of this participant's side.
+    pub(crate) fn lines(&self) -> Range<u32> {
+        side_lines(self.segment(), self.side)
+    }
+}
+
+/// The lines of the participant table that belong to a side.
+pub(crate) fn side_lines(segment: &Segment, side: Side) -> Range<u32> {
+    let geometry = segment.geometry();
+    side.lines(geometry.first_role, geometry.participants)
+}
+
+/// Opens the channel and takes a place on `side`. Waits for a predecessor that has closed and is on its way out.
+///
+/// `sweep` resolves what the dead owner of a line has left undone in the ring; `false` if it cannot yet.
+pub(crate) fn join(
+    spec: &Spec,
+    side: Side,
+    role: Role,
+    sweep: impl Fn(&Segment, u32) -> bool,
+) -> Result<Joined, OpenError> {
+    let started = Instant::now();
+    loop {
+        let opened = segment::open(spec)?;
+        let lines = side_lines(&opened.segment, side);
+        let places = lines.end - lines.start;
+        let sweep = |line| sweep(&opened.segment, line);
+        let peer = match Participant::join(&opened.segment, &opened.lifecycle, lines, sweep)? {
+            Claim::Joined(participant, predecessor) => return Ok(Joined { opened, participant, predecessor, side }),
+            Claim::Leaving(_) if started.elapsed() < LEAVING_PATIENCE => {
+                // Lets the lifecycle lock go, which the other one needs to leave.
+                drop(opened);
+                thread::sleep(Duration::from_micros(50));
+                continue;
+            }
+            Claim::Leaving(peer) | Claim::Occupied(peer) => peer,
+        };
+        let channel = spec.name.channel().into();
+        return Err(match places {
+            1 => OpenError::InUse { channel, role, peer },
+            _ => OpenError::TableFull { channel, role, places },
+        });
+    }
+}
+
+/// One participant's part in a channel.
+pub(crate) struct Station {
+    /// The word that the other side sleeps on. Mapped for as long as `participant` is.
+    theirs: NonNull<AtomicU32>,
+    /// The word that this side sleeps on. Mapped for as long as `participant` is.
+    mine: NonNull<AtomicU32>,
+    /// Who sleeps on `mine`.
+    sleepers: Sleepers,
+    spin: Spin,
+    watch: Watch,
+    participant: Participant,
+    info: Box<ChannelInfo>,
+}
+
+// SAFETY: the two words are atomics in a mapping that `participant` keeps alive and that any thread may use; everything
+// else in here is `Send` by itself.
+unsafe impl Send for Station {}
+// SAFETY: as for `Send`; nothing is done through a shared reference but atomic loads and wake-ups.
+unsafe impl Sync for Station {}
+
+impl Station {
+    /// Prepares to wait and to wake. The first message may be published after this, and not before.
+    ///
+    /// `attach` takes this participant's end of the ring, and `is_unfinished` tells whether the other side has left
+    /// business there that makes its deaths this one's concern.
+    pub(crate) fn new<E>(
+        spec: &Spec,
+        joined: Joined,
+        sleepers: Sleepers,
+        attach: impl FnOnce(&Joined) -> E,
+        is_unfinished: impl FnOnce(&mut E) -> bool,
+    ) -> (Self, E) {
+        let segment = joined.segment();
+        let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
+        waiting::register([data, space]);
+        let (mine, theirs) = if joined.side == Side::First { (space, data) } else { (data, space) };
+        let (mine, theirs) = (NonNull::from(mine), NonNull::from(theirs));
+        let mut end = attach(&joined);
+        let watch = Watch::new(segment, side_lines(segment, joined.side.other()), || is_unfinished(&mut end));
+        let Joined { opened, participant, predecessor, .. } = joined;
+        let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
+        (Station { theirs, mine, sleepers, spin: Spin::new(), watch, participant, info }, end)
+    }
+
+    /// What there is to know about the channel.
+    pub(crate) fn info(&self) -> &ChannelInfo {
+        &self.info
+    }
+
+    /// The channel's segment.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        self.participant.segment()
+    }
+
+    /// Wakes everybody on the other side who sleeps.
+    #[inline(always)]
+    pub(crate) fn wake(&self) {
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        waiting::wake(unsafe { self.theirs.as_ref() });
+    }
+
+    /// Wakes up to `count` of those on the other side who sleep.
+    #[inline(always)]
+    pub(crate) fn wake_some(&self, count: u32) {
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        waiting::wake_some(unsafe { self.theirs.as_ref() }, count);
+    }
+
+    /// Waits until `look` says that it is this end's turn.
+    ///
+    /// `tend` is called from time to time: to repair what a dead participant holds up.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wait(
+        &mut self,
+        patience: Patience,
+        mut look: impl FnMut() -> Result<bool, Corrupt>,
+        mut tend: impl FnMut(&Segment),
+    ) -> Result<(), Blocked> {
+        let may_spin = !matches!(patience, Patience::None);
+        let shares_processor = self.watch.only_line().is_some_and(|line| self.participant.shares_processor(line));
+        let mut found = Ok(false);
+        let mut ready = || {
+            found = look();
+            !matches!(found, Ok(false))
+        };
+        if may_spin {
+            // On a busy channel the other side is a few nanoseconds behind, and this is all there is to waiting.
+            let mut is_done = !shares_processor && waiting::poll(&mut ready);
+            if !is_done {
+                is_done = self.spin.until(patience.deadline(), shares_processor, ready);
+            }
+            if is_done {
+                return found.map(|_| ()).map_err(Blocked::Corrupt);
+            }
+            self.participant.publish_processor();
+        }
+        let Station { watch, mine, sleepers, participant, .. } = self;
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        let mine = unsafe { mine.as_ref() };
+        let mut last_tended: Option<Instant> = None;
+        loop {
+            let mut announced = match patience {
+                Patience::None => None,
+                _ => Some(Announced::new(mine, *sleepers)),
+            };
+            loop {
+                // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
+                let verdict = watch.sight();
+                if last_tended.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
+                    last_tended = Some(Instant::now());
+                    tend(participant.segment());
+                }
+                if look().map_err(Blocked::Corrupt)? {
+                    return Ok(());
+                }
+                match verdict {
+                    Sight::Present => {}
+                    Sight::Closed => return Err(Blocked::Closed),
+                    Sight::Died(peer) => {
+                        watch.acknowledge_death();
+                        return Err(Blocked::Died(peer));
+                    }
+                }
+                let Some(left) = patience.left() else { return Err(Blocked::Timeout) };
+                let Some(announced) = &mut announced else { return Err(Blocked::Timeout) };
+                let is_still_announced = announced.sleep(left);
+                if look().map_err(Blocked::Corrupt)? {
+                    return Ok(());
+                }
+                if !is_still_announced {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Says that this participant leaves of its own will and has published everything, and wakes the other side.
+    pub(crate) fn close(&self) {
+        self.participant.close();
+        self.wake();
+    }
+
+    /// Gives the place back, after [`close`](Station::close), and removes the segment if this was the last participant
+    /// and its lifetime says so.
+    pub(crate) fn leave(&mut self, is_drained: impl FnOnce() -> bool) {
+        self.participant.leave(is_drained);
+    }
+}
