@@ -235,7 +235,14 @@ fn the_header() {
         ("domain", padded(&example.domain, 64)),
         ("name", padded("header", 128)),
         ("lifetime", u32(0)),
-        ("reserved", vec![0; 148]),
+        ("first_role", u32(1)),
+        ("history", u64(0)),
+        ("evict_after_ns", u64(0)),
+        ("flags", u32(0)),
+        ("ring_lines", u32(1)),
+        ("slots", u64(4)),
+        ("stamps_offset", u64(0)),
+        ("reserved", vec![0; 104]),
     ]);
     let spec = spec();
     let table = fields(section(&spec, 3));

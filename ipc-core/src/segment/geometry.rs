@@ -145,6 +145,7 @@ impl Geometry {
         self.waits_offset = self.participants_offset + u64::from(self.participants) * line;
         let lines = 2 + u64::from(self.ring_lines);
         self.slots_offset = (self.waits_offset + lines * line).next_multiple_of(page);
+        self.stamps_offset = 0;
         if self.flags & FLAG_VARIABLE != 0 {
             self.stamps_offset = self.slots_offset;
             let table = self.slots.checked_mul(WORD_BYTES as u64)?;
