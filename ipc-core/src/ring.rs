@@ -8,6 +8,8 @@ pub(crate) mod cells;
 #[allow(dead_code, reason = "as above")]
 pub(crate) mod claims;
 pub(crate) mod exclusive;
+#[allow(dead_code, reason = "as above")]
+pub(crate) mod shared;
 mod slots;
 
 pub(crate) use slots::Slots;
