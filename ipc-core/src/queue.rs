@@ -1,13 +1,16 @@
 //! Queues: each message goes to exactly one receiver, in the order in which it was sent.
 //!
-//! This version has the *exclusive* queue: one sender and one receiver, enforced, over the ring of
-//! `ring/exclusive.rs`. The way of a message from `send` to the store that publishes it:
-//! [`Sender::send`] -> `Port::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
+//! A *shared* queue has any number of senders and receivers, up to 64 of each, over the ring of `ring/shared.rs`. An
+//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs`, and the fastest path. The
+//! way of a message from `send` to the store that publishes it: [`Sender::send`] -> `Port::send` -> `End::is_ready` ->
+//! [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
+mod exclusive;
 mod link;
 mod port;
 mod receiver;
 mod sender;
+mod shared;
 
 pub use receiver::{Iter, Received, Receiver};
 pub use sender::{Loan, Sender};
@@ -15,18 +18,16 @@ pub use sender::{Loan, Sender};
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
 use crate::info::ChannelInfo;
-use crate::layout::{KIND_EXCLUSIVE_QUEUE, LINE_BYTES};
+use crate::layout::{FLAG_DROP_HELD, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE, LINE_BYTES};
 use crate::liveness;
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::ring::exclusive::{Consumer, Producer};
-use crate::ring::{End, Turn};
 use crate::segment::{self, Lifetime, Spec};
-use crate::station::{self, Side, Station};
-use crate::waiting::Sleepers;
 use core::marker::PhantomData;
 use link::Link;
-use port::Port;
+
+/// Senders, and receivers, that a shared queue has places for.
+const SHARED_PLACES: u32 = 64;
 
 /// Describes a queue, and opens its ends.
 ///
@@ -52,6 +53,7 @@ pub struct Queue<T> {
     capacity: Option<usize>,
     lifetime: Lifetime,
     exclusive: bool,
+    redeliver: bool,
     message: PhantomData<fn() -> T>,
 }
 
@@ -71,6 +73,7 @@ impl<T: IpcMessage> Queue<T> {
             capacity: None,
             lifetime: Lifetime::default(),
             exclusive: false,
+            redeliver: true,
             message: PhantomData,
         }
     }
@@ -87,6 +90,17 @@ impl<T: IpcMessage> Queue<T> {
     /// Makes the queue exclusive: one sender and one receiver, and the fastest path.
     pub fn spsc(mut self) -> Self {
         self.exclusive = true;
+        self
+    }
+
+    /// Whether a message that a receiver of a shared queue holds when it dies is delivered again, to another receiver:
+    /// yes, unless this is called with `false`. It is then given up and counted by [`Receiver::lost`].
+    ///
+    /// Delivering again means that a message which kills its receivers kills one after the other;
+    /// [`Received::redelivered`] tells how often it has. A receiver that was killed may have done some of what the
+    /// message asks for; giving up means that it may not have.
+    pub fn redeliver(mut self, redeliver: bool) -> Self {
+        self.redeliver = redeliver;
         self
     }
 
@@ -112,9 +126,10 @@ impl<T: IpcMessage> Queue<T> {
     /// say.
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
         let spec = self.spec()?;
-        let joined = station::join(&spec, Side::First, Role::Sender, |_, _| true)?;
-        let attach = |joined: &station::Joined| Producer::attach(joined.segment().exclusive_ring());
-        Ok(Sender::new(Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))))
+        Ok(Sender::new(match spec.kind {
+            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::sender(&spec)?),
+            _ => Link::Shared(shared::sender(&spec)?),
+        }))
     }
 
     /// Opens the receiving end. Nobody needs to send yet.
@@ -124,10 +139,10 @@ impl<T: IpcMessage> Queue<T> {
     /// As for [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
         let spec = self.spec()?;
-        let joined = station::join(&spec, Side::Second, Role::Receiver, |_, _| true)?;
-        let attach = |joined: &station::Joined| Consumer::attach(joined.segment().exclusive_ring());
-        let is_unfinished = |end: &mut Consumer| end.look() == Turn::Ours;
-        Ok(Receiver::new(Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished)))))
+        Ok(Receiver::new(match spec.kind {
+            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::receiver(&spec)?),
+            _ => Link::Shared(shared::receiver(&spec)?),
+        }))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
@@ -149,11 +164,6 @@ impl<T: IpcMessage> Queue<T> {
 
     fn spec(&self) -> Result<Spec, OpenError> {
         let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
-        if !self.exclusive {
-            return Err(OpenError::Unsupported(
-                "shared queues are not in this version: add .spsc(), or `spsc` in #[ipc(...)]",
-            ));
-        }
         if size_of::<T>() == 0 {
             return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
         }
@@ -162,18 +172,18 @@ impl<T: IpcMessage> Queue<T> {
         }
         Ok(Spec {
             name: SegmentName::new(self.domain.as_deref(), &self.name)?,
-            kind: KIND_EXCLUSIVE_QUEUE,
+            kind: if self.exclusive { KIND_EXCLUSIVE_QUEUE } else { KIND_SHARED_QUEUE },
             message: T::NAME,
             message_bytes: size_of::<T>(),
             message_align: align_of::<T>(),
             schema: T::SCHEMA,
             fingerprint: T::FINGERPRINT,
             capacity: self.capacity,
-            roles: [1, 1],
+            roles: if self.exclusive { [1, 1] } else { [SHARED_PLACES; 2] },
             lifetime: self.lifetime,
             history: 0,
             evict_after: None,
-            flags: 0,
+            flags: if self.redeliver { 0 } else { FLAG_DROP_HELD },
         })
     }
 }

@@ -10,5 +10,7 @@ pub(crate) mod exclusive;
 pub(crate) mod shared;
 mod slots;
 
+pub(crate) use cells::Cells;
+pub(crate) use claims::{Company, Life, Repair};
 pub(crate) use end::{End, Evidence, Turn};
 pub(crate) use slots::Slots;

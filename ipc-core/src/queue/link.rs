@@ -1,35 +1,55 @@
 //! One end of a queue, whichever ring the queue has.
 
-use super::port::Port;
+use super::port::{Port, Tended};
 use crate::info::ChannelInfo;
-use crate::ring::{End, exclusive};
+use crate::ring::{exclusive, shared};
 use crate::station::{Blocked, Patience};
 
 /// An end of a queue. The verbs of single messages tell the rings apart once and then stay with one of them; everything
 /// else does it here.
-pub(super) enum Link<X: End> {
+pub(super) enum Link<X: Tended, S: Tended> {
     /// The only one on its side.
     Exclusive(Port<X>),
+    /// One of several.
+    Shared(Port<S>),
 }
 
 /// The end of a sender.
-pub(super) type SenderLink = Link<exclusive::Producer>;
+pub(super) type SenderLink = Link<exclusive::Producer, shared::Producer>;
 
 /// The end of a receiver.
-pub(super) type ReceiverLink = Link<exclusive::Consumer>;
+pub(super) type ReceiverLink = Link<exclusive::Consumer, shared::Consumer>;
 
-impl<X: End> Link<X> {
+impl<X: Tended, S: Tended> Link<X, S> {
     /// What there is to know about the channel.
     pub(super) fn info(&self) -> &ChannelInfo {
         match self {
             Link::Exclusive(port) => port.info(),
+            Link::Shared(port) => port.info(),
         }
     }
 
     /// Number of messages in the ring, as far as can be seen at this moment.
     pub(super) fn len(&self) -> usize {
         match self {
-            Link::Exclusive(port) => port.len(),
+            Link::Exclusive(port) => port.end().len(),
+            Link::Shared(port) => port.end().len(),
+        }
+    }
+
+    /// Messages that were lost with those who died.
+    pub(super) fn losses(&self) -> u64 {
+        match self {
+            Link::Exclusive(port) => port.end().losses(),
+            Link::Shared(port) => port.end().losses(),
+        }
+    }
+
+    /// How often the message in the slot that this end owns has been delivered before.
+    pub(super) fn returned(&self) -> u16 {
+        match self {
+            Link::Exclusive(port) => port.end().returned(),
+            Link::Shared(port) => port.end().returned(),
         }
     }
 
@@ -37,6 +57,7 @@ impl<X: End> Link<X> {
     pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         match self {
             Link::Exclusive(port) => port.take_turn(patience),
+            Link::Shared(port) => port.take_turn(patience),
         }
     }
 
@@ -44,6 +65,7 @@ impl<X: End> Link<X> {
     pub(super) fn payload<T>(&self) -> *mut T {
         match self {
             Link::Exclusive(port) => port.payload(),
+            Link::Shared(port) => port.payload(),
         }
     }
 
@@ -51,6 +73,7 @@ impl<X: End> Link<X> {
     pub(super) fn pass(&mut self) {
         match self {
             Link::Exclusive(port) => port.pass(),
+            Link::Shared(port) => port.pass(),
         }
     }
 
@@ -58,6 +81,7 @@ impl<X: End> Link<X> {
     pub(super) fn abandon(&mut self) {
         match self {
             Link::Exclusive(port) => port.abandon(),
+            Link::Shared(port) => port.abandon(),
         }
     }
 }

@@ -7,17 +7,24 @@ use crate::error::Corrupt;
 use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
 use crate::ring::{End, Evidence, Turn};
+use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
 use crate::words;
 use core::mem::MaybeUninit;
 
+/// An end of a ring that knows how to take up what the dead have left there.
+pub(crate) trait Tended: End {
+    /// Repairs what stands in this end's way.
+    fn tend(&mut self, segment: &Segment);
+}
+
 /// One end.
-pub(crate) struct Port<E: End> {
+pub(crate) struct Port<E: Tended> {
     end: E,
     station: Station,
 }
 
-impl<E: End> Port<E> {
+impl<E: Tended> Port<E> {
     /// An end of a ring, and its station.
     pub(crate) fn new((station, end): (Station, E)) -> Self {
         Port { end, station }
@@ -28,9 +35,9 @@ impl<E: End> Port<E> {
         self.station.info()
     }
 
-    /// Number of messages in the ring, as far as can be seen at this moment.
-    pub(crate) fn len(&self) -> usize {
-        self.end.len()
+    /// The end of the ring.
+    pub(super) fn end(&self) -> &E {
+        &self.end
     }
 
     /// Places a message in the next slot and publishes it. Without a slot, `patience` is asked how long to wait.
@@ -166,34 +173,35 @@ impl<E: End> Port<E> {
     #[inline(never)]
     fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
         let Port { end, station } = self;
-        station.wait(patience, || turn(end), |_| {})
+        station.wait(patience, end, turn, E::tend)
     }
 }
 
-impl<E: End> Drop for Port<E> {
+impl<E: Tended> Drop for Port<E> {
     fn drop(&mut self) {
-        self.station.close();
         let Port { end, station } = self;
-        station.leave(|| end.len() == 0);
+        end.detach();
+        station.close();
+        station.leave(|| end.is_drained());
     }
 }
 
 /// A batch on its way, whose other side has yet to be woken.
-struct Batch<'a, E: End> {
+struct Batch<'a, E: Tended> {
     port: &'a mut Port<E>,
     passed: usize,
     /// How many of those the other side has been woken for.
     flushed: usize,
 }
 
-impl<E: End> Batch<'_, E> {
+impl<E: Tended> Batch<'_, E> {
     fn flush(&mut self) {
         self.port.flush(self.passed - self.flushed);
         self.flushed = self.passed;
     }
 }
 
-impl<E: End> Drop for Batch<'_, E> {
+impl<E: Tended> Drop for Batch<'_, E> {
     fn drop(&mut self) {
         self.flush();
     }

@@ -3,8 +3,8 @@
 use super::{not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_LATEST,
-    LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
+    KIND_EXCLUSIVE_QUEUE, KIND_LATEST, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
 };
 use crate::name::SegmentName;
 use crate::os;
@@ -29,6 +29,9 @@ pub enum Lifetime {
 
 /// Largest number of slots.
 const MAX_CAPACITY: usize = 1 << 31;
+
+/// Largest number of slots of a ring that several share, whose positions and stamps have other things to say as well.
+const MAX_SHARED_SLOTS: usize = 1 << 29;
 
 /// Most lines of a participant table.
 const MAX_PARTICIPANTS: u32 = 4096;
@@ -77,7 +80,10 @@ impl Spec {
         match self.capacity {
             Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
             Some(capacity) if capacity > MAX_CAPACITY => {
-                Err(self.refuse_capacity("a queue holds at most 2^31 messages"))
+                Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
+            }
+            Some(capacity) if self.kind != KIND_EXCLUSIVE_QUEUE && capacity + self.history > MAX_SHARED_SLOTS => {
+                Err(self.refuse_capacity("only an exclusive queue holds more than 2^29 messages, history included"))
             }
             _ => Ok(()),
         }
@@ -185,6 +191,8 @@ impl Geometry {
             && self.first_role <= self.participants
             && self.ring_lines <= MAX_RING_LINES
             && is_its_kind
+            && (self.kind == KIND_EXCLUSIVE_QUEUE || self.slots <= MAX_SHARED_SLOTS as u64)
+            && (self.kind == KIND_EXCLUSIVE_QUEUE || (1..self.participants).contains(&self.first_role))
             && self.schema_bytes <= MAX_SCHEMA_BYTES;
         if !fits || !bounded {
             return Err("its header is damaged: sizes that do not fit together".into());
