@@ -4,6 +4,8 @@
 //! one file, named for it, with its invariants and their proof at the top.
 
 pub(crate) mod exclusive;
+#[cfg(all(test, not(loom)))]
+mod payload;
 mod slots;
 
 pub(crate) use slots::Slots;
