@@ -7,6 +7,8 @@ pub(crate) mod cells;
 pub(crate) mod claims;
 mod end;
 pub(crate) mod exclusive;
+#[cfg(all(test, not(loom)))]
+mod payload;
 pub(crate) mod shared;
 mod slots;
 
