@@ -101,7 +101,7 @@ pub enum Kind {
         /// The integer that the tag is.
         tag: Prim,
         /// The values it may have.
-        values: &'static [Value],
+        values: &'static [UnitVariant],
     },
     /// A tag, and fields that depend on it.
     Union {
@@ -146,7 +146,7 @@ pub struct Field {
 
 /// A variant without fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value {
+pub struct UnitVariant {
     /// Its name.
     pub name: &'static str,
     /// The bits of its tag, zero-extended.
