@@ -2,7 +2,8 @@
 //!
 //! [`Type`] is the tree that [`IpcMessage::TYPE`] holds. It is encoded at compile time into
 //! [`IpcMessage::SCHEMA`], a pointer-free byte string that is stored in every segment. A program that was never
-//! compiled with the type can [`decode`] it; two programs that disagree get the [`diff`]erences, field by field.
+//! compiled with the type can [`decode`] it, and then [`read`](Schema::read) and [`write`](Schema::write) messages as
+//! [`Value`]s; two programs that disagree get the [`diff`]erences, field by field.
 //!
 //! # The encoded form
 //!
@@ -45,11 +46,13 @@ mod diff;
 mod encode;
 mod show;
 pub mod tree;
+pub mod value;
 
 pub use decode::{DecodeError, decode};
 pub use diff::{Difference, diff};
 pub use encode::{bytes_of, fingerprint};
 pub use tree::Schema;
+pub use value::{Value, ValueError, ValueReason};
 
 #[cfg(doc)]
 use crate::message::IpcMessage;
