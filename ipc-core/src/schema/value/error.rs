@@ -35,7 +35,7 @@ pub enum ValueReason {
     #[error("{0} is not a variant of `Opt`")]
     Opt(u8),
     /// Read: the tag of an enum that belongs to none of its variants.
-    #[error("{tag} is not a variant of `{of}`")]
+    #[error("{tag} is not a variant of `{}`", of.escape_debug())]
     Tag {
         /// The tag.
         tag: i128,
@@ -99,7 +99,7 @@ pub enum ValueReason {
     #[error("the value is given twice")]
     Duplicate,
     /// Write: a name that belongs to none of an enum's variants.
-    #[error("`{}` is not a variant of `{of}`, which has {}", name.escape_debug(), List(known))]
+    #[error("`{}` is not a variant of `{}`, which has {}", name.escape_debug(), of.escape_debug(), List(known))]
     Variant {
         /// The name.
         name: String,
