@@ -319,8 +319,8 @@ fn capacities_that_make_no_sense_are_refused() {
     let domain = Domain::new("absurd");
     let cases = [
         (0, "a queue holds at least 1 message"),
-        (usize::MAX, "a queue holds at most 2^31 messages"),
-        ((1 << 31) + 1, "a queue holds at most 2^31 messages"),
+        (usize::MAX, "an exclusive queue holds at most 2^31 messages"),
+        ((1 << 31) + 1, "an exclusive queue holds at most 2^31 messages"),
     ];
     for (capacity, rule) in cases {
         assert_capacity(&domain.queue::<u64>("absurd").capacity(capacity), capacity, 8, rule);

@@ -214,6 +214,7 @@ impl Producer {
     }
 
     /// How many cells have been claimed and not been passed on.
+    #[allow(dead_code, reason = "for messages of several cells")]
     #[inline(always)]
     pub(crate) fn units(&self) -> u16 {
         self.units
