@@ -291,4 +291,10 @@ fn a_field_outside_of_the_message_is_an_error() {
         let error = schema(offset).write(&[("a", 1u8.into())].into(), &mut [0; 4]).unwrap_err();
         assert_eq!(error.reason(), &ValueReason::Outside(offset));
     }
+    // Nor does an offset lead around the end of the numbers, and back in.
+    let around = Schema::Opt { item: schema(u64::MAX).into(), offset: 2 };
+    let expected = ValueReason::Outside(u64::MAX);
+    assert_eq!(around.read(&[1; 6]).unwrap_err().reason(), &expected);
+    let value = Value::from([("a", 1u8.into())]);
+    assert_eq!(around.write(&value, &mut [0; 6]).unwrap_err().reason(), &expected);
 }

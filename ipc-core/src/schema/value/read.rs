@@ -71,7 +71,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Reads what lies at `at`. Positions saturate, because nothing lies at the largest one.
     fn value(&mut self, schema: &Schema, at: u64) -> Result<Value, ValueError> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| self.too_many())?;
+        self.left = match self.left.checked_sub(1) {
+            Some(left) => left,
+            None => return Err(ValueError::new(ValueReason::TooManyValues(self.most))),
+        };
         match schema {
             Schema::Prim(prim) => self.prim(*prim, at),
             Schema::Array { item, len } => self.items(item, at, *len),
@@ -144,10 +147,7 @@ impl Reader<'_> {
         if are_bytes(item) {
             return Ok(Value::Bytes(self.bytes[all].to_vec()));
         }
-        // Items of no bytes fit in any number, and are not reserved for below.
-        if count > self.left {
-            return Err(self.too_many());
-        }
+        // Items of no bytes fit in any number: nothing is reserved for them, and `value` gives up on too many.
         let mut items = Vec::with_capacity(all.len().min(count as usize));
         for index in 0..count {
             items.push(self.value(item, at.saturating_add(index * size)).map_err(|error| error.at(index))?);
@@ -180,11 +180,6 @@ impl Reader<'_> {
         let unused = if cfg!(target_endian = "little") { 0 } else { bits.len() - from.len() };
         bits[unused..unused + from.len()].copy_from_slice(from);
         Ok(u128::from_ne_bytes(bits))
-    }
-
-    #[cold]
-    fn too_many(&self) -> ValueError {
-        ValueError::new(ValueReason::TooManyValues(self.most))
     }
 }
 
