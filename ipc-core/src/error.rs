@@ -41,6 +41,10 @@ pub enum Role {
     Client,
     /// Answers a service's calls.
     Server,
+    /// Has one end of a pipe.
+    Left,
+    /// Has the other end of a pipe.
+    Right,
 }
 
 impl fmt::Display for Role {
@@ -54,6 +58,8 @@ impl fmt::Display for Role {
             Role::Reader => "reader",
             Role::Client => "client",
             Role::Server => "server",
+            Role::Left => "left end",
+            Role::Right => "right end",
         })
     }
 }

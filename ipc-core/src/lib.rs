@@ -14,9 +14,11 @@
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | one participant's part | `info`, `station` |
 //! | channels | [`queue`] |
+//! | made of channels | [`pipe`] |
 
 pub mod error;
 pub mod message;
+pub mod pipe;
 pub mod queue;
 pub mod schema;
 pub mod words;
@@ -39,5 +41,6 @@ pub use error::{
 pub use info::ChannelInfo;
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
+pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, Queue, Received, Receiver, Sender};
 pub use segment::Lifetime;

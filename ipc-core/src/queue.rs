@@ -20,7 +20,7 @@ use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::ring::exclusive::{Consumer, Producer};
 use crate::ring::{End, Turn};
-use crate::segment::{self, Lifetime, Spec};
+use crate::segment::{self, Lifetime, Segment, Spec};
 use crate::station::{self, Side, Station};
 use crate::waiting::Sleepers;
 use core::marker::PhantomData;
@@ -134,15 +134,34 @@ impl<T: IpcMessage> Queue<T> {
     ///
     /// [`OpenError::InUse`] if somebody who lives takes part in it.
     pub fn remove(&self) -> Result<bool, OpenError> {
-        let name = SegmentName::new(self.domain.as_deref(), &self.name)?;
-        segment::remove(&name, |segment| match liveness::first_living(segment) {
+        segment::remove(&self.segment_name()?, |segment| self.check_unused(segment))
+    }
+
+    /// Whether this program could join the channel as far as its message is concerned, without joining it. A channel
+    /// that does not exist would be made to fit.
+    pub(crate) fn check_message(&self) -> Result<(), OpenError> {
+        let spec = self.spec()?;
+        segment::peek(&spec.name)?.map_or(Ok(()), |segment| segment.check_message(&spec))
+    }
+
+    /// Whether [`remove`](Queue::remove) would work, without removing anything.
+    pub(crate) fn check_removable(&self) -> Result<(), OpenError> {
+        segment::peek(&self.segment_name()?)?.map_or(Ok(()), |segment| self.check_unused(&segment))
+    }
+
+    fn check_unused(&self, segment: &Segment) -> Result<(), OpenError> {
+        match liveness::first_living(segment) {
             None => Ok(()),
             Some((index, peer)) => {
                 let is_first = index < segment.geometry().first_role;
                 let role = if is_first { Role::Sender } else { Role::Receiver };
                 Err(OpenError::InUse { channel: self.name.clone(), role, peer })
             }
-        })
+        }
+    }
+
+    fn segment_name(&self) -> Result<SegmentName, OpenError> {
+        SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
     fn spec(&self) -> Result<Spec, OpenError> {
@@ -159,7 +178,7 @@ impl<T: IpcMessage> Queue<T> {
             return refuse("it is aligned to more than 128 bytes; lower its `align`");
         }
         Ok(Spec {
-            name: SegmentName::new(self.domain.as_deref(), &self.name)?,
+            name: self.segment_name()?,
             kind: KIND_EXCLUSIVE_QUEUE,
             message: T::NAME,
             message_bytes: size_of::<T>(),

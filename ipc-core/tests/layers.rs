@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top, which depends on nothing, to the bottom. Modules on one line may use each other.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["atomics", "error", "message", "schema", "words"],
     &["layout"],
     &["ring"],
@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 9] = [
     &["liveness", "waiting"],
     &["info", "station"],
     &["queue"],
+    &["pipe"],
 ];
 
 /// The Rust files under `directory`.
