@@ -8,6 +8,7 @@ pub(crate) struct Line {
 }
 
 /// What it says to a line.
+#[allow(dead_code, reason = "one program makes these, and the other one looks at them")]
 #[derive(IpcMessage)]
 #[repr(C, u8)]
 pub(crate) enum Answer {
