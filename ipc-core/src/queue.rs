@@ -14,8 +14,7 @@ pub use sender::{Loan, Sender};
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
 use crate::info::ChannelInfo;
-use crate::layout::{KIND_EXCLUSIVE_QUEUE, LINE_BYTES};
-use crate::liveness;
+use crate::layout::KIND_EXCLUSIVE_QUEUE;
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::ring::exclusive::{Consumer, Producer};
@@ -150,14 +149,7 @@ impl<T: IpcMessage> Queue<T> {
     }
 
     fn check_unused(&self, segment: &Segment) -> Result<(), OpenError> {
-        match liveness::first_living(segment) {
-            None => Ok(()),
-            Some((index, peer)) => {
-                let is_first = index < segment.geometry().first_role;
-                let role = if is_first { Role::Sender } else { Role::Receiver };
-                Err(OpenError::InUse { channel: self.name.clone(), role, peer })
-            }
-        }
+        station::check_unused(segment, [Role::Sender, Role::Receiver])
     }
 
     fn segment_name(&self) -> Result<SegmentName, OpenError> {
@@ -165,32 +157,12 @@ impl<T: IpcMessage> Queue<T> {
     }
 
     fn spec(&self) -> Result<Spec, OpenError> {
-        let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
         if !self.exclusive {
             return Err(OpenError::Unsupported(
                 "shared queues are not in this version: add .spsc(), or `spsc` in #[ipc(...)]",
             ));
         }
-        if size_of::<T>() == 0 {
-            return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
-        }
-        if align_of::<T>() > LINE_BYTES {
-            return refuse("it is aligned to more than 128 bytes; lower its `align`");
-        }
-        Ok(Spec {
-            name: self.segment_name()?,
-            kind: KIND_EXCLUSIVE_QUEUE,
-            message: T::NAME,
-            message_bytes: size_of::<T>(),
-            message_align: align_of::<T>(),
-            schema: T::SCHEMA,
-            fingerprint: T::FINGERPRINT,
-            capacity: self.capacity,
-            roles: [1, 1],
-            lifetime: self.lifetime,
-            history: 0,
-            evict_after: None,
-            flags: 0,
-        })
+        let spec = Spec::new::<T>(self.segment_name()?, KIND_EXCLUSIVE_QUEUE, [1, 1])?;
+        Ok(Spec { capacity: self.capacity, lifetime: self.lifetime, ..spec })
     }
 }

@@ -5,7 +5,6 @@
 
 mod end;
 pub(crate) mod exclusive;
-#[cfg_attr(not(test), expect(dead_code, reason = "no channel has this ring yet"))]
 pub(crate) mod latest;
 mod slots;
 

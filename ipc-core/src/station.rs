@@ -6,7 +6,8 @@
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;
-use crate::liveness::{Claim, PROBE_INTERVAL, Participant, Sight, Watch};
+use crate::layout::unpadded;
+use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
 use crate::segment::{self, Opened, Segment, Spec};
 use crate::waiting::{self, Announced, Sleepers, Spin};
 use core::ops::Range;
@@ -122,6 +123,18 @@ impl Joined {
 pub(crate) fn side_lines(segment: &Segment, side: Side) -> Range<u32> {
     let geometry = segment.geometry();
     side.lines(geometry.first_role, geometry.participants)
+}
+
+/// Whether nobody who lives takes part in the channel; the error says who does. `roles` names the two sides.
+pub(crate) fn check_unused(segment: &Segment, roles: [Role; 2]) -> Result<(), OpenError> {
+    let geometry = segment.geometry();
+    match liveness::first_living(segment, 0..geometry.participants) {
+        None => Ok(()),
+        Some((index, peer)) => {
+            let role = roles[usize::from(index >= geometry.first_role)];
+            Err(OpenError::InUse { channel: unpadded(&geometry.name), role, peer })
+        }
+    }
 }
 
 /// Opens the channel and takes a place on `side`. Waits for a predecessor that has closed and is on its way out.

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 10] = [
     &["segment"],
     &["liveness", "waiting"],
     &["info", "station"],
-    &["queue"],
+    &["latest", "queue"],
     &["pipe"],
 ];
 

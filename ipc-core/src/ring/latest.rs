@@ -44,9 +44,8 @@
 //!
 //! The version would be 0 again, and read as "none", after 2^64 values, which takes 500 years at one a nanosecond.
 
-use super::Slots;
-use super::exclusive::Evidence;
 use super::slots::Slot;
+use super::{Evidence, Slots};
 use crate::atomics::{AtomicU64, fence};
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
