@@ -405,7 +405,7 @@ fn a_reference_is_to_the_readers_own_copy() {
     write_next(&mut writer);
     assert_eq!(reader.poll(Duration::ZERO), Ok(true));
     let reference = reader.read_ref().unwrap().unwrap();
-    (0..8).for_each(|_| drop(write_next(&mut writer)));
+    (1..=8).for_each(|written| assert_eq!(write_next(&mut writer), 1 + written));
     assert_eq!(*reference, small(1));
     assert_eq!(reader.version(), 1);
     assert_eq!(reader.read_ref(), Ok(Some(&small(9))));

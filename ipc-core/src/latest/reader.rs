@@ -115,7 +115,7 @@ impl<T: IpcMessage> Reader<T> {
         }
         let patience = if limit.is_zero() { Patience::None } else { Patience::from_timeout(limit) };
         let Reader { ring, seen, station, .. } = self;
-        match station.wait(patience, || Ok(ring.version() > *seen), |_| {}) {
+        match station.wait(patience, || Ok(ring.version() != *seen), |_| {}) {
             Ok(()) => Ok(true),
             Err(Blocked::Timeout) => Ok(false),
             Err(Blocked::Closed) => Err(WaitNewerError::Closed),
@@ -169,10 +169,11 @@ impl<T: IpcMessage> Reader<T> {
         self.station.info()
     }
 
-    /// Whether there is a value newer than the one that was returned last.
+    /// Whether there is a value newer than the one that was returned last. Versions rise; if this one fell, something is
+    /// wrong, and reading will tell.
     #[inline(always)]
     fn is_newer(&self) -> bool {
-        self.ring.version() > self.seen
+        self.ring.version() != self.seen
     }
 }
 
