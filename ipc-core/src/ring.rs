@@ -7,6 +7,7 @@ pub(crate) mod cells;
 pub(crate) mod claims;
 mod end;
 pub(crate) mod exclusive;
+pub(crate) mod latest;
 #[cfg(all(test, not(loom)))]
 mod payload;
 pub(crate) mod shared;
