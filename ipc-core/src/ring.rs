@@ -5,6 +5,7 @@
 
 mod end;
 pub(crate) mod exclusive;
+pub(crate) mod frames;
 mod slots;
 
 pub(crate) use end::{End, Evidence, Turn};
