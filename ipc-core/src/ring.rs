@@ -3,9 +3,12 @@
 //! Nothing in here knows of processes, names, mappings or system calls; a test checks that it stays so. Each ring is
 //! one file, named for it, with its invariants and their proof at the top.
 
+pub(crate) mod cells;
+pub(crate) mod claims;
 mod end;
 pub(crate) mod exclusive;
 pub(crate) mod frames;
+pub(crate) mod shared;
 mod slots;
 
 pub(crate) use end::{End, Evidence, Turn};

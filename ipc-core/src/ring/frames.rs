@@ -198,11 +198,6 @@ impl Parts {
         Parts { first, shape, taken }
     }
 
-    /// The sizes of the parts.
-    pub(crate) fn shape(self) -> Shape {
-        self.shape
-    }
-
     /// Number of messages in the ring: exact while both ends stand still, an estimate otherwise. It walks along them.
     ///
     /// A damaged ring counts as full of the smallest messages, so that nobody takes it for drained and removes it.
@@ -354,6 +349,11 @@ impl Producer {
         Producer { parts, place, room: 0, claim: None, damage }
     }
 
+    /// The longest payload, in bytes.
+    pub(crate) fn limit_bytes(&self) -> usize {
+        self.parts.shape.limit_bytes()
+    }
+
     /// Asks for a frame with so many bytes of payload, in place of the one asked for before.
     #[inline]
     pub(crate) fn claim(&mut self, payload_bytes: usize) -> Result<(), TooLong> {
@@ -456,6 +456,14 @@ impl End for Producer {
             self.claim = None;
         }
     }
+
+    fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn abandon(&mut self) {
+        self.claim = None;
+    }
 }
 
 /// The end that empties frames.
@@ -519,6 +527,10 @@ impl End for Consumer {
             // Release: the payload has been read; pairs with the Acquire in `Parts::load_taken`.
             self.parts.taken().store(self.place.word(), Ordering::Release);
         }
+    }
+
+    fn len(&self) -> usize {
+        self.parts.len()
     }
 }
 
