@@ -33,8 +33,8 @@ mod station;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, Role, SendBatchError, SendError,
-    SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
+    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, Role, SendBatchError,
+    SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError,
 };
 pub use info::ChannelInfo;
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};

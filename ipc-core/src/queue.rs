@@ -1,26 +1,27 @@
 //! Queues: each message goes to exactly one receiver, in the order in which it was sent.
 //!
-//! This version has the *exclusive* queue: one sender and one receiver, enforced, over the ring of
-//! `ring/exclusive.rs`. The way of a message from `send` to the store that publishes it:
+//! This version has the *exclusive* queue: one sender and one receiver, enforced, over the ring of `ring/exclusive.rs` or,
+//! if messages vary in length, of `ring/frames.rs`. The way of a message from `send` to the store that publishes it:
 //! [`Sender::send`] -> `Port::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
 mod link;
+mod loan;
 mod port;
 mod receiver;
 mod sender;
 
+pub use loan::Loan;
 pub use receiver::{Iter, Received, Receiver};
-pub use sender::{Loan, Sender};
+pub use sender::Sender;
 
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
 use crate::info::ChannelInfo;
-use crate::layout::{KIND_EXCLUSIVE_QUEUE, LINE_BYTES};
+use crate::layout::{FLAG_VARIABLE, KIND_EXCLUSIVE_QUEUE, LINE_BYTES};
 use crate::liveness;
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::ring::exclusive::{Consumer, Producer};
-use crate::ring::{End, Turn};
+use crate::ring::{End, Turn, exclusive, frames};
 use crate::segment::{self, Lifetime, Spec};
 use crate::station::{self, Side, Station};
 use crate::waiting::Sleepers;
@@ -46,7 +47,7 @@ use port::Port;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Queue<T> {
+pub struct Queue<T: ?Sized> {
     name: String,
     domain: Option<String>,
     capacity: Option<usize>,
@@ -55,13 +56,13 @@ pub struct Queue<T> {
     message: PhantomData<fn() -> T>,
 }
 
-impl<T> Clone for Queue<T> {
+impl<T: ?Sized> Clone for Queue<T> {
     fn clone(&self) -> Self {
         Queue { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
     }
 }
 
-impl<T: IpcMessage> Queue<T> {
+impl<T: IpcMessage + ?Sized> Queue<T> {
     /// A queue with this name: 1 to 128 ASCII letters, digits, `_`, `-` and `.`, not starting with a dot and without
     /// two dots in a row. The name is checked when an end is opened.
     pub fn new(name: impl Into<String>) -> Self {
@@ -79,6 +80,9 @@ impl<T: IpcMessage> Queue<T> {
     /// carries the most messages a second. A smaller ring bounds how far the sender can run ahead.
     ///
     /// A slot takes the message and 8 bytes, and at least 64; the memory of all is reserved when the channel is created.
+    ///
+    /// **Of messages that vary in length** it is the size of the ring in bytes, rounded up; by default 4 MiB. A message
+    /// takes 8 bytes more than it has (or as many as it is aligned to), in units of 64, and at most half of the ring.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = Some(messages);
         self
@@ -113,8 +117,16 @@ impl<T: IpcMessage> Queue<T> {
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
         let spec = self.spec()?;
         let joined = station::join(&spec, Side::First, Role::Sender, |_, _| true)?;
-        let attach = |joined: &station::Joined| Producer::attach(joined.segment().exclusive_ring());
-        Ok(Sender::new(Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))))
+        Ok(Sender::new(match joined.segment().frame_ring() {
+            None => {
+                let attach = |joined: &station::Joined| exclusive::Producer::attach(joined.segment().exclusive_ring());
+                Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))
+            }
+            Some(ring) => {
+                let attach = |_: &station::Joined| frames::Producer::attach(ring);
+                Link::Frames(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))
+            }
+        }))
     }
 
     /// Opens the receiving end. Nobody needs to send yet.
@@ -125,9 +137,16 @@ impl<T: IpcMessage> Queue<T> {
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
         let spec = self.spec()?;
         let joined = station::join(&spec, Side::Second, Role::Receiver, |_, _| true)?;
-        let attach = |joined: &station::Joined| Consumer::attach(joined.segment().exclusive_ring());
-        let is_unfinished = |end: &mut Consumer| end.look() == Turn::Ours;
-        Ok(Receiver::new(Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished)))))
+        Ok(Receiver::new(match joined.segment().frame_ring() {
+            None => {
+                let attach = |joined: &station::Joined| exclusive::Consumer::attach(joined.segment().exclusive_ring());
+                Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished)))
+            }
+            Some(ring) => {
+                let attach = |_: &station::Joined| frames::Consumer::attach(ring);
+                Link::Frames(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished)))
+            }
+        }))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
@@ -154,18 +173,19 @@ impl<T: IpcMessage> Queue<T> {
                 "shared queues are not in this version: add .spsc(), or `spsc` in #[ipc(...)]",
             ));
         }
-        if size_of::<T>() == 0 {
+        let varies = T::TYPE.tail().is_some();
+        if T::TYPE.size == 0 && !varies {
             return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
         }
-        if align_of::<T>() > LINE_BYTES {
+        if T::TYPE.align > LINE_BYTES {
             return refuse("it is aligned to more than 128 bytes; lower its `align`");
         }
         Ok(Spec {
             name: SegmentName::new(self.domain.as_deref(), &self.name)?,
             kind: KIND_EXCLUSIVE_QUEUE,
             message: T::NAME,
-            message_bytes: size_of::<T>(),
-            message_align: align_of::<T>(),
+            message_bytes: T::TYPE.size,
+            message_align: T::TYPE.align,
             schema: T::SCHEMA,
             fingerprint: T::FINGERPRINT,
             capacity: self.capacity,
@@ -173,7 +193,12 @@ impl<T: IpcMessage> Queue<T> {
             lifetime: self.lifetime,
             history: 0,
             evict_after: None,
-            flags: 0,
+            flags: if varies { FLAG_VARIABLE } else { 0 },
         })
     }
+}
+
+/// Whether a sender that is gone has left messages to a receiver that joins.
+fn is_unfinished(end: &mut impl End) -> bool {
+    end.look() == Turn::Ours
 }

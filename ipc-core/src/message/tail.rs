@@ -135,6 +135,21 @@ pub(crate) fn tail_len_of<T: IpcMessage + ?Sized>(bytes: usize) -> Result<usize,
     }
 }
 
+/// The length to which a tail is cut that is to have at most `len` items or bytes: text ends with a whole character.
+pub(crate) fn truncated_len<T: IpcMessage + ?Sized>(message: &T, len: usize) -> usize {
+    let mut len = len.min(T::tail_len(message));
+    if let Some(Tail { offset, is_text: true, .. }) = T::TYPE.tail() {
+        let text =
+            str::pointer((&raw const *message).cast::<u8>().cast_mut().wrapping_add(offset), T::tail_len(message));
+        // SAFETY: the tail of a valid message is valid text, and it lies at this offset.
+        let text = unsafe { &*text };
+        while !text.is_char_boundary(len) {
+            len -= 1;
+        }
+    }
+    len
+}
+
 /// A message in memory of this process, not checked yet.
 pub(crate) struct Copied<T: IpcMessage + ?Sized> {
     at: *mut T,
@@ -150,9 +165,10 @@ impl<T: IpcMessage + ?Sized> Copied<T> {
     /// `tail_len` for `bytes`.
     pub(crate) unsafe fn from_shared(from: *const u8, bytes: usize, tail_len: usize) -> Self {
         // The tail is followed by padding up to the alignment, which `size_of_val` of the reference will include.
-        let padded =
+        let layout =
             Layout::from_size_align(bytes.max(T::TYPE.size), T::TYPE.align).map(|layout| layout.pad_to_align());
-        let layout = padded.unwrap_or(Layout::new::<u8>());
+        // As many bytes are mapped, so they are not too many for a layout.
+        let Ok(layout) = layout else { handle_alloc_error(Layout::new::<u8>()) };
         debug_assert!(layout.size() >= bytes);
         let at = if layout.size() == 0 {
             ptr::without_provenance_mut(layout.align())

@@ -1,63 +1,111 @@
 //! One end of a queue, whichever ring the queue has.
 
 use super::port::Port;
+use crate::error::{Corrupt, TooLarge};
 use crate::info::ChannelInfo;
-use crate::ring::{End, exclusive};
+use crate::message::tail::{bytes_with, tail_len_of};
+use crate::message::{Invalid, IpcMessage};
+use crate::ring::{End, exclusive, frames};
 use crate::station::{Blocked, Patience};
 
 /// An end of a queue. The verbs of single messages tell the rings apart once and then stay with one of them; everything
 /// else does it here.
-pub(super) enum Link<X: End> {
-    /// The only one on its side.
+pub(super) enum Link<X: End, F: End> {
+    /// The only one on its side, for messages of one length.
     Exclusive(Port<X>),
+    /// The same, for messages that vary in length.
+    Frames(Port<F>),
 }
 
 /// The end of a sender.
-pub(super) type SenderLink = Link<exclusive::Producer>;
+pub(super) type SenderLink = Link<exclusive::Producer, frames::Producer>;
 
 /// The end of a receiver.
-pub(super) type ReceiverLink = Link<exclusive::Consumer>;
+pub(super) type ReceiverLink = Link<exclusive::Consumer, frames::Consumer>;
 
-impl<X: End> Link<X> {
+/// Calls a function of the port that a link has.
+macro_rules! of_port {
+    ($link:expr, $port:ident => $call:expr) => {
+        match $link {
+            Link::Exclusive($port) => $call,
+            Link::Frames($port) => $call,
+        }
+    };
+}
+
+impl<X: End, F: End> Link<X, F> {
     /// What there is to know about the channel.
     pub(super) fn info(&self) -> &ChannelInfo {
-        match self {
-            Link::Exclusive(port) => port.info(),
-        }
+        of_port!(self, port => port.info())
     }
 
     /// Number of messages in the ring, as far as can be seen at this moment.
     pub(super) fn len(&self) -> usize {
-        match self {
-            Link::Exclusive(port) => port.len(),
-        }
+        of_port!(self, port => port.len())
     }
 
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
     pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
-        match self {
-            Link::Exclusive(port) => port.take_turn(patience),
-        }
+        of_port!(self, port => port.take_turn(patience))
     }
 
-    /// The payload of the slot that this end owns.
-    pub(super) fn payload<T>(&self) -> *mut T {
-        match self {
-            Link::Exclusive(port) => port.payload(),
-        }
+    /// The message of type `T` in the slot that this end owns; its tail, if it has one, has the length `tail_len`.
+    pub(super) fn payload<T: IpcMessage + ?Sized>(&self, tail_len: usize) -> *mut T {
+        T::pointer(of_port!(self, port => port.payload()), tail_len)
     }
 
     /// Passes the slot to the other side.
     pub(super) fn pass(&mut self) {
-        match self {
-            Link::Exclusive(port) => port.pass(),
-        }
+        of_port!(self, port => port.pass())
     }
 
     /// Gives the slot back as it is.
     pub(super) fn abandon(&mut self) {
+        of_port!(self, port => port.abandon())
+    }
+}
+
+impl SenderLink {
+    /// Asks for a slot that a message with a tail of the length `tail_len` fits.
+    pub(super) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
         match self {
-            Link::Exclusive(port) => port.abandon(),
+            Link::Exclusive(_) => Ok(()),
+            Link::Frames(port) => {
+                let bytes = bytes_with::<T>(tail_len).unwrap_or(usize::MAX);
+                port.claim(bytes).map_err(|limit| TooLarge { bytes, limit })
+            }
         }
+    }
+
+    /// Makes the slot that this end owns shorter, for a tail of the length `tail_len`.
+    pub(super) fn shorten<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) {
+        if let (Link::Frames(port), Some(bytes)) = (self, bytes_with::<T>(tail_len)) {
+            port.shorten(bytes);
+        }
+    }
+
+    /// The length of the longest tail that can be sent.
+    pub(super) fn max_tail_len<T: IpcMessage + ?Sized>(&self) -> usize {
+        match (self, T::TYPE.tail()) {
+            (Link::Frames(port), Some(tail)) => port.limit_bytes().saturating_sub(tail.offset) / tail.item_bytes.max(1),
+            _ => 0,
+        }
+    }
+}
+
+impl ReceiverLink {
+    /// Bytes of the message in the slot that this end owns, and the length of its tail.
+    pub(super) fn extent<T: IpcMessage + ?Sized>(&self) -> Result<(usize, usize), Invalid> {
+        match self {
+            Link::Exclusive(_) => Ok((T::TYPE.size, 0)),
+            Link::Frames(port) => Ok((port.bytes(), tail_len_of::<T>(port.bytes())?)),
+        }
+    }
+
+    /// Passes a slot that holds no valid message, and says why.
+    #[cold]
+    pub(super) fn skip(&mut self, invalid: Invalid) -> Corrupt {
+        self.pass();
+        invalid.into()
     }
 }

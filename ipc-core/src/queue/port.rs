@@ -6,7 +6,7 @@
 use crate::error::Corrupt;
 use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
-use crate::ring::{End, Evidence, Turn};
+use crate::ring::{End, Evidence, Turn, frames};
 use crate::station::{Blocked, Patience, Station};
 use crate::words;
 use core::mem::MaybeUninit;
@@ -44,7 +44,7 @@ impl<E: End> Port<E> {
             return Err((message, blocked));
         }
         // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-        unsafe { message.place(self.payload()) };
+        unsafe { message.place(self.payload().cast()) };
         self.pass();
         Ok(())
     }
@@ -75,7 +75,7 @@ impl<E: End> Port<E> {
                 }
             }
             // SAFETY: as in `send`.
-            unsafe { message.place(batch.port.payload()) };
+            unsafe { message.place(batch.port.payload().cast()) };
             batch.port.end.pass();
             batch.passed += 1;
         }
@@ -135,7 +135,7 @@ impl<E: End> Port<E> {
 
     /// The payload of the slot that this end owns.
     #[inline(always)]
-    pub(super) fn payload<T>(&self) -> *mut T {
+    pub(super) fn payload(&self) -> *mut u8 {
         self.end.payload().as_ptr().cast()
     }
 
@@ -167,6 +167,30 @@ impl<E: End> Port<E> {
     fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
         let Port { end, station } = self;
         station.wait(patience, || turn(end), |_| {})
+    }
+}
+
+impl Port<frames::Producer> {
+    /// Asks for a slot of so many bytes. The error is the most that there can be.
+    pub(super) fn claim(&mut self, bytes: usize) -> Result<(), usize> {
+        self.end.claim(bytes).map_err(|frames::TooLong(limit)| limit)
+    }
+
+    /// Makes the slot that this end owns shorter.
+    pub(super) fn shorten(&mut self, bytes: usize) {
+        self.end.shorten(bytes);
+    }
+
+    /// The most bytes that a slot can have.
+    pub(super) fn limit_bytes(&self) -> usize {
+        self.end.limit_bytes()
+    }
+}
+
+impl Port<frames::Consumer> {
+    /// Bytes in the slot that this end owns.
+    pub(super) fn bytes(&self) -> usize {
+        self.end.bytes()
     }
 }
 

@@ -85,18 +85,12 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// A ring of `units` units for payloads that are aligned to `align` bytes, a power of two up to 128. `None` if there
-    /// are too few or too many units.
-    pub(crate) fn new(units: usize, align: usize) -> Option<Self> {
-        debug_assert!(align.is_power_of_two() && align <= 128);
+    /// A ring of `units` units of `unit_bytes` bytes, for payloads that are aligned to `align` bytes, a power of two that
+    /// divides `unit_bytes`. `None` if there are too few or too many units.
+    pub(crate) fn new(units: usize, unit_bytes: usize, align: usize) -> Option<Self> {
+        debug_assert!(align.is_power_of_two() && unit_bytes % align.max(WORD_BYTES) == 0);
         let units = (2..=MAX_UNITS).contains(&units).then_some(units as u32)?;
-        let unit_words = Self::unit_bytes(align) / WORD_BYTES;
-        Some(Shape { units, unit_words, header_words: (align / WORD_BYTES).max(1) })
-    }
-
-    /// Bytes of a unit for payloads that are aligned to `align`.
-    pub(crate) const fn unit_bytes(align: usize) -> usize {
-        if align > 64 { align } else { 64 }
+        Some(Shape { units, unit_words: unit_bytes / WORD_BYTES, header_words: (align / WORD_BYTES).max(1) })
     }
 
     /// The longest payload, in bytes. An empty ring has room for it.

@@ -3,8 +3,8 @@
 use super::{not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_LATEST,
-    LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
+    KIND_EXCLUSIVE_QUEUE, KIND_LATEST, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
 };
 use crate::name::SegmentName;
 use crate::os;
@@ -58,7 +58,7 @@ pub(crate) struct Spec {
     pub(crate) message_align: usize,
     pub(crate) schema: &'static [u8],
     pub(crate) fingerprint: u128,
-    /// `None` leaves the choice to the library.
+    /// In messages, or in bytes if they vary in length. `None` leaves the choice to the library.
     pub(crate) capacity: Option<usize>,
     /// Participant lines of the first role, and of the second.
     pub(crate) roles: [u32; 2],
@@ -76,11 +76,37 @@ impl Spec {
     pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
         match self.capacity {
             Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
-            Some(capacity) if capacity > MAX_CAPACITY => {
-                Err(self.refuse_capacity("a queue holds at most 2^31 messages"))
-            }
+            Some(_) if self.slots() > MAX_CAPACITY => Err(self.refuse_capacity("a queue holds at most 2^31 messages")),
             _ => Ok(()),
         }
+    }
+
+    /// Whether messages vary in length.
+    fn is_variable(&self) -> bool {
+        self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// Bytes of a slot, or of a unit if messages vary in length.
+    fn slot_bytes(&self) -> usize {
+        let slot_bytes = slot_bytes(self.kind, self.flags, self.message_bytes, self.message_align);
+        slot_bytes.unwrap_or(usize::MAX)
+    }
+
+    /// The capacity in slots, or in units if messages vary in length.
+    fn slots(&self) -> usize {
+        let slot_bytes = self.slot_bytes();
+        if self.is_variable() {
+            // A message takes half of them at most: so many that one with an empty tail can be sent at least.
+            let least = (self.message_bytes.div_ceil(slot_bytes) + 1).saturating_mul(2).max(DEFAULT_MIN_CAPACITY);
+            return self.capacity.unwrap_or(DEFAULT_RING_BYTES).div_ceil(slot_bytes).max(least);
+        }
+        self.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY))
+    }
+
+    /// The capacity that was asked for as the channel will have it: if messages vary in length, in whole units.
+    pub(crate) fn requested_capacity(&self) -> Option<usize> {
+        let unit_bytes = if self.is_variable() { self.slot_bytes() } else { 1 };
+        self.capacity.map(|_| self.slots().saturating_mul(unit_bytes))
     }
 
     fn refuse_capacity(&self, rule: &'static str) -> OpenError {
@@ -91,8 +117,6 @@ impl Spec {
 impl Geometry {
     /// Lays out a new segment.
     pub(super) fn plan(spec: &Spec) -> Result<Self, OpenError> {
-        let slot_bytes = layout::slot_bytes(spec.kind, spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
-        let capacity = spec.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
         let evict_after_ns = spec.evict_after.map_or(0, |limit| limit.as_nanos().try_into().unwrap_or(u64::MAX));
         let mut geometry = Geometry {
             magic: MAGIC,
@@ -102,8 +126,8 @@ impl Geometry {
             kind: spec.kind,
             instance: [0; 16],
             fingerprint: spec.fingerprint.to_le_bytes(),
-            capacity: capacity as u64,
-            slot_bytes: slot_bytes as u64,
+            capacity: spec.slots() as u64,
+            slot_bytes: spec.slot_bytes() as u64,
             message_bytes: spec.message_bytes as u64,
             message_align: spec.message_align as u32,
             participants: spec.roles[0] + spec.roles[1],
@@ -146,7 +170,7 @@ impl Geometry {
         let lines = 2 + u64::from(self.ring_lines);
         self.slots_offset = (self.waits_offset + lines * line).next_multiple_of(page);
         self.stamps_offset = 0;
-        if self.flags & FLAG_VARIABLE != 0 {
+        if self.is_variable() && self.kind != KIND_EXCLUSIVE_QUEUE {
             self.stamps_offset = self.slots_offset;
             let table = self.slots.checked_mul(WORD_BYTES as u64)?;
             self.slots_offset = self.stamps_offset.checked_add(table)?.checked_next_multiple_of(page)?;
@@ -170,7 +194,7 @@ impl Geometry {
         let sizes = usize::try_from(self.message_bytes).ok().zip(usize::try_from(self.message_align).ok());
         let is_known = layout::kind_name(self.kind).is_some();
         let fits = sizes.is_some_and(|(bytes, align)| {
-            let slot_bytes = layout::slot_bytes(self.kind, bytes, align);
+            let slot_bytes = slot_bytes(self.kind, self.flags, bytes, align);
             align.is_power_of_two()
                 && align <= LINE_BYTES
                 && self.slot_bytes % WORD_BYTES as u64 == 0
@@ -179,7 +203,8 @@ impl Geometry {
         });
         let is_its_kind =
             !is_known || self.ring_lines == layout::ring_lines(self.kind) && Some(self.slots) == self.slots_of_kind();
-        let bounded = (1..=MAX_CAPACITY as u64).contains(&self.capacity)
+        let least = if self.is_variable() { 2 } else { 1 };
+        let bounded = (least..=MAX_CAPACITY as u64).contains(&self.capacity)
             && self.history <= MAX_CAPACITY as u64
             && (1..=MAX_PARTICIPANTS).contains(&self.participants)
             && self.first_role <= self.participants
@@ -198,6 +223,17 @@ impl Geometry {
         Ok(())
     }
 
+    /// Whether messages vary in length.
+    pub(crate) fn is_variable(&self) -> bool {
+        self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// The capacity as users know it: in messages, or in bytes if they vary in length.
+    pub(crate) fn user_capacity(&self) -> usize {
+        let unit_bytes = if self.is_variable() { self.slot_bytes } else { 1 };
+        self.capacity.saturating_mul(unit_bytes) as usize
+    }
+
     /// What becomes of the segment; a value of a later version keeps it.
     pub(crate) fn lifetime(&self) -> Lifetime {
         match self.lifetime {
@@ -206,6 +242,14 @@ impl Geometry {
             _ => Lifetime::Persistent,
         }
     }
+}
+
+/// Bytes of a slot, or of a unit if messages vary in length. `None` if that overflows.
+fn slot_bytes(kind: u32, flags: u32, message_bytes: usize, align: usize) -> Option<usize> {
+    if flags & FLAG_VARIABLE != 0 {
+        return Some(layout::unit_bytes(align));
+    }
+    layout::slot_bytes(kind, message_bytes, align)
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.

@@ -45,7 +45,7 @@ impl Memory {
 }
 
 fn shape(units: usize, align: usize) -> Shape {
-    Shape::new(units, align).unwrap()
+    Shape::new(units, align.max(64), align).unwrap()
 }
 
 /// Word `word` of the payload at the end's place.
@@ -267,8 +267,8 @@ fn payloads_are_aligned_and_small_ones_share_their_line_with_the_header() {
         assert_eq!(shape.unit_words * WORD_BYTES % align.max(64), 0);
     }
     assert_eq!(shape(65_536, 8).limit_bytes(), (2 << 20) - 8);
-    assert_eq!(Shape::new(MAX_UNITS, 8).unwrap().limit_bytes(), MAX_PAYLOAD_BYTES);
-    assert_eq!((Shape::new(1, 8), Shape::new(MAX_UNITS + 1, 8)), (None, None));
+    assert_eq!(Shape::new(MAX_UNITS, 64, 8).unwrap().limit_bytes(), MAX_PAYLOAD_BYTES);
+    assert_eq!((Shape::new(1, 64, 8), Shape::new(MAX_UNITS + 1, 64, 8)), (None, None));
 }
 
 #[test]
@@ -412,26 +412,27 @@ fn two_threads_exchange_everything_in_order() {
         let limit = memory.shape.limit_bytes() as u64;
         let length = move |message: u64| (message.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % (limit.min(2000) + 1);
         thread::scope(|scope| {
-            scope.spawn(move || {
-                let mut producer = Producer::attach(parts);
+            let receiver = scope.spawn(move || {
+                let mut consumer = Consumer::attach(parts);
                 for message in 0..MESSAGES {
-                    let bytes = length(message) as usize;
-                    producer.claim(bytes).unwrap();
-                    while !producer.is_ready() && producer.look() != Turn::Ours {
+                    while !consumer.is_ready() {
+                        assert!(!matches!(consumer.look(), Turn::Broken(_)));
                         thread::yield_now();
                     }
-                    fill(&producer, message, bytes.div_ceil(WORD_BYTES));
-                    producer.pass();
+                    assert_eq!(check(&consumer, message) as u64, length(message));
+                    consumer.pass();
                 }
             });
-            let mut consumer = Consumer::attach(parts);
+            let mut producer = Producer::attach(parts);
             for message in 0..MESSAGES {
-                while !consumer.is_ready() {
-                    assert!(!matches!(consumer.look(), Turn::Broken(_)));
+                let bytes = length(message) as usize;
+                producer.claim(bytes).unwrap();
+                while !producer.is_ready() && producer.look() != Turn::Ours {
+                    assert!(!receiver.is_finished(), "the receiver has given up");
                     thread::yield_now();
                 }
-                assert_eq!(check(&consumer, message) as u64, length(message));
-                consumer.pass();
+                fill(&producer, message, bytes.div_ceil(WORD_BYTES));
+                producer.pass();
             }
         });
         assert_eq!(parts.len(), 0);

@@ -1,6 +1,6 @@
 //! Structs whose last field varies in length.
 
-use ipc_core::message::{IpcMessage as Message, List, Opt, Str};
+use ipc_core::message::{IpcMessage, List, Opt, Str};
 use ipc_core::schema::Tail;
 use ipc_macros::IpcMessage;
 
@@ -29,7 +29,7 @@ struct Wide(u8, Str<3>, [[f64; 2]]);
 #[derive(IpcMessage)]
 #[ipc(crate = "ipc_core")]
 #[repr(C)]
-struct Samples<T: Message, const N: usize> {
+struct Samples<T: IpcMessage, const N: usize> {
     of: [T; N],
     r#in: [List<T, N>],
 }
@@ -46,9 +46,9 @@ struct Bytes {
 #[repr(C)]
 struct Where<T>([T])
 where
-    T: Message;
+    T: IpcMessage;
 
-fn extent<T: Message + ?Sized>() -> (usize, usize, Option<Tail>) {
+fn extent<T: IpcMessage + ?Sized>() -> (usize, usize, Option<Tail>) {
     (T::TYPE.size, T::TYPE.align, T::TYPE.tail())
 }
 
