@@ -291,6 +291,18 @@ pub enum RecvTimeoutError {
     Corrupt(#[from] Corrupt),
 }
 
+/// A message that varies in length is longer than its channel can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "a message of {bytes} bytes is longer than the {limit} that this channel can carry: create it with a capacity of more than twice the message"
+)]
+pub struct TooLarge {
+    /// Bytes of the message.
+    pub bytes: usize,
+    /// Bytes of the longest message, a little less than half of the channel's capacity.
+    pub limit: usize,
+}
+
 /// Why a blocking send did not happen. Every variant gives the message back.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -301,6 +313,9 @@ pub enum SendError<T> {
     /// The channel is full, and the receiver died. Each death is reported once, and the next call waits for a successor.
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// The message is longer than the channel's ring can carry.
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
@@ -319,6 +334,9 @@ pub enum TrySendError<T> {
     /// As [`SendError::ReceiverDied`].
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// As [`SendError::TooLarge`].
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
@@ -337,6 +355,9 @@ pub enum SendTimeoutError<T> {
     /// As [`SendError::ReceiverDied`].
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// As [`SendError::TooLarge`].
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
@@ -357,6 +378,9 @@ pub type LoanError = SendError<()>;
 
 /// Why no slot could be loaned without waiting.
 pub type TryLoanError = TrySendError<()>;
+
+/// Why no slot could be loaned in time.
+pub type LoanTimeoutError = SendTimeoutError<()>;
 
 /// Why a latest value could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -17,9 +17,9 @@ pub struct ChannelInfo {
     pub path: PathBuf,
     /// Size of the segment in bytes.
     pub segment_bytes: u64,
-    /// Messages that fit.
+    /// Messages that fit; if they vary in length, the size of the ring in bytes.
     pub capacity: usize,
-    /// Messages that this program asked to fit.
+    /// What this program asked for in place of [`capacity`](ChannelInfo::capacity); bytes are rounded up to what a ring has.
     pub requested_capacity: Option<usize>,
     /// What becomes of the segment when the last participant leaves.
     pub lifetime: Lifetime,
@@ -39,8 +39,8 @@ impl ChannelInfo {
             domain: unpadded(&geometry.domain),
             path: segment.path().into(),
             segment_bytes: geometry.total_bytes,
-            capacity: geometry.capacity as usize,
-            requested_capacity: spec.capacity,
+            capacity: geometry.user_capacity(),
+            requested_capacity: spec.requested_capacity(),
             lifetime: geometry.lifetime(),
             created,
             creator: segment.creator(),

@@ -36,8 +36,9 @@ mod station;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role, SendBatchError,
-    SendError, SendTimeoutError, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError,
+    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role,
+    SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
+    WriteError,
 };
 pub use info::ChannelInfo;
 pub use latest::{Draft, Latest, Reader, Writer};

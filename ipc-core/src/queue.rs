@@ -1,19 +1,21 @@
 //! Queues: each message goes to exactly one receiver, in the order in which it was sent.
 //!
 //! A *shared* queue has any number of senders and receivers, up to 64 of each, over the ring of `ring/shared.rs`. An
-//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs`, and the fastest path. The
-//! way of a message from `send` to the store that publishes it: [`Sender::send`] -> `Port::send` -> `End::is_ready` ->
-//! [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
+//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs` or, if messages vary in
+//! length, of `ring/frames.rs`; it is the fastest path. The way of a message from `send` to the store that publishes it:
+//! [`Sender::send`] -> `Port::send` -> `End::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
 mod exclusive;
 mod link;
+mod loan;
 mod port;
 mod receiver;
 mod sender;
 mod shared;
 
+pub use loan::Loan;
 pub use receiver::{Iter, Received, Receiver};
-pub use sender::{Loan, Sender};
+pub use sender::Sender;
 
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
@@ -47,7 +49,7 @@ const SHARED_PLACES: u32 = 64;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Queue<T> {
+pub struct Queue<T: ?Sized> {
     name: String,
     domain: Option<String>,
     capacity: Option<usize>,
@@ -57,13 +59,13 @@ pub struct Queue<T> {
     message: PhantomData<fn() -> T>,
 }
 
-impl<T> Clone for Queue<T> {
+impl<T: ?Sized> Clone for Queue<T> {
     fn clone(&self) -> Self {
         Queue { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
     }
 }
 
-impl<T: IpcMessage> Queue<T> {
+impl<T: IpcMessage + ?Sized> Queue<T> {
     /// A queue with this name: 1 to 128 ASCII letters, digits, `_`, `-` and `.`, not starting with a dot and without
     /// two dots in a row. The name is checked when an end is opened.
     pub fn new(name: impl Into<String>) -> Self {
@@ -82,6 +84,9 @@ impl<T: IpcMessage> Queue<T> {
     /// carries the most messages a second. A smaller ring bounds how far the sender can run ahead.
     ///
     /// A slot takes the message and 8 bytes, and at least 64; the memory of all is reserved when the channel is created.
+    ///
+    /// **Of messages that vary in length** it is the size of the ring in bytes, rounded up; by default 4 MiB. A message
+    /// takes 8 bytes more than it has (or as many as it is aligned to), in units of 64, and at most half of the ring.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = Some(messages);
         self
@@ -127,7 +132,9 @@ impl<T: IpcMessage> Queue<T> {
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
         let spec = self.spec()?;
         Ok(Sender::new(match spec.kind {
+            KIND_EXCLUSIVE_QUEUE if spec.is_variable() => Link::Frames(exclusive::frame_sender(&spec)?),
             KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::sender(&spec)?),
+            _ if spec.is_variable() => Link::SharedFrames(shared::frame_sender(&spec)?),
             _ => Link::Shared(shared::sender(&spec)?),
         }))
     }
@@ -140,7 +147,9 @@ impl<T: IpcMessage> Queue<T> {
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
         let spec = self.spec()?;
         Ok(Receiver::new(match spec.kind {
+            KIND_EXCLUSIVE_QUEUE if spec.is_variable() => Link::Frames(exclusive::frame_receiver(&spec)?),
             KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::receiver(&spec)?),
+            _ if spec.is_variable() => Link::SharedFrames(shared::frame_receiver(&spec)?),
             _ => Link::Shared(shared::receiver(&spec)?),
         }))
     }
@@ -177,8 +186,9 @@ impl<T: IpcMessage> Queue<T> {
     fn spec(&self) -> Result<Spec, OpenError> {
         let (kind, roles) =
             if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
-        let spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
-        let flags = if self.redeliver { 0 } else { FLAG_DROP_HELD };
-        Ok(Spec { capacity: self.capacity, lifetime: self.lifetime, flags, ..spec })
+        let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
+        (spec.capacity, spec.lifetime) = (self.capacity, self.lifetime);
+        spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
+        Ok(spec)
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod cells;
 pub(crate) mod claims;
 mod end;
 pub(crate) mod exclusive;
+pub(crate) mod frames;
 pub(crate) mod latest;
 #[cfg(all(test, not(loom)))]
 mod payload;
@@ -15,5 +16,5 @@ mod slots;
 
 pub(crate) use cells::Cells;
 pub(crate) use claims::{Company, Life, Repair};
-pub(crate) use end::{End, Evidence, Turn};
+pub(crate) use end::{End, Evidence, Turn, VariableConsumer, VariableProducer};
 pub(crate) use slots::Slots;

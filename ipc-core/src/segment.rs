@@ -354,7 +354,9 @@ impl Segment {
             .map_err(|source| self.os_error("read the schema of", source))?;
         let same_size = geometry.message_bytes == spec.message_bytes as u64
             && geometry.message_align as usize == spec.message_align;
-        if theirs == spec.schema && geometry.fingerprint == spec.fingerprint.to_le_bytes() && same_size {
+        let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
+        let same_digest = geometry.fingerprint == spec.fingerprint.to_le_bytes();
+        if theirs == spec.schema && same_digest && same_size && same_shape {
             return Ok(());
         }
         if theirs == spec.schema {

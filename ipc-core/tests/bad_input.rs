@@ -92,6 +92,14 @@ unsafe impl IpcMessage for Page {
     };
     const ANY_BITS: bool = true;
 
+    fn tail_len(_: *const Self) -> usize {
+        0
+    }
+
+    fn pointer(at: *mut u8, _: usize) -> *mut Self {
+        at.cast()
+    }
+
     unsafe fn validate(_: *const Self) -> Result<(), Invalid> {
         Ok(())
     }

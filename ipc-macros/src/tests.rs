@@ -49,6 +49,8 @@ fn nothing_valid_is_refused() {
         "#[repr(C, align(128))] struct M<T: IpcMessage, const N: usize> { a: [T; N], b: Str<65_535> }",
         "#[repr(C)] struct M<T> where T: a::IpcMessage { r#type: mine::String, b: T, c: Str<{ 7 }> }",
         "#[repr(i64)] enum M { A = -5, B }",
+        "#[repr(C)] struct M(u8, str);",
+        "#[repr(C, align(64))] struct M<T: IpcMessage> { a: T, b: [T] }",
         "#[repr(u8, C)] enum M { A(u8), B { x: Vec } = 7, C() }",
     ] {
         let text = derived(syn::parse_str(input).unwrap());
@@ -71,7 +73,7 @@ fn odd_declarations_are_errors_and_no_panics() {
         "#[ipc(crate = \"7\")] #[repr(C)] struct M { a: u8 }",
         "#[ipc(crate = \"\")] #[repr(C)] struct M { a: u8 }",
         "#[ipc(queue = \"a\", spsc, capacity = 99999999999999999999999)] #[repr(C)] struct M { a: u8 }",
-        "#[repr(C, align(99999999999999999999999))] struct M { a: [u8] }",
+        "#[repr(C, align(99999999999999999999999))] struct M { a: [u8], b: u8 }",
         "#[repr(align)] struct M { a: () }",
         "#[repr(C)] struct M<'a, T: 'a, const N: usize = 3>(&'a T, fn(T), *mut [T; N], dyn A, !);",
         "#[repr(C, u8)] enum M<T> where T: Copy { A(Option<Vec<T>>), B { x: (u8,) } }",
