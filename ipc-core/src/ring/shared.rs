@@ -26,7 +26,7 @@
 //!
 //! The orderings follow: the first stamp's Release store gives the cells on, and the Acquire load in the next claim takes
 //! them. A claim that begins inside the cells of an earlier message does not load that message's first stamp; the
-//! producer before it did, and moved the tail afterwards (AcqRel), which this one has loaded (Acquire).
+//! producer before it did, and moved the tail afterwards (Release), which this one has loaded (Acquire).
 //!
 //! A message that would cross the end of the ring does not: its producer claims the rest of the lap as a gap, stamps it
 //! SKIP, and claims again. So a message of up to the whole capacity can be sent through a ring that is being emptied.
