@@ -265,14 +265,20 @@ impl<T: IpcMessage> Deref for Received<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one, or `new` has checked.
+        if !T::ANY_BITS {
+            self.port.assert_not_forked();
+        }
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child, where
+        // the slot is a blank one), or `new` has checked.
         unsafe { &*self.port.payload::<T>() }
     }
 }
 
 impl<T: IpcMessage> Drop for Received<'_, T> {
     fn drop(&mut self) {
-        self.port.pass();
+        if !self.port.is_forked() {
+            self.port.pass();
+        }
     }
 }
 
@@ -289,6 +295,7 @@ fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
         Blocked::Timeout | Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvError::Forked),
     }
 }
 
@@ -299,6 +306,7 @@ fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(TryRecvError::Forked),
     }
 }
 
@@ -309,5 +317,6 @@ fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> 
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvTimeoutError::Forked),
     }
 }
