@@ -22,6 +22,15 @@ use crossbeam_utils::CachePadded;
 /// Every verb returns `Ok(None)` (or 0) when the sender has closed and everything it sent was received. A receiver
 /// that comes before the first sender waits for it, and one that comes back to a channel without messages waits for
 /// the next. A sender that died without closing is reported once, after its messages; then the wait is for a successor.
+///
+/// # Threads and forks
+///
+/// A receiver is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
+/// that share one get to ask for [`info`](Receiver::info), [`len`](Receiver::len) and [`capacity`](Receiver::capacity)
+/// and nothing else; who wants to receive in many threads puts it into a `Mutex`.
+///
+/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
+/// to the channel, which is still the parent's. The child may open the channel again.
 pub struct Receiver<T> {
     /// Padded, so that two ends in one process do not share a cache line.
     port: CachePadded<Port<Consumer>>,
@@ -241,6 +250,10 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
 }
 
 /// A message in its slot. Dropping it frees the slot.
+///
+/// It is `Send` and `Sync`, as the message is: another thread may read it and drop it. After a fork the child's copy of
+/// it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's is
+/// what it was. References that were taken before the fork must not be used in the child.
 #[must_use = "dropping the guard frees the slot"]
 pub struct Received<'a, T: IpcMessage> {
     port: &'a mut Port<Consumer>,

@@ -14,7 +14,16 @@ use crossbeam_utils::CachePadded;
 
 /// The sending end of a queue. Dropping it closes it: the receiver gets what was sent, and then the end.
 ///
-/// A sender may be moved to another thread. What it sends while nobody receives waits in the channel.
+/// What it sends while nobody receives waits in the channel.
+///
+/// # Threads and forks
+///
+/// A sender is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
+/// that share one get to ask for [`info`](Sender::info), [`len`](Sender::len) and [`capacity`](Sender::capacity) and
+/// nothing else; who wants to send from many threads puts it into a `Mutex`.
+///
+/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
+/// to the channel, which is still the parent's. The child may open the channel again.
 pub struct Sender<T> {
     /// Padded, so that two ends in one process do not share a cache line.
     port: CachePadded<Port<Producer>>,
@@ -222,6 +231,10 @@ impl Drop for Batch<'_> {
 ///
 /// The slot is memory that the channel's other participants can write too. That is sound as long as they are slipring
 /// programs, which leave a loaned slot alone whatever happens to them.
+///
+/// A loan is `Send` and `Sync`, as the message is: another thread may fill it and send it. After a fork the child's copy
+/// of it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's
+/// is what it was. References that were taken before the fork must not be used in the child.
 #[must_use = "a loaned slot that is not sent is given back"]
 pub struct Loan<'a, T: IpcMessage> {
     port: &'a mut Port<Producer>,
