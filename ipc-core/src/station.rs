@@ -327,3 +327,21 @@ impl Station {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::os::BARRIERS;
+    use crate::{Queue, RecvTimeoutError};
+
+    #[test]
+    fn a_timeout_of_zero_costs_no_barrier() {
+        let queue = Queue::<u64>::new("zero").spsc().domain(format!("unit-{}", std::process::id()));
+        let mut rx = queue.receiver().unwrap();
+        let before = BARRIERS.get();
+        assert_eq!(rx.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+        assert_eq!(BARRIERS.get(), before);
+        assert_eq!(rx.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
+        assert!(BARRIERS.get() > before, "one that sleeps does");
+    }
+}

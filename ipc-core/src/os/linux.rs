@@ -144,7 +144,15 @@ pub(crate) fn joins_barriers() -> bool {
 /// Makes every running thread of every process that [`joins_barriers`] execute a full memory barrier, before it
 /// returns. `false` where the kernel or a sandbox refuses.
 pub(crate) fn barrier_everywhere() -> bool {
+    #[cfg(test)]
+    BARRIERS.set(BARRIERS.get() + 1);
     membarrier(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has called [`barrier_everywhere`].
+    pub(crate) static BARRIERS: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
 }
 
 fn membarrier(command: libc::c_int) -> bool {

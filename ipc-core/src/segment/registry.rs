@@ -43,3 +43,53 @@ pub(super) fn forget(segment: &Segment) {
         names.remove(&segment.path);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::name::SegmentName;
+    use crate::segment;
+    use crate::{Lifetime, Queue};
+    use core::cell::Cell;
+    use std::fs;
+
+    fn domain() -> String {
+        format!("unit-{}", std::process::id())
+    }
+
+    #[test]
+    fn what_is_closed_is_off_the_list() {
+        let queue = Queue::<u64>::new("listed").spsc().domain(domain());
+        let tx = queue.sender().unwrap();
+        let path = tx.info().path.clone();
+        assert!(names().contains_key(&path));
+        let rx = queue.receiver().unwrap();
+        drop(tx);
+        assert!(names().contains_key(&path));
+        drop(rx);
+        assert!(!names().contains_key(&path));
+        // Whoever gives up before joining leaves nothing on it, either.
+        assert!(Queue::<u64>::new("listed").spsc().domain(domain()).capacity(0).sender().is_err());
+        assert!(!queue.remove().unwrap());
+        assert!(!names().contains_key(&path));
+    }
+
+    #[test]
+    fn a_name_that_moves_while_it_is_being_removed_is_followed() {
+        let queue = Queue::<u64>::new("moves").spsc().domain(domain()).lifetime(Lifetime::Persistent);
+        let path = queue.sender().unwrap().info().path.clone();
+        let name = SegmentName::new(Some(&domain()), "moves").unwrap();
+        let looks = Cell::new(0);
+        let removed = segment::remove(&name, |_| {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 {
+                fs::remove_file(&path).unwrap();
+                assert!(queue.sender().unwrap().info().created);
+            }
+            Ok(())
+        });
+        assert!(removed.unwrap());
+        assert_eq!(looks.get(), 2, "the new one was looked at as well");
+        assert!(!path.exists());
+    }
+}
