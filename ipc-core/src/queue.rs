@@ -37,6 +37,9 @@ const SHARED_PLACES: u32 = 64;
 /// description, which `T::channel()` returns. Whichever end is opened first creates the channel, and its options count;
 /// the other end joins what it finds, and [`ChannelInfo`] tells where that differs from what was asked for.
 ///
+/// A description is `Clone`, `Send` and `Sync`: any thread may open an end from it, also in a child that was forked,
+/// whose inherited ends are dead ([`Sender`], "Threads and forks").
+///
 /// ```
 /// use ipc_core::Queue;
 /// # let domain = format!("doc-{}", std::process::id());

@@ -66,6 +66,16 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         of_port!(self, port => port.end().returned())
     }
 
+    /// Whether this process was forked from the one that opened the channel.
+    pub(super) fn is_forked(&self) -> bool {
+        of_port!(self, port => port.is_forked())
+    }
+
+    /// See [`Port::assert_not_forked`].
+    pub(super) fn assert_not_forked(&self) {
+        of_port!(self, port => port.assert_not_forked())
+    }
+
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
     pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         of_port!(self, port => port.take_turn(patience))

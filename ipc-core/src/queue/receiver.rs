@@ -20,6 +20,15 @@ use crossbeam_utils::CachePadded;
 /// Every verb returns `Ok(None)` (or 0) when the sender has closed and everything it sent was received. A receiver
 /// that comes before the first sender waits for it, and one that comes back to a channel without messages waits for
 /// the next. A sender that died without closing is reported once, after its messages; then the wait is for a successor.
+///
+/// # Threads and forks
+///
+/// A receiver is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
+/// that share one get to ask for [`info`](Receiver::info), [`len`](Receiver::len) and [`capacity`](Receiver::capacity)
+/// and nothing else; who wants to receive in many threads puts it into a `Mutex`.
+///
+/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
+/// to the channel, which is still the parent's. The child may open the channel again.
 pub struct Receiver<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     link: CachePadded<ReceiverLink>,
@@ -297,6 +306,10 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
 }
 
 /// A message in its slot. Dropping it frees the slot.
+///
+/// It is `Send` and `Sync`, as the message is: another thread may read it and drop it. After a fork the child's copy of
+/// it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's is
+/// what it was. References that were taken before the fork must not be used in the child.
 #[must_use = "dropping the guard frees the slot"]
 pub struct Received<'a, T: IpcMessage + ?Sized> {
     link: &'a mut ReceiverLink,
@@ -333,14 +346,20 @@ impl<T: IpcMessage + ?Sized> Deref for Received<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one, or `new` has checked.
+        if !T::ANY_BITS {
+            self.link.assert_not_forked();
+        }
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child, where
+        // the slot is a blank one), or `new` has checked.
         unsafe { &*self.link.payload::<T>(self.tail_len) }
     }
 }
 
 impl<T: IpcMessage + ?Sized> Drop for Received<'_, T> {
     fn drop(&mut self) {
-        self.link.pass();
+        if !self.link.is_forked() {
+            self.link.pass();
+        }
     }
 }
 
@@ -357,6 +376,7 @@ fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
         Blocked::Timeout | Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvError::Forked),
     }
 }
 
@@ -367,6 +387,7 @@ fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(TryRecvError::Forked),
     }
 }
 
@@ -377,5 +398,6 @@ fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> 
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvTimeoutError::Forked),
     }
 }

@@ -15,7 +15,16 @@ use crossbeam_utils::CachePadded;
 
 /// The sending end of a queue. Dropping it closes it: the receiver gets what was sent, and then the end.
 ///
-/// A sender may be moved to another thread. What it sends while nobody receives waits in the channel.
+/// What it sends while nobody receives waits in the channel.
+///
+/// # Threads and forks
+///
+/// A sender is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
+/// that share one get to ask for [`info`](Sender::info), [`len`](Sender::len) and [`capacity`](Sender::capacity) and
+/// nothing else; who wants to send from many threads puts it into a `Mutex`.
+///
+/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
+/// to the channel, which is still the parent's. The child may open the channel again.
 pub struct Sender<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     link: CachePadded<SenderLink>,
@@ -282,6 +291,7 @@ fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
         Blocked::Timeout | Blocked::Closed => SendError::Closed(value),
         Blocked::Died(peer) => SendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendError::Corrupt(value, corrupt),
+        Blocked::Forked => SendError::Forked(value),
     }
 }
 
@@ -292,6 +302,7 @@ fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
         Blocked::Closed => TrySendError::Closed(value),
         Blocked::Died(peer) => TrySendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => TrySendError::Corrupt(value, corrupt),
+        Blocked::Forked => TrySendError::Forked(value),
     }
 }
 
@@ -302,5 +313,6 @@ fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutError<V> {
         Blocked::Closed => SendTimeoutError::Closed(value),
         Blocked::Died(peer) => SendTimeoutError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(value, corrupt),
+        Blocked::Forked => SendTimeoutError::Forked(value),
     }
 }
