@@ -162,6 +162,17 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The process, or the system, has no descriptor left.
+    #[error(
+        "no descriptor is left for {}, of {limit} that this process may have: each open channel takes one; close what is not used, or raise the limit (ulimit -n, LimitNOFILE=, fs.file-max)",
+        path.display()
+    )]
+    Descriptors {
+        /// The file that was to be opened, or the directory in which one was to be created.
+        path: PathBuf,
+        /// Descriptors that the process may have (its soft limit).
+        limit: u64,
+    },
     /// There is not enough shared memory.
     #[error(
         "{} has no room for a segment of {bytes} bytes: lower the capacity, remove segments that nobody uses, or enlarge it (mount -o remount,size=...)",
@@ -259,6 +270,9 @@ pub enum RecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a receive that does not wait returned no message.
@@ -274,6 +288,9 @@ pub enum TryRecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// As [`RecvError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a receive with a time limit returned no message.
@@ -289,6 +306,9 @@ pub enum RecvTimeoutError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// As [`RecvError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a blocking send did not happen. Every variant gives the message back.
@@ -304,6 +324,9 @@ pub enum SendError<T> {
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// Why a send that does not wait did not happen. Every variant gives the message back.
@@ -322,6 +345,9 @@ pub enum TrySendError<T> {
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// As [`SendError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// Why a send with a time limit did not happen. Every variant gives the message back.
@@ -340,6 +366,9 @@ pub enum SendTimeoutError<T> {
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// As [`SendError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// A batch was sent in part. The messages that had not been taken from the iterator are still in it.
@@ -369,6 +398,9 @@ pub enum ReadError {
     /// Shared memory is damaged. After [`Corrupt::Message`], the value can be read again when a new one was written.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why waiting for a newer value brought none.

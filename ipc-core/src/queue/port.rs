@@ -26,13 +26,33 @@ impl<E: End> Port<E> {
 
     /// Number of messages in the ring, as far as can be seen at this moment.
     pub(crate) fn len(&self) -> usize {
+        if self.is_forked() {
+            return 0;
+        }
         self.station.segment().exclusive_ring().len()
     }
 
-    /// Whether the slot at this end's place is its own.
+    /// Whether the slot at this end's place is its own. Never in a child that was forked since the channel was opened;
+    /// [`wait`](Port::wait) says so.
     #[inline(always)]
     pub(crate) fn is_ready(&mut self) -> bool {
-        self.end.is_ready()
+        !self.station.is_forked() && self.end.is_ready()
+    }
+
+    /// Whether this process was forked from the one that opened the channel.
+    #[inline(always)]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.station.is_forked()
+    }
+
+    /// For guards over values that not all bits are: in a forked child their slot is blank.
+    ///
+    /// # Panics
+    ///
+    /// In a child that was forked since the channel was opened.
+    #[inline(always)]
+    pub(crate) fn assert_not_forked(&self) {
+        assert!(!self.is_forked(), "this guard was taken before a fork, and its message is not in the child");
     }
 
     /// The payload of the slot at this end's place, to be touched only when [`is_ready`](Port::is_ready).
@@ -64,6 +84,9 @@ impl<E: End> Port<E> {
     #[cold]
     #[inline(never)]
     pub(crate) fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
+        if self.is_forked() {
+            return Err(Blocked::Forked);
+        }
         // Whoever is about to wait must not leave the other side waiting for it.
         self.flush();
         let Port { end, station } = self;

@@ -145,8 +145,7 @@ impl<T: IpcMessage> Receiver<T> {
         if self.port.is_ready() {
             return Ok(true);
         }
-        let patience = if limit.is_zero() { Patience::None } else { Patience::from_timeout(limit) };
-        match self.port.wait(patience) {
+        match self.port.wait(Patience::from_timeout(limit)) {
             Ok(()) => Ok(true),
             Err(Blocked::Timeout) => Ok(false),
             Err(blocked) => recv_end(blocked).map(|_: Option<T>| true),
@@ -294,14 +293,20 @@ impl<T: IpcMessage> Deref for Received<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one, or `new` has checked.
+        if !T::ANY_BITS {
+            self.port.assert_not_forked();
+        }
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child, where
+        // the slot is a blank one), or `new` has checked.
         unsafe { &*self.port.payload::<T>() }
     }
 }
 
 impl<T: IpcMessage> Drop for Received<'_, T> {
     fn drop(&mut self) {
-        self.port.pass();
+        if !self.port.is_forked() {
+            self.port.pass();
+        }
     }
 }
 
@@ -318,6 +323,7 @@ fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
         Blocked::Timeout | Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvError::Forked),
     }
 }
 
@@ -328,6 +334,7 @@ fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(TryRecvError::Forked),
     }
 }
 
@@ -338,5 +345,6 @@ fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> 
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvTimeoutError::Forked),
     }
 }

@@ -94,6 +94,7 @@ impl<T: IpcMessage> Sender<T> {
                     Blocked::Closed => SendTimeoutError::Closed(message),
                     Blocked::Died(peer) => SendTimeoutError::ReceiverDied(message, peer),
                     Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(message, corrupt),
+                    Blocked::Forked => SendTimeoutError::Forked(message),
                 });
             }
         }
@@ -207,7 +208,9 @@ struct Batch<'a> {
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        self.port.flush();
+        if !self.port.is_forked() {
+            self.port.flush();
+        }
     }
 }
 
@@ -235,9 +238,11 @@ impl<'a, T: IpcMessage> Loan<'a, T> {
         Loan { port, message: PhantomData }
     }
 
-    /// Publishes the message.
+    /// Publishes the message. In a child that was forked since the slot was loaned, there is nothing to publish it to.
     pub fn send(self) {
-        self.port.pass();
+        if !self.port.is_forked() {
+            self.port.pass();
+        }
     }
 }
 
@@ -245,13 +250,20 @@ impl<T: IpcMessage> Deref for Loan<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one, or `new` has placed one.
+        if !T::ANY_BITS {
+            self.port.assert_not_forked();
+        }
+        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one (in a forked child, where the slot is a
+        // blank one), or `new` has placed one.
         unsafe { &*self.port.payload::<T>() }
     }
 }
 
 impl<T: IpcMessage> DerefMut for Loan<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
+        if !T::ANY_BITS {
+            self.port.assert_not_forked();
+        }
         // SAFETY: as in `deref`, and `self.port` is borrowed uniquely.
         unsafe { &mut *self.port.payload::<T>() }
     }
@@ -270,6 +282,7 @@ fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
         Blocked::Timeout | Blocked::Closed => SendError::Closed(value),
         Blocked::Died(peer) => SendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendError::Corrupt(value, corrupt),
+        Blocked::Forked => SendError::Forked(value),
     }
 }
 
@@ -280,5 +293,6 @@ fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
         Blocked::Closed => TrySendError::Closed(value),
         Blocked::Died(peer) => TrySendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => TrySendError::Corrupt(value, corrupt),
+        Blocked::Forked => TrySendError::Forked(value),
     }
 }
