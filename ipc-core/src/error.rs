@@ -422,6 +422,9 @@ pub enum ReadError {
     /// Shared memory is damaged. After [`Corrupt::Message`], the value can be read again when a new one was written.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why waiting for a newer value brought none.

@@ -303,9 +303,11 @@ fn leave_programs(domain: &str) {
     // Both say what the test says, so one of them will get the word, and the other the end.
     let mut echo = Command::new("sed");
     echo.args(["-u", "s/^/@ /"]).stdin(Stdio::inherit());
+    #[expect(clippy::zombie_processes, reason = "they outlive this process, which is killed")]
     let _plain = echo.spawn().unwrap();
     // SAFETY: the closure does nothing; that there is one makes `spawn` fork.
     unsafe { echo.pre_exec(|| Ok(())) };
+    #[expect(clippy::zombie_processes, reason = "as above")]
     let _forked = echo.spawn().unwrap();
     tx.send(1).unwrap();
     say("started");

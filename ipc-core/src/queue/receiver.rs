@@ -128,8 +128,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn poll(&mut self, limit: Duration) -> Result<bool, RecvError> {
-        let patience = || if limit.is_zero() { Patience::None } else { Patience::from_timeout(limit) };
-        match self.link.take_turn(patience) {
+        match self.link.take_turn(|| Patience::from_timeout(limit)) {
             Ok(()) => Ok(true),
             Err(Blocked::Timeout) => Ok(false),
             Err(blocked) => recv_end(blocked).map(|_: Option<T>| true),
