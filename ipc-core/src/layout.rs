@@ -11,6 +11,7 @@
 //! SPEC.md describes the same bytes in prose.
 
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// First eight bytes of every segment.
@@ -344,6 +345,33 @@ pub(crate) struct TakenLine {
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<TakenLine>() == LINE_BYTES);
+
+/// Which of the two sides of a channel a participant is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Those who fill the ring: senders, publishers, writers, clients.
+    First,
+    /// Those who empty it: receivers, subscribers, readers, servers.
+    Second,
+}
+
+impl Side {
+    /// The lines of the participant table that this side has.
+    pub(crate) fn lines_of(self, geometry: &Geometry) -> Range<u32> {
+        match self {
+            Side::First => 0..geometry.first_role,
+            Side::Second => geometry.first_role..geometry.participants,
+        }
+    }
+
+    /// Those whom this side waits for.
+    pub(crate) fn other(self) -> Side {
+        match self {
+            Side::First => Side::Second,
+            Side::Second => Side::First,
+        }
+    }
+}
 
 /// Byte of the segment file whose write lock serialises creation, joining, leaving and unlinking.
 pub(crate) const LIFECYCLE_LOCK_BYTE: u64 = 0;

@@ -1,14 +1,18 @@
 //! Queues: each message goes to exactly one receiver, in the order in which it was sent.
 //!
-//! This version has the *exclusive* queue: one sender and one receiver, enforced, over the ring of `ring/exclusive.rs` or,
-//! if messages vary in length, of `ring/frames.rs`. The way of a message from `send` to the store that publishes it:
-//! [`Sender::send`] -> `Port::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
+//! A *shared* queue has any number of senders and receivers, up to 64 of each, over the ring of `ring/shared.rs`. An
+//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs`, or
+//! `ring/frames.rs` if messages vary in length, and the fastest path. The
+//! way of a message from `send` to the store that publishes it: [`Sender::send`] -> `Port::send` -> `End::is_ready` ->
+//! [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
+mod exclusive;
 mod link;
 mod loan;
 mod port;
 mod receiver;
 mod sender;
+mod shared;
 
 pub use loan::Loan;
 pub use receiver::{Iter, Received, Receiver};
@@ -17,17 +21,16 @@ pub use sender::Sender;
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
 use crate::info::ChannelInfo;
-use crate::layout::{FLAG_VARIABLE, KIND_EXCLUSIVE_QUEUE, LINE_BYTES};
+use crate::layout::{FLAG_DROP_HELD, FLAG_VARIABLE, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE, LINE_BYTES};
 use crate::liveness;
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::ring::{End, Turn, exclusive, frames};
 use crate::segment::{self, Lifetime, Spec};
-use crate::station::{self, Side, Station};
-use crate::waiting::Sleepers;
 use core::marker::PhantomData;
 use link::Link;
-use port::Port;
+
+/// Senders, and receivers, that a shared queue has places for.
+const SHARED_PLACES: u32 = 64;
 
 /// Describes a queue, and opens its ends.
 ///
@@ -53,6 +56,7 @@ pub struct Queue<T: ?Sized> {
     capacity: Option<usize>,
     lifetime: Lifetime,
     exclusive: bool,
+    redeliver: bool,
     message: PhantomData<fn() -> T>,
 }
 
@@ -72,6 +76,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
             capacity: None,
             lifetime: Lifetime::default(),
             exclusive: false,
+            redeliver: true,
             message: PhantomData,
         }
     }
@@ -91,6 +96,17 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// Makes the queue exclusive: one sender and one receiver, and the fastest path.
     pub fn spsc(mut self) -> Self {
         self.exclusive = true;
+        self
+    }
+
+    /// Whether a message that a receiver of a shared queue holds when it dies is delivered again, to another receiver:
+    /// yes, unless this is called with `false`. It is then given up and counted by [`Receiver::lost`].
+    ///
+    /// Delivering again means that a message which kills its receivers kills one after the other;
+    /// [`Received::redelivered`] tells how often it has. A receiver that was killed may have done some of what the
+    /// message asks for; giving up means that it may not have.
+    pub fn redeliver(mut self, redeliver: bool) -> Self {
+        self.redeliver = redeliver;
         self
     }
 
@@ -116,16 +132,10 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// say.
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
         let spec = self.spec()?;
-        let joined = station::join(&spec, Side::First, Role::Sender, |_, _| true)?;
-        Ok(Sender::new(match joined.segment().frame_ring() {
-            None => {
-                let attach = |joined: &station::Joined| exclusive::Producer::attach(joined.segment().exclusive_ring());
-                Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))
-            }
-            Some(ring) => {
-                let attach = |_: &station::Joined| frames::Producer::attach(ring);
-                Link::Frames(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))
-            }
+        Ok(Sender::new(match spec.kind {
+            KIND_EXCLUSIVE_QUEUE if varies::<T>() => Link::Frames(exclusive::frame_sender(&spec)?),
+            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::sender(&spec)?),
+            _ => Link::Shared(shared::sender(&spec)?),
         }))
     }
 
@@ -136,16 +146,10 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// As for [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
         let spec = self.spec()?;
-        let joined = station::join(&spec, Side::Second, Role::Receiver, |_, _| true)?;
-        Ok(Receiver::new(match joined.segment().frame_ring() {
-            None => {
-                let attach = |joined: &station::Joined| exclusive::Consumer::attach(joined.segment().exclusive_ring());
-                Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished)))
-            }
-            Some(ring) => {
-                let attach = |_: &station::Joined| frames::Consumer::attach(ring);
-                Link::Frames(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished)))
-            }
+        Ok(Receiver::new(match spec.kind {
+            KIND_EXCLUSIVE_QUEUE if varies::<T>() => Link::Frames(exclusive::frame_receiver(&spec)?),
+            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::receiver(&spec)?),
+            _ => Link::Shared(shared::receiver(&spec)?),
         }))
     }
 
@@ -168,13 +172,12 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
 
     fn spec(&self) -> Result<Spec, OpenError> {
         let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
-        if !self.exclusive {
+        if varies::<T>() && !self.exclusive {
             return Err(OpenError::Unsupported(
-                "shared queues are not in this version: add .spsc(), or `spsc` in #[ipc(...)]",
+                "messages that vary in length have exclusive queues only in this version: add .spsc(), or `spsc` in #[ipc(...)]",
             ));
         }
-        let varies = T::TYPE.tail().is_some();
-        if T::TYPE.size == 0 && !varies {
+        if T::TYPE.size == 0 && !varies::<T>() {
             return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
         }
         if T::TYPE.align > LINE_BYTES {
@@ -182,23 +185,23 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         }
         Ok(Spec {
             name: SegmentName::new(self.domain.as_deref(), &self.name)?,
-            kind: KIND_EXCLUSIVE_QUEUE,
+            kind: if self.exclusive { KIND_EXCLUSIVE_QUEUE } else { KIND_SHARED_QUEUE },
             message: T::NAME,
             message_bytes: T::TYPE.size,
             message_align: T::TYPE.align,
             schema: T::SCHEMA,
             fingerprint: T::FINGERPRINT,
             capacity: self.capacity,
-            roles: [1, 1],
+            roles: if self.exclusive { [1, 1] } else { [SHARED_PLACES; 2] },
             lifetime: self.lifetime,
             history: 0,
             evict_after: None,
-            flags: if varies { FLAG_VARIABLE } else { 0 },
+            flags: if varies::<T>() { FLAG_VARIABLE } else { 0 } | if self.redeliver { 0 } else { FLAG_DROP_HELD },
         })
     }
 }
 
-/// Whether a sender that is gone has left messages to a receiver that joins.
-fn is_unfinished(end: &mut impl End) -> bool {
-    end.look() == Turn::Ours
+/// Whether messages of this type vary in length.
+fn varies<T: IpcMessage + ?Sized>() -> bool {
+    T::TYPE.tail().is_some()
 }

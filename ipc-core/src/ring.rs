@@ -8,8 +8,12 @@ pub(crate) mod claims;
 mod end;
 pub(crate) mod exclusive;
 pub(crate) mod frames;
+#[cfg(all(test, not(loom)))]
+mod payload;
 pub(crate) mod shared;
 mod slots;
 
+pub(crate) use cells::Cells;
+pub(crate) use claims::{Company, Life, Repair};
 pub(crate) use end::{End, Evidence, Turn};
 pub(crate) use slots::Slots;

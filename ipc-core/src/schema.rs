@@ -2,7 +2,8 @@
 //!
 //! [`Type`] is the tree that [`IpcMessage::TYPE`] holds. It is encoded at compile time into
 //! [`IpcMessage::SCHEMA`], a pointer-free byte string that is stored in every segment. A program that was never
-//! compiled with the type can [`decode`] it; two programs that disagree get the [`diff`]erences, field by field.
+//! compiled with the type can [`decode`] it, and then [`read`](Schema::read) and [`write`](Schema::write) messages as
+//! [`Value`]s; two programs that disagree get the [`diff`]erences, field by field.
 //!
 //! # The encoded form
 //!
@@ -50,11 +51,13 @@ mod diff;
 mod encode;
 mod show;
 pub mod tree;
+pub mod value;
 
 pub use decode::{DecodeError, decode};
 pub use diff::{Difference, diff};
 pub use encode::{bytes_of, fingerprint};
 pub use tree::Schema;
+pub use value::{Value, ValueError, ValueReason};
 
 #[cfg(doc)]
 use crate::message::IpcMessage;
@@ -106,7 +109,7 @@ pub enum Kind {
         /// The integer that the tag is.
         tag: Prim,
         /// The values it may have.
-        values: &'static [Value],
+        values: &'static [UnitVariant],
     },
     /// A tag, and fields that depend on it.
     Union {
@@ -189,7 +192,7 @@ pub struct Field {
 
 /// A variant without fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value {
+pub struct UnitVariant {
     /// Its name.
     pub name: &'static str,
     /// The bits of its tag, zero-extended.

@@ -6,10 +6,12 @@
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;
-use crate::liveness::{Claim, PROBE_INTERVAL, Participant, Sight, Watch};
+use crate::layout::Side;
+use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
+use crate::os;
+use crate::ring::{Company, Life};
 use crate::segment::{self, Opened, Segment, Spec};
 use crate::waiting::{self, Announced, Sleepers, Spin};
-use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -19,32 +21,6 @@ use std::time::Instant;
 
 /// How long to wait for somebody who has closed to give the place back, which takes microseconds.
 const LEAVING_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Which of the two sides of a channel a participant is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Those who fill the ring: senders, publishers, writers, clients.
-    First,
-    /// Those who empty it: receivers, subscribers, readers, servers.
-    Second,
-}
-
-impl Side {
-    /// The lines that this side has in a table with `first` lines of the first side, and `all` together.
-    fn lines(self, first: u32, all: u32) -> Range<u32> {
-        match self {
-            Side::First => 0..first,
-            Side::Second => first..all,
-        }
-    }
-
-    fn other(self) -> Side {
-        match self {
-            Side::First => Side::Second,
-            Side::Second => Side::First,
-        }
-    }
-}
 
 /// How long to wait.
 #[derive(Clone, Copy)]
@@ -107,21 +83,19 @@ impl Joined {
         &self.opened.segment
     }
 
-    /// The line of the participant table that has been taken.
-    pub(crate) fn line(&self) -> u32 {
-        self.participant.line()
+    /// The line of the participant table that has been taken, counted from the first one of its side.
+    pub(crate) fn line(&self) -> usize {
+        (self.participant.line() - self.side.lines_of(self.segment().geometry()).start) as usize
     }
 
-    /// The lines of this participant's side.
-    pub(crate) fn lines(&self) -> Range<u32> {
-        side_lines(self.segment(), self.side)
+    /// Whether this participant may take its side for its own until somebody else joins it, who tells it so by a
+    /// barrier that reaches it.
+    pub(crate) fn company(&self) -> Company {
+        let segment = self.segment();
+        let mut others = self.side.lines_of(segment.geometry()).filter(|&line| line != self.participant.line());
+        let is_alone = !others.any(|line| liveness::life(segment, line) == Life::Live);
+        if is_alone && os::joins_barriers() { Company::Alone } else { Company::Others }
     }
-}
-
-/// The lines of the participant table that belong to a side.
-pub(crate) fn side_lines(segment: &Segment, side: Side) -> Range<u32> {
-    let geometry = segment.geometry();
-    side.lines(geometry.first_role, geometry.participants)
 }
 
 /// Opens the channel and takes a place on `side`. Waits for a predecessor that has closed and is on its way out.
@@ -136,7 +110,7 @@ pub(crate) fn join(
     let started = Instant::now();
     loop {
         let opened = segment::open(spec)?;
-        let lines = side_lines(&opened.segment, side);
+        let lines = side.lines_of(opened.segment.geometry());
         let places = lines.end - lines.start;
         let sweep = |line| sweep(&opened.segment, line);
         let peer = match Participant::join(&opened.segment, &opened.lifecycle, lines, sweep)? {
@@ -195,7 +169,7 @@ impl Station {
         let (mine, theirs) = if joined.side == Side::First { (space, data) } else { (data, space) };
         let (mine, theirs) = (NonNull::from(mine), NonNull::from(theirs));
         let mut end = attach(&joined);
-        let watch = Watch::new(segment, side_lines(segment, joined.side.other()), || is_unfinished(&mut end));
+        let watch = Watch::new(segment, joined.side.other().lines_of(segment.geometry()), || is_unfinished(&mut end));
         let Joined { opened, participant, predecessor, .. } = joined;
         let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
         (Station { theirs, mine, sleepers, spin: Spin::new(), watch, participant, info }, end)
@@ -204,11 +178,6 @@ impl Station {
     /// What there is to know about the channel.
     pub(crate) fn info(&self) -> &ChannelInfo {
         &self.info
-    }
-
-    /// The channel's segment.
-    pub(crate) fn segment(&self) -> &Arc<Segment> {
-        self.participant.segment()
     }
 
     /// Wakes everybody on the other side who sleeps.
@@ -225,22 +194,23 @@ impl Station {
         waiting::wake_some(unsafe { self.theirs.as_ref() }, count);
     }
 
-    /// Waits until `look` says that it is this end's turn.
+    /// Waits until `look` says that it is the turn of `end`.
     ///
     /// `tend` is called from time to time: to repair what a dead participant holds up.
     #[cold]
     #[inline(never)]
-    pub(crate) fn wait(
+    pub(crate) fn wait<E>(
         &mut self,
         patience: Patience,
-        mut look: impl FnMut() -> Result<bool, Corrupt>,
-        mut tend: impl FnMut(&Segment),
+        end: &mut E,
+        look: impl Fn(&mut E) -> Result<bool, Corrupt>,
+        tend: impl Fn(&mut E, &Segment),
     ) -> Result<(), Blocked> {
         let may_spin = !matches!(patience, Patience::None);
         let shares_processor = self.watch.only_line().is_some_and(|line| self.participant.shares_processor(line));
         let mut found = Ok(false);
         let mut ready = || {
-            found = look();
+            found = look(end);
             !matches!(found, Ok(false))
         };
         if may_spin {
@@ -268,9 +238,9 @@ impl Station {
                 let verdict = watch.sight();
                 if last_tended.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
                     last_tended = Some(Instant::now());
-                    tend(participant.segment());
+                    tend(end, participant.segment());
                 }
-                if look().map_err(Blocked::Corrupt)? {
+                if look(end).map_err(Blocked::Corrupt)? {
                     return Ok(());
                 }
                 match verdict {
@@ -284,7 +254,7 @@ impl Station {
                 let Some(left) = patience.left() else { return Err(Blocked::Timeout) };
                 let Some(announced) = &mut announced else { return Err(Blocked::Timeout) };
                 let is_still_announced = announced.sleep(left);
-                if look().map_err(Blocked::Corrupt)? {
+                if look(end).map_err(Blocked::Corrupt)? {
                     return Ok(());
                 }
                 if !is_still_announced {

@@ -327,8 +327,8 @@ fn capacities_that_make_no_sense_are_refused() {
     let domain = Domain::new("absurd");
     let cases = [
         (0, "a queue holds at least 1 message"),
-        (usize::MAX, "a queue holds at most 2^31 messages"),
-        ((1 << 31) + 1, "a queue holds at most 2^31 messages"),
+        (usize::MAX, "an exclusive queue holds at most 2^31 messages"),
+        ((1 << 31) + 1, "an exclusive queue holds at most 2^31 messages"),
     ];
     for (capacity, rule) in cases {
         assert_capacity(&domain.queue::<u64>("absurd").capacity(capacity), capacity, 8, rule);
@@ -348,11 +348,17 @@ fn messages_that_no_slot_can_hold_are_refused() {
 }
 
 #[test]
-fn a_queue_that_is_not_exclusive_is_refused() {
+fn a_queue_of_the_other_kind_is_refused() {
     let domain = Domain::new("shared");
-    let error = refusal(&Queue::<u64>::new("shared").domain(domain.name()));
-    assert!(matches!(error, OpenError::Unsupported(_)), "{error:?}");
-    assert_says(&error, &["not in this version", "add .spsc()"]);
+    let shared = Queue::<u64>::new("shared").domain(domain.name());
+    let (tx, rx) = (shared.sender().unwrap(), shared.receiver().unwrap());
+    let error = refusal(&shared.clone().spsc());
+    assert!(matches!(error, OpenError::Kind { .. }), "{error:?}");
+    assert_says(&error, &["is a shared queue (created by", "opens it as an exclusive queue", "use another name"]);
+    drop((tx, rx));
+    let _tx = shared.clone().spsc().sender().unwrap();
+    assert_says(&refusal(&shared), &["is an exclusive queue", "opens it as a shared queue"]);
+    drop(shared.spsc().receiver());
 }
 
 #[test]

@@ -1,39 +1,42 @@
 //! One end of a queue, whichever ring the queue has.
 
-use super::port::Port;
+use super::port::{Port, Tended};
 use crate::error::{Corrupt, TooLarge};
 use crate::info::ChannelInfo;
 use crate::message::tail::{bytes_with, tail_len_of};
 use crate::message::{Invalid, IpcMessage};
-use crate::ring::{End, exclusive, frames};
+use crate::ring::{exclusive, frames, shared};
 use crate::station::{Blocked, Patience};
 
 /// An end of a queue. The verbs of single messages tell the rings apart once and then stay with one of them; everything
 /// else does it here.
-pub(super) enum Link<X: End, F: End> {
+pub(super) enum Link<X: Tended, S: Tended, F: Tended> {
     /// The only one on its side, for messages of one length.
     Exclusive(Port<X>),
-    /// The same, for messages that vary in length.
+    /// One of several.
+    Shared(Port<S>),
+    /// The only one on its side, for messages that vary in length.
     Frames(Port<F>),
 }
 
 /// The end of a sender.
-pub(super) type SenderLink = Link<exclusive::Producer, frames::Producer>;
+pub(super) type SenderLink = Link<exclusive::Producer, shared::Producer, frames::Producer>;
 
 /// The end of a receiver.
-pub(super) type ReceiverLink = Link<exclusive::Consumer, frames::Consumer>;
+pub(super) type ReceiverLink = Link<exclusive::Consumer, shared::Consumer, frames::Consumer>;
 
 /// Calls a function of the port that a link has.
 macro_rules! of_port {
     ($link:expr, $port:ident => $call:expr) => {
         match $link {
             Link::Exclusive($port) => $call,
+            Link::Shared($port) => $call,
             Link::Frames($port) => $call,
         }
     };
 }
 
-impl<X: End, F: End> Link<X, F> {
+impl<X: Tended, S: Tended, F: Tended> Link<X, S, F> {
     /// What there is to know about the channel.
     pub(super) fn info(&self) -> &ChannelInfo {
         of_port!(self, port => port.info())
@@ -41,7 +44,17 @@ impl<X: End, F: End> Link<X, F> {
 
     /// Number of messages in the ring, as far as can be seen at this moment.
     pub(super) fn len(&self) -> usize {
-        of_port!(self, port => port.len())
+        of_port!(self, port => port.end().len())
+    }
+
+    /// Messages that were lost with those who died.
+    pub(super) fn losses(&self) -> u64 {
+        of_port!(self, port => port.end().losses())
+    }
+
+    /// How often the message in the slot that this end owns has been delivered before.
+    pub(super) fn returned(&self) -> u16 {
+        of_port!(self, port => port.end().returned())
     }
 
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
@@ -69,7 +82,7 @@ impl SenderLink {
     /// Asks for a slot that a message with a tail of the length `tail_len` fits.
     pub(super) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
         match self {
-            Link::Exclusive(_) => Ok(()),
+            Link::Exclusive(_) | Link::Shared(_) => Ok(()),
             Link::Frames(port) => {
                 let bytes = bytes_with::<T>(tail_len).unwrap_or(usize::MAX);
                 port.claim(bytes).map_err(|limit| TooLarge { bytes, limit })
@@ -87,7 +100,9 @@ impl SenderLink {
     /// The length of the longest tail that can be sent.
     pub(super) fn max_tail_len<T: IpcMessage + ?Sized>(&self) -> usize {
         match (self, T::TYPE.tail()) {
-            (Link::Frames(port), Some(tail)) => port.limit_bytes().saturating_sub(tail.offset) / tail.item_bytes.max(1),
+            (Link::Frames(port), Some(tail)) => {
+                port.end().limit_bytes().saturating_sub(tail.offset) / tail.item_bytes.max(1)
+            }
             _ => 0,
         }
     }
@@ -97,8 +112,11 @@ impl ReceiverLink {
     /// Bytes of the message in the slot that this end owns, and the length of its tail.
     pub(super) fn extent<T: IpcMessage + ?Sized>(&self) -> Result<(usize, usize), Invalid> {
         match self {
-            Link::Exclusive(_) => Ok((T::TYPE.size, 0)),
-            Link::Frames(port) => Ok((port.bytes(), tail_len_of::<T>(port.bytes())?)),
+            Link::Exclusive(_) | Link::Shared(_) => Ok((T::TYPE.size, 0)),
+            Link::Frames(port) => {
+                let bytes = port.end().bytes();
+                Ok((bytes, tail_len_of::<T>(bytes)?))
+            }
         }
     }
 

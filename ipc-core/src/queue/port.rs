@@ -7,17 +7,24 @@ use crate::error::Corrupt;
 use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
 use crate::ring::{End, Evidence, Turn, frames};
+use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
 use crate::words;
 use core::mem::MaybeUninit;
 
+/// An end of a ring that knows how to take up what the dead have left there.
+pub(crate) trait Tended: End {
+    /// Repairs what stands in this end's way.
+    fn tend(&mut self, segment: &Segment);
+}
+
 /// One end.
-pub(crate) struct Port<E: End> {
+pub(crate) struct Port<E: Tended> {
     end: E,
     station: Station,
 }
 
-impl<E: End> Port<E> {
+impl<E: Tended> Port<E> {
     /// An end of a ring, and its station.
     pub(crate) fn new((station, end): (Station, E)) -> Self {
         Port { end, station }
@@ -28,9 +35,9 @@ impl<E: End> Port<E> {
         self.station.info()
     }
 
-    /// Number of messages in the ring, as far as can be seen at this moment.
-    pub(crate) fn len(&self) -> usize {
-        self.end.len()
+    /// The end of the ring.
+    pub(super) fn end(&self) -> &E {
+        &self.end
     }
 
     /// Places a message in the next slot and publishes it. Without a slot, `patience` is asked how long to wait.
@@ -44,7 +51,7 @@ impl<E: End> Port<E> {
             return Err((message, blocked));
         }
         // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-        unsafe { message.place(self.payload().cast()) };
+        unsafe { message.place(self.payload()) };
         self.pass();
         Ok(())
     }
@@ -75,7 +82,7 @@ impl<E: End> Port<E> {
                 }
             }
             // SAFETY: as in `send`.
-            unsafe { message.place(batch.port.payload().cast()) };
+            unsafe { message.place(batch.port.payload()) };
             batch.port.end.pass();
             batch.passed += 1;
         }
@@ -135,7 +142,7 @@ impl<E: End> Port<E> {
 
     /// The payload of the slot that this end owns.
     #[inline(always)]
-    pub(super) fn payload(&self) -> *mut u8 {
+    pub(super) fn payload<T>(&self) -> *mut T {
         self.end.payload().as_ptr().cast()
     }
 
@@ -166,7 +173,7 @@ impl<E: End> Port<E> {
     #[inline(never)]
     fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
         let Port { end, station } = self;
-        station.wait(patience, || turn(end), |_| {})
+        station.wait(patience, end, turn, E::tend)
     }
 }
 
@@ -180,44 +187,33 @@ impl Port<frames::Producer> {
     pub(super) fn shorten(&mut self, bytes: usize) {
         self.end.shorten(bytes);
     }
-
-    /// The most bytes that a slot can have.
-    pub(super) fn limit_bytes(&self) -> usize {
-        self.end.limit_bytes()
-    }
 }
 
-impl Port<frames::Consumer> {
-    /// Bytes in the slot that this end owns.
-    pub(super) fn bytes(&self) -> usize {
-        self.end.bytes()
-    }
-}
-
-impl<E: End> Drop for Port<E> {
+impl<E: Tended> Drop for Port<E> {
     fn drop(&mut self) {
-        self.station.close();
         let Port { end, station } = self;
-        station.leave(|| end.len() == 0);
+        end.detach();
+        station.close();
+        station.leave(|| end.is_drained());
     }
 }
 
 /// A batch on its way, whose other side has yet to be woken.
-struct Batch<'a, E: End> {
+struct Batch<'a, E: Tended> {
     port: &'a mut Port<E>,
     passed: usize,
     /// How many of those the other side has been woken for.
     flushed: usize,
 }
 
-impl<E: End> Batch<'_, E> {
+impl<E: Tended> Batch<'_, E> {
     fn flush(&mut self) {
         self.port.flush(self.passed - self.flushed);
         self.flushed = self.passed;
     }
 }
 
-impl<E: End> Drop for Batch<'_, E> {
+impl<E: Tended> Drop for Batch<'_, E> {
     fn drop(&mut self) {
         self.flush();
     }

@@ -91,6 +91,7 @@ impl<T: IpcMessage> Receiver<T> {
     pub fn recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
         let received = match &mut *self.link {
             Link::Exclusive(port) => port.recv_batch(batch, max, || Patience::Forever),
+            Link::Shared(port) => port.recv_batch(batch, max, || Patience::Forever),
             Link::Frames(_) => unreachable!("a message of one length travels in slots"),
         };
         match received {
@@ -109,6 +110,7 @@ impl<T: IpcMessage> Receiver<T> {
     fn recv_within(&mut self, patience: impl FnOnce() -> Patience) -> Result<Result<T, Corrupt>, Blocked> {
         match &mut *self.link {
             Link::Exclusive(port) => port.recv(patience),
+            Link::Shared(port) => port.recv(patience),
             Link::Frames(_) => unreachable!("a message of one length travels in slots"),
         }
     }
@@ -126,8 +128,8 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     /// write too: that is sound as long as they are slipring programs, which leave a received slot alone whatever
     /// happens to them. Receive by value where you trust them less than that.
     ///
-    /// If this process dies while it holds the guard, the message was not received: the next receiver gets it again,
-    /// and its [`ChannelInfo::predecessor`] says why.
+    /// If this process dies while it holds the guard, the message was not received: another receiver gets it again (see
+    /// [`Received::redelivered`]), on an exclusive queue the next one, whose [`ChannelInfo::predecessor`] says why.
     ///
     /// # Errors
     ///
@@ -172,6 +174,13 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.link.len()
+    }
+
+    /// Messages that were lost with those who died, since the channel was created: those that a sender of a shared queue
+    /// had begun and not published, and those that a receiver held, if they are not to be delivered again (see
+    /// [`Queue::redeliver`](super::Queue::redeliver)). Of an exclusive queue there are none.
+    pub fn lost(&self) -> u64 {
+        self.link.losses()
     }
 
     /// The channel as it is, beside what was asked for.
@@ -284,6 +293,12 @@ impl<'a, T: IpcMessage + ?Sized> Received<'a, T> {
             }
         }
         Ok(Received { link, tail_len, message: PhantomData })
+    }
+
+    /// How often the message has been delivered before, to receivers of a shared queue that died with it. 0 if never,
+    /// and for every message of an exclusive queue.
+    pub fn redelivered(&self) -> u16 {
+        self.link.returned()
     }
 }
 

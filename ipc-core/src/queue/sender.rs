@@ -98,6 +98,7 @@ impl<T: IpcMessage> Sender<T> {
         let messages = messages.into_iter();
         let sent = match &mut *self.link {
             Link::Exclusive(port) => port.send_batch(messages, || Patience::Forever),
+            Link::Shared(port) => port.send_batch(messages, || Patience::Forever),
             Link::Frames(_) => unreachable!("a message of one length travels in slots"),
         };
         sent.map_err(|(sent, message, blocked)| SendBatchError { sent, error: send_error(message, blocked) })
@@ -137,6 +138,7 @@ impl<T: IpcMessage> Sender<T> {
     fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
         match &mut *self.link {
             Link::Exclusive(port) => port.send(message, patience),
+            Link::Shared(port) => port.send(message, patience),
             Link::Frames(_) => unreachable!("a message of one length travels in slots"),
         }
     }
@@ -245,6 +247,13 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.link.len()
+    }
+
+    /// Messages that were lost with those who died, since the channel was created: those that a sender of a shared queue
+    /// had begun and not published, and those that a receiver held, if they are not to be delivered again (see
+    /// [`Queue::redeliver`](super::Queue::redeliver)). Of an exclusive queue there are none.
+    pub fn lost(&self) -> u64 {
+        self.link.losses()
     }
 
     /// The channel as it is, beside what was asked for.

@@ -296,11 +296,13 @@ impl Claimant {
     }
 
     /// The line of this participant.
+    #[allow(dead_code, reason = "for rings that look at their own record")]
     pub(crate) fn line(&self) -> usize {
         self.line
     }
 
     /// The role that it has.
+    #[allow(dead_code, reason = "as above")]
     pub(crate) fn role(&self) -> &Role {
         &self.role
     }

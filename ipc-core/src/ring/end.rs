@@ -45,7 +45,25 @@ pub(crate) trait End: Sized {
     /// Messages in the ring: exact while all ends stand still, an estimate (at most the capacity) otherwise.
     fn len(&self) -> usize;
 
+    /// Whether no message is left, be it in the ring or in somebody's hands.
+    fn is_drained(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Gives the slot back without having filled or emptied it, where that takes something to be done.
     #[inline(always)]
     fn abandon(&mut self) {}
+
+    /// Leaves the ring, where that takes something to be done.
+    fn detach(&mut self) {}
+
+    /// Messages that were lost with those who died, since the ring was made.
+    fn losses(&self) -> u64 {
+        0
+    }
+
+    /// How often the message that this end owns has been delivered before, to others who died with it.
+    fn returned(&self) -> u16 {
+        0
+    }
 }

@@ -46,6 +46,7 @@ use crate::atomics::AtomicU64;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+mod end;
 mod repair;
 
 /// How often others may get in before one another's claim before a call comes back without one.
@@ -156,7 +157,7 @@ impl Producer {
     }
 
     /// Leaves. Cells that were claimed become a gap.
-    pub(crate) fn detach(mut self) {
+    pub(crate) fn detach(&mut self) {
         if self.units != 0 {
             self.abandon();
         }
@@ -213,6 +214,7 @@ impl Producer {
     }
 
     /// How many cells have been claimed and not been passed on.
+    #[allow(dead_code, reason = "for messages of several cells")]
     #[inline(always)]
     pub(crate) fn units(&self) -> u16 {
         self.units
@@ -281,7 +283,7 @@ impl Consumer {
     }
 
     /// Leaves. A message that was claimed is delivered again, to another one.
-    pub(crate) fn detach(mut self) {
+    pub(crate) fn detach(&mut self) {
         if self.units() != 0 {
             self.put_back();
         }

@@ -4,7 +4,7 @@
 //! left of the input, nesting against [`MAX_DEPTH`], sizes against overflow, and fields against the struct that they
 //! stand in. Every node takes at least one byte of input, which bounds both the time and the memory.
 
-use super::tree::{Field, Schema, Value, Variant, round_up};
+use super::tree::{Field, Schema, UnitVariant, Variant, round_up};
 use super::{FORMAT_VERSION, MAX_DEPTH, MAX_NAME_BYTES, MAX_SCHEMA_BYTES, Prim, tags};
 
 /// Why bytes are not an encoded schema.
@@ -234,7 +234,7 @@ impl Reader<'_> {
         let tag = self.tag()?;
         let mut values = Vec::new();
         for _ in 0..self.number()? {
-            values.push(Value { name: self.name()?, bits: self.bits(tag)? });
+            values.push(UnitVariant { name: self.name()?, bits: self.bits(tag)? });
         }
         Ok(Sized { schema: Schema::Enum { name, tag, values }, size: tag.size_bytes() })
     }

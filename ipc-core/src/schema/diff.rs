@@ -5,7 +5,7 @@ mod pairs;
 use core::fmt;
 
 use self::pairs::{Named, Pair, pairs};
-use super::tree::{Field, Schema, Value, Variant};
+use super::tree::{Field, Schema, UnitVariant, Variant};
 use super::{Prim, decode};
 
 /// The most differences that are listed; two schemas that have nothing in common need no more.
@@ -173,9 +173,9 @@ impl Found {
         }
     }
 
-    fn values(&mut self, tag: Prim, ours: &[Value], their_tag: Prim, theirs: &[Value]) {
-        let number = |value: &Value| tag.tag_value(value.bits);
-        let their_number = |value: &Value| their_tag.tag_value(value.bits);
+    fn values(&mut self, tag: Prim, ours: &[UnitVariant], their_tag: Prim, theirs: &[UnitVariant]) {
+        let number = |value: &UnitVariant| tag.tag_value(value.bits);
+        let their_number = |value: &UnitVariant| their_tag.tag_value(value.bits);
         for pair in pairs(ours, theirs, |our, their| number(our) == their_number(their)) {
             match pair {
                 Pair::Both(our, their) => {
@@ -224,7 +224,7 @@ impl Named for Field {
     }
 }
 
-impl Named for Value {
+impl Named for UnitVariant {
     fn name(&self) -> &str {
         &self.name
     }

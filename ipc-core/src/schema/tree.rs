@@ -34,7 +34,7 @@ pub enum Schema {
         /// The integer that the tag is.
         tag: Prim,
         /// The values it may have.
-        values: Vec<Value>,
+        values: Vec<UnitVariant>,
     },
     /// A tag, and fields that depend on it.
     Union {
@@ -92,7 +92,7 @@ pub struct Field {
 
 /// A variant without fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value {
+pub struct UnitVariant {
     /// Its name.
     pub name: String,
     /// The bits of its tag, zero-extended.
@@ -157,7 +157,7 @@ impl From<&Type> for Schema {
             Kind::Enum { tag, values } => Self::Enum {
                 name: ty.name.into(),
                 tag,
-                values: values.iter().map(|value| Value { name: value.name.into(), bits: value.bits }).collect(),
+                values: values.iter().map(|value| UnitVariant { name: value.name.into(), bits: value.bits }).collect(),
             },
             Kind::Union { tag, variants } => Self::Union {
                 name: ty.name.into(),

@@ -30,6 +30,9 @@ pub enum Lifetime {
 /// Largest number of slots.
 const MAX_CAPACITY: usize = 1 << 31;
 
+/// Largest number of slots of a ring that several share, whose positions and stamps have other things to say as well.
+const MAX_SHARED_SLOTS: usize = 1 << 29;
+
 /// Most lines of a participant table.
 const MAX_PARTICIPANTS: u32 = 4096;
 
@@ -76,7 +79,12 @@ impl Spec {
     pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
         match self.capacity {
             Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
-            Some(_) if self.slots() > MAX_CAPACITY => Err(self.refuse_capacity("a queue holds at most 2^31 messages")),
+            Some(_) if self.slots() > MAX_CAPACITY => {
+                Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
+            }
+            Some(_) if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots() + self.history > MAX_SHARED_SLOTS => {
+                Err(self.refuse_capacity("only an exclusive queue holds more than 2^29 messages, history included"))
+            }
             _ => Ok(()),
         }
     }
@@ -210,6 +218,8 @@ impl Geometry {
             && self.first_role <= self.participants
             && self.ring_lines <= MAX_RING_LINES
             && is_its_kind
+            && (self.kind == KIND_EXCLUSIVE_QUEUE || self.slots <= MAX_SHARED_SLOTS as u64)
+            && (self.kind == KIND_EXCLUSIVE_QUEUE || (1..self.participants).contains(&self.first_role))
             && self.schema_bytes <= MAX_SCHEMA_BYTES;
         if !fits || !bounded {
             return Err("its header is damaged: sizes that do not fit together".into());

@@ -2,8 +2,9 @@
 
 use super::Segment;
 use crate::atomics::AtomicU64;
-use crate::layout::TakenLine;
-use crate::ring::{Slots, exclusive, frames};
+use crate::layout::{LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine, WORD_BYTES};
+use crate::ring::claims::{Counter, Records, Role};
+use crate::ring::{Cells, Slots, exclusive, frames, shared};
 use core::ptr::NonNull;
 
 impl Segment {
@@ -18,17 +19,17 @@ impl Segment {
         unsafe { exclusive::Parts::new(slots, self.taken()) }
     }
 
-    /// The exclusive ring of messages that vary in length. It is mapped for as long as the segment lives. `None` if the
-    /// segment is none of these.
-    pub(crate) fn frame_ring(&self) -> Option<frames::Parts> {
+    /// The exclusive ring of messages that vary in length. It is mapped for as long as the segment lives.
+    pub(crate) fn frame_ring(&self) -> frames::Parts {
         let geometry = &self.geometry;
+        assert!(geometry.is_variable(), "this segment has no frames");
         let (units, unit_bytes) = (geometry.slots as usize, geometry.slot_bytes as usize);
         let shape = frames::Shape::new(units, unit_bytes, geometry.message_align as usize);
-        let shape = shape.filter(|_| geometry.is_variable())?;
+        let shape = shape.expect("`Geometry::check` bounds the number of units");
         let words = self.at(geometry.slots_offset).cast();
         // SAFETY: `Geometry::check` found `slots` units of `slot_bytes` from `slots_offset` on to lie in the segment, all of
         // which is mapped, at a multiple of a page; the word of `taken` is mapped for as long.
-        Some(unsafe { frames::Parts::new(words, shape, self.taken()) })
+        unsafe { frames::Parts::new(words, shape, self.taken()) }
     }
 
     /// The word with the consumer's place of an exclusive ring.
@@ -36,5 +37,47 @@ impl Segment {
         let line = self.ring_line(0).cast::<TakenLine>();
         // SAFETY: the ring's first line lies in the segment (`Geometry::check`), suitably aligned.
         unsafe { NonNull::from(&line.as_ref().taken) }
+    }
+
+    /// The shared ring. It is mapped for as long as the segment lives.
+    pub(crate) fn shared_ring(&self) -> shared::Parts {
+        let returns = self.ring_word(1, 2);
+        // SAFETY: the word is mapped for as long as the segment lives.
+        unsafe { shared::Parts::new(self.cells(), self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
+    }
+
+    /// The slots, or the units and the table of their stamps, of a ring that several share.
+    fn cells(&self) -> Cells {
+        let geometry = &self.geometry;
+        let (words, slots) = (self.at(geometry.slots_offset).cast(), geometry.slots as usize);
+        let slot_words = geometry.slot_bytes as usize / WORD_BYTES;
+        if geometry.stamps_offset == 0 {
+            // SAFETY: `Geometry::check` found so many slots of so many bytes to lie in the segment, all of which is
+            // mapped, both to be positive, and the number to be within bounds.
+            return unsafe { Cells::with_stamps_inside(words, slot_words, slots) };
+        }
+        let stamps = self.at(geometry.stamps_offset).cast();
+        // SAFETY: as above, and the table before the units has a word for each of them.
+        unsafe { Cells::with_stamps_apart(words, slot_words, stamps, slots) }
+    }
+
+    /// The counter and the records of those on `side`, whose counter is in the ring's line `line`.
+    fn role(&self, side: Side, line: u64) -> Role {
+        // SAFETY: both words are mapped for as long as the segment lives.
+        let counter = unsafe { Counter::new(self.ring_word(line, 0), self.ring_word(line, 1)) };
+        let lines = side.lines_of(&self.geometry);
+        let first = self.geometry.participants_offset + u64::from(lines.start) * LINE_BYTES as u64;
+        let record = self.at(first + RECORD_OFFSET_BYTES).cast();
+        // SAFETY: the records are parts of the lines of the participant table, which lies in the segment
+        // (`Geometry::check`) and stays mapped; a kind whose rings have records has lines for both sides.
+        let records = unsafe { Records::new(record, RECORD_STRIDE_WORDS, lines.len()) };
+        Role { counter, records }
+    }
+
+    /// Word `word` of the ring's control line `line`.
+    fn ring_word(&self, line: u64, word: usize) -> NonNull<AtomicU64> {
+        assert!(word < LINE_BYTES / WORD_BYTES, "a line has no word {word}");
+        // SAFETY: the line lies in the segment, and the word in the line.
+        unsafe { self.ring_line(line).cast::<AtomicU64>().add(word) }
     }
 }

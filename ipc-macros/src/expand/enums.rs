@@ -124,7 +124,7 @@ fn kind(tag: &Ident, tags: &[Ident], variants: &[Variant<'_>], fields: Option<&[
         None => quote! {
             __schema::Kind::Enum {
                 tag: __schema::Prim::#prim,
-                values: &[#(__schema::Value { name: #names, bits: #bits }),*],
+                values: &[#(__schema::UnitVariant { name: #names, bits: #bits }),*],
             }
         },
         Some(fields) => {

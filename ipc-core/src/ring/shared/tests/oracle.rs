@@ -167,7 +167,7 @@ impl<'a> World<'a> {
         let fuel = death.unwrap_or(u32::MAX);
         match event.action {
             Action::Claim => self.claim(line, units, fuel),
-            Action::Pass => self.commit(line, fuel, Producer::pass, |value| Entry::Message(value)),
+            Action::Pass => self.commit(line, fuel, Producer::pass, Entry::Message),
             Action::Abandon => self.commit(line, fuel, Producer::abandon, |_| Entry::Gap),
             Action::Take => self.take(line, fuel),
             Action::Release => self.give(line, fuel, Consumer::pass),
@@ -360,7 +360,7 @@ impl<'a> World<'a> {
 
     fn leave(&mut self, line: usize, is_producer: bool) {
         if is_producer {
-            if let Seat::Live(producer) = std::mem::replace(&mut self.producers[line], Seat::Vacant) {
+            if let Seat::Live(mut producer) = std::mem::replace(&mut self.producers[line], Seat::Vacant) {
                 let at = (producer.units() != 0).then_some(producer.at);
                 producer.detach();
                 if let Some(at) = at {
@@ -369,7 +369,7 @@ impl<'a> World<'a> {
             } else {
                 self.producers[line] = Seat::Dead;
             }
-        } else if let Seat::Live(consumer) = std::mem::replace(&mut self.consumers[line], Seat::Vacant) {
+        } else if let Seat::Live(mut consumer) = std::mem::replace(&mut self.consumers[line], Seat::Vacant) {
             consumer.detach();
             self.returned.extend(self.taken[line].take());
         } else {
