@@ -44,6 +44,8 @@
 //! | to declare a message and its channel | [`derive@IpcMessage`] |
 //! | types that a message can hold | [`Str`], [`List`], [`Opt`], and the list in [`trait@IpcMessage`] |
 //! | a channel whose name is known only at run time | [`Queue`] |
+//! | the newest value only, for any number of readers | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
+//! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
 //! | to send | [`Sender`]; in place, [`Loan`] |
 //! | to receive | [`Receiver`]; in place, [`Received`] |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
@@ -61,13 +63,15 @@
 //! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
 //!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
 //!
-//! This version runs on Linux. It has the exclusive queue (one sender, one receiver) and messages of fixed size.
+//! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, the latest
+//! value, and messages of fixed size.
 
 pub use ipc_core::{error, message, schema};
 
 pub use ipc_core::{
-    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Invalid, IpcMessage, Lifetime, List, Loan, LoanError,
-    Mismatch, OpenError, Opt, Peer, Queue, Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError,
-    SendError, SendTimeoutError, Sender, Str, TooLong, TryLoanError, TryRecvError, TrySendError,
+    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, Invalid, IpcMessage, Latest, Lifetime, List, Loan,
+    LoanError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader, Received, Receiver, RecvError,
+    RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Str, TooLong, TryLoanError,
+    TryRecvError, TrySendError, WaitNewerError, WriteError, Writer,
 };
 pub use ipc_macros::IpcMessage;

@@ -36,3 +36,9 @@ pub(crate) fn light_fence() {
     #[cfg(loom)]
     loom::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 }
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::fence;
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::fence;

@@ -41,6 +41,10 @@ pub enum Role {
     Client,
     /// Answers a service's calls.
     Server,
+    /// Has one end of a pipe.
+    Left,
+    /// Has the other end of a pipe.
+    Right,
 }
 
 impl fmt::Display for Role {
@@ -54,6 +58,8 @@ impl fmt::Display for Role {
             Role::Reader => "reader",
             Role::Client => "client",
             Role::Server => "server",
+            Role::Left => "left end",
+            Role::Right => "right end",
         })
     }
 }
@@ -376,6 +382,44 @@ pub type TryLoanError = TrySendError<()>;
 /// Why no slot could be loaned in time.
 pub type LoanTimeoutError = SendTimeoutError<()>;
 
+/// Why a latest value could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The writer wrote new values faster than this process could copy one, in every one of many attempts. A later
+    /// attempt may succeed.
+    #[error("the writer has overtaken every attempt to copy the value")]
+    Overtaken,
+    /// Shared memory is damaged. After [`Corrupt::Message`], the value can be read again when a new one was written.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+/// Why waiting for a newer value brought none.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WaitNewerError {
+    /// The writer has closed, and its last value was read before. Another one may come.
+    #[error("the writer has closed")]
+    Closed,
+    /// The writer died without closing, and its last value was read before. Each death is reported once, and the next
+    /// call waits for a successor.
+    #[error("the writer ({0}) died without closing")]
+    WriterDied(Peer),
+    /// There is a newer value, which could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why a latest value was not written. It gives the value back.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WriteError<T> {
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
+}
+
 /// Prints the variant and what is known besides the message, which need not be printable.
 macro_rules! debug_as_display {
     ($($error:ident),*) => {$(
@@ -387,4 +431,4 @@ macro_rules! debug_as_display {
     )*};
 }
 
-debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError);
+debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError, WriteError);

@@ -373,6 +373,25 @@ impl Side {
     }
 }
 
+/// How far the writer of a latest value has come, in a line of its own.
+///
+/// ```text
+///   0  version  u64   of the newest value, 0 if there is none
+///   8  (zero)   120 bytes
+/// ```
+///
+/// Written by the writer after every value, read by the readers before every one.
+#[repr(C, align(128))]
+pub(crate) struct VersionLine {
+    /// See [`ring::latest`](crate::ring::latest).
+    pub(crate) version: crate::atomics::AtomicU64,
+    /// Zero.
+    pub(crate) padding: [u64; 15],
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<VersionLine>() == LINE_BYTES);
+
 /// Byte of the segment file whose write lock serialises creation, joining, leaving and unlinking.
 pub(crate) const LIFECYCLE_LOCK_BYTE: u64 = 0;
 

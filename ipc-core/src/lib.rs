@@ -13,10 +13,13 @@
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | one participant's part | `info`, `station` |
-//! | channels | [`queue`] |
+//! | channels | [`queue`], [`latest`] |
+//! | made of channels | [`pipe`] |
 
 pub mod error;
+pub mod latest;
 pub mod message;
+pub mod pipe;
 pub mod queue;
 pub mod schema;
 pub mod words;
@@ -33,11 +36,14 @@ mod station;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, Role, SendBatchError,
-    SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError,
+    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role,
+    SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
+    WriteError,
 };
 pub use info::ChannelInfo;
+pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
+pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, Queue, Received, Receiver, Sender};
 pub use segment::Lifetime;

@@ -212,9 +212,8 @@ pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     }
 }
 
-/// The first participant of `segment` that lives, if any does.
-pub(crate) fn first_living(segment: &Segment) -> Option<(u32, Peer)> {
-    let mut lines = 0..segment.geometry().participants;
+/// The first participant on one of `lines` that lives, if any does.
+pub(crate) fn first_living(segment: &Segment, mut lines: Range<u32>) -> Option<(u32, Peer)> {
     let index = lines.find(|&index| segment.is_alive(index))?;
     Some((index, peer(segment.participant(index))))
 }

@@ -21,11 +21,11 @@ pub use sender::Sender;
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
 use crate::info::ChannelInfo;
-use crate::layout::{FLAG_DROP_HELD, FLAG_VARIABLE, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE, LINE_BYTES};
-use crate::liveness;
+use crate::layout::{FLAG_DROP_HELD, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::segment::{self, Lifetime, Spec};
+use crate::segment::{self, Lifetime, Segment, Spec};
+use crate::station;
 use core::marker::PhantomData;
 use link::Link;
 
@@ -159,45 +159,35 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     ///
     /// [`OpenError::InUse`] if somebody who lives takes part in it.
     pub fn remove(&self) -> Result<bool, OpenError> {
-        let name = SegmentName::new(self.domain.as_deref(), &self.name)?;
-        segment::remove(&name, |segment| match liveness::first_living(segment) {
-            None => Ok(()),
-            Some((index, peer)) => {
-                let is_first = index < segment.geometry().first_role;
-                let role = if is_first { Role::Sender } else { Role::Receiver };
-                Err(OpenError::InUse { channel: self.name.clone(), role, peer })
-            }
-        })
+        segment::remove(&self.segment_name()?, |segment| self.check_unused(segment))
+    }
+
+    /// Whether this program could join the channel as far as its message is concerned, without joining it. A channel
+    /// that does not exist would be made to fit.
+    pub(crate) fn check_message(&self) -> Result<(), OpenError> {
+        let spec = self.spec()?;
+        segment::peek(&spec.name)?.map_or(Ok(()), |segment| segment.check_message(&spec))
+    }
+
+    /// Whether [`remove`](Queue::remove) would work, without removing anything.
+    pub(crate) fn check_removable(&self) -> Result<(), OpenError> {
+        segment::peek(&self.segment_name()?)?.map_or(Ok(()), |segment| self.check_unused(&segment))
+    }
+
+    fn check_unused(&self, segment: &Segment) -> Result<(), OpenError> {
+        station::check_unused(segment, [Role::Sender, Role::Receiver])
+    }
+
+    fn segment_name(&self) -> Result<SegmentName, OpenError> {
+        SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
     fn spec(&self) -> Result<Spec, OpenError> {
-        let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
-        if varies::<T>() && !self.exclusive {
-            return Err(OpenError::Unsupported(
-                "messages that vary in length have exclusive queues only in this version: add .spsc(), or `spsc` in #[ipc(...)]",
-            ));
-        }
-        if T::TYPE.size == 0 && !varies::<T>() {
-            return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
-        }
-        if T::TYPE.align > LINE_BYTES {
-            return refuse("it is aligned to more than 128 bytes; lower its `align`");
-        }
-        Ok(Spec {
-            name: SegmentName::new(self.domain.as_deref(), &self.name)?,
-            kind: if self.exclusive { KIND_EXCLUSIVE_QUEUE } else { KIND_SHARED_QUEUE },
-            message: T::NAME,
-            message_bytes: T::TYPE.size,
-            message_align: T::TYPE.align,
-            schema: T::SCHEMA,
-            fingerprint: T::FINGERPRINT,
-            capacity: self.capacity,
-            roles: if self.exclusive { [1, 1] } else { [SHARED_PLACES; 2] },
-            lifetime: self.lifetime,
-            history: 0,
-            evict_after: None,
-            flags: if varies::<T>() { FLAG_VARIABLE } else { 0 } | if self.redeliver { 0 } else { FLAG_DROP_HELD },
-        })
+        let (kind, roles) =
+            if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
+        let spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
+        let flags = spec.flags | if self.redeliver { 0 } else { FLAG_DROP_HELD };
+        Ok(Spec { capacity: self.capacity, lifetime: self.lifetime, flags, ..spec })
     }
 }
 

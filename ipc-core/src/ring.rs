@@ -8,6 +8,7 @@ pub(crate) mod claims;
 mod end;
 pub(crate) mod exclusive;
 pub(crate) mod frames;
+pub(crate) mod latest;
 #[cfg(all(test, not(loom)))]
 mod payload;
 pub(crate) mod shared;

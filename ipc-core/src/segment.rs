@@ -148,6 +148,22 @@ pub(crate) fn remove(
     removed
 }
 
+/// Looks at the segment under `name` without taking part. `None` if there is none.
+///
+/// What was found may lose its name, or somebody may join it, as soon as this returns.
+pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError> {
+    let path = name.path();
+    let known = lock_registry().get(&path).and_then(Weak::upgrade);
+    match known {
+        Some(segment) if segment.is_linked()? => Ok(Some(segment)),
+        _ => match os::open_named(&path) {
+            Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path)?))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(open_error(&path, error)),
+        },
+    }
+}
+
 /// Takes the lifecycle lock of a segment that this process has joined, to leave it.
 pub(crate) fn lock_to_leave(segment: &Arc<Segment>) -> Result<Lifecycle, OpenError> {
     let registry = lock_registry();
@@ -316,7 +332,7 @@ impl Segment {
     }
 
     /// Compares what the segment carries with what the program expects.
-    fn check_message(&self, spec: &Spec) -> Result<(), OpenError> {
+    pub(crate) fn check_message(&self, spec: &Spec) -> Result<(), OpenError> {
         let geometry = &self.geometry;
         if geometry.kind != spec.kind {
             let name = |kind| layout::kind_name(kind).unwrap_or("a channel of a kind that this version does not know");

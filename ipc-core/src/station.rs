@@ -6,7 +6,7 @@
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;
-use crate::layout::Side;
+use crate::layout::{Side, unpadded};
 use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
 use crate::os;
 use crate::ring::{Company, Life};
@@ -98,6 +98,18 @@ impl Joined {
     }
 }
 
+/// Whether nobody who lives takes part in the channel; the error says who does. `roles` names the two sides.
+pub(crate) fn check_unused(segment: &Segment, roles: [Role; 2]) -> Result<(), OpenError> {
+    let geometry = segment.geometry();
+    match liveness::first_living(segment, 0..geometry.participants) {
+        None => Ok(()),
+        Some((index, peer)) => {
+            let role = roles[usize::from(index >= geometry.first_role)];
+            Err(OpenError::InUse { channel: unpadded(&geometry.name), role, peer })
+        }
+    }
+}
+
 /// Opens the channel and takes a place on `side`. Waits for a predecessor that has closed and is on its way out.
 ///
 /// `sweep` resolves what the dead owner of a line has left undone in the ring; `false` if it cannot yet.
@@ -178,6 +190,11 @@ impl Station {
     /// What there is to know about the channel.
     pub(crate) fn info(&self) -> &ChannelInfo {
         &self.info
+    }
+
+    /// The channel's segment.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        self.participant.segment()
     }
 
     /// Wakes everybody on the other side who sleeps.

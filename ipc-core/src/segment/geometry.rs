@@ -6,6 +6,7 @@ use crate::layout::{
     self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
     KIND_EXCLUSIVE_QUEUE, KIND_LATEST, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
 };
+use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::os;
 use core::time::Duration;
@@ -18,7 +19,8 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Lifetime {
-    /// It is removed if every message was delivered; otherwise it stays for a later receiver.
+    /// It is removed if every message was delivered; otherwise it stays for a later receiver. (A latest value is not
+    /// delivered to anyone, and removed: see [`Latest::lifetime`](crate::Latest::lifetime).)
     #[default]
     Drained = 0,
     /// It is removed, and undelivered messages with it.
@@ -75,6 +77,42 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    /// A channel for messages of type `T`, with the options as they are by default.
+    pub(crate) fn new<T: IpcMessage + ?Sized>(
+        name: SegmentName,
+        kind: u32,
+        roles: [u32; 2],
+    ) -> Result<Self, OpenError> {
+        let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
+        let varies = T::TYPE.tail().is_some();
+        if varies && kind != KIND_EXCLUSIVE_QUEUE {
+            return refuse(
+                "it varies in length, and travels through exclusive queues only in this version: add `spsc`",
+            );
+        }
+        if T::TYPE.size == 0 && !varies {
+            return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
+        }
+        if T::TYPE.align > LINE_BYTES {
+            return refuse("it is aligned to more than 128 bytes; lower its `align`");
+        }
+        Ok(Spec {
+            name,
+            kind,
+            message: T::NAME,
+            message_bytes: T::TYPE.size,
+            message_align: T::TYPE.align,
+            schema: T::SCHEMA,
+            fingerprint: T::FINGERPRINT,
+            capacity: None,
+            roles,
+            lifetime: Lifetime::default(),
+            history: 0,
+            evict_after: None,
+            flags: if varies { FLAG_VARIABLE } else { 0 },
+        })
+    }
+
     /// Refuses a capacity that no channel can have, whether or not this program would get to create it.
     pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
         match self.capacity {

@@ -2,10 +2,14 @@
 
 use super::Segment;
 use crate::atomics::AtomicU64;
-use crate::layout::{LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine, WORD_BYTES};
+use crate::layout::{
+    LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
+};
 use crate::ring::claims::{Counter, Records, Role};
-use crate::ring::{Cells, Slots, exclusive, frames, shared};
+use crate::ring::{Cells, Slots, exclusive, frames, latest, shared};
 use core::ptr::NonNull;
+
+const _: () = assert!(LATEST_SLOTS == latest::SLOTS as u64, "the geometry and the ring agree");
 
 impl Segment {
     /// The exclusive ring. It is mapped for as long as the segment lives.
@@ -44,6 +48,20 @@ impl Segment {
         let returns = self.ring_word(1, 2);
         // SAFETY: the word is mapped for as long as the segment lives.
         unsafe { shared::Parts::new(self.cells(), self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
+    }
+
+    /// The slots of a latest value, and its version. They are mapped for as long as the segment lives.
+    pub(crate) fn latest_ring(&self) -> latest::Parts {
+        let geometry = &self.geometry;
+        let words = self.at(geometry.slots_offset).cast();
+        // SAFETY: `Geometry::check` found `slots` slots of `slot_bytes` from `slots_offset` on to lie in the segment, all
+        // of which is mapped, and both to be positive; the offset and the slot size are multiples of 8 bytes.
+        let slots = unsafe { Slots::new(words, geometry.slot_bytes as usize / 8, geometry.slots as usize) };
+        let line = self.ring_line(0).cast::<VersionLine>();
+        // SAFETY: the ring's first line lies in the segment (`Geometry::check`), suitably aligned.
+        let version = unsafe { NonNull::from(&line.as_ref().version) };
+        // SAFETY: the word is mapped for as long as the segment lives, as the slots are.
+        unsafe { latest::Parts::new(slots, version) }
     }
 
     /// The slots, or the units and the table of their stamps, of a ring that several share.
