@@ -58,7 +58,7 @@ fn payload(end: &impl End, word: usize) -> &AtomicU64 {
 
 /// What word `word` of message `message` holds: numbers that differ, and that look like headers of these laps.
 fn content(message: u64, word: usize) -> u64 {
-    (message >> 2) << 32 | (message * 31 + word as u64 * 7) % 300
+    ((message >> 2) << 32) | ((message * 31 + word as u64 * 7) % 300)
 }
 
 /// Fills the first `words` words of the claimed frame.
