@@ -1,10 +1,9 @@
 //! Queues: each message goes to exactly one receiver, in the order in which it was sent.
 //!
 //! A *shared* queue has any number of senders and receivers, up to 64 of each, over the ring of `ring/shared.rs`. An
-//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs`, or
-//! `ring/frames.rs` if messages vary in length, and the fastest path. The
-//! way of a message from `send` to the store that publishes it: [`Sender::send`] -> `Port::send` -> `End::is_ready` ->
-//! [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
+//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs` or, if messages vary in
+//! length, of `ring/frames.rs`; it is the fastest path. The way of a message from `send` to the store that publishes it:
+//! [`Sender::send`] -> `Port::send` -> `End::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
 mod exclusive;
 mod link;
@@ -133,8 +132,9 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
         let spec = self.spec()?;
         Ok(Sender::new(match spec.kind {
-            KIND_EXCLUSIVE_QUEUE if varies::<T>() => Link::Frames(exclusive::frame_sender(&spec)?),
+            KIND_EXCLUSIVE_QUEUE if spec.is_variable() => Link::Frames(exclusive::frame_sender(&spec)?),
             KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::sender(&spec)?),
+            _ if spec.is_variable() => Link::SharedFrames(shared::frame_sender(&spec)?),
             _ => Link::Shared(shared::sender(&spec)?),
         }))
     }
@@ -147,8 +147,9 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
         let spec = self.spec()?;
         Ok(Receiver::new(match spec.kind {
-            KIND_EXCLUSIVE_QUEUE if varies::<T>() => Link::Frames(exclusive::frame_receiver(&spec)?),
+            KIND_EXCLUSIVE_QUEUE if spec.is_variable() => Link::Frames(exclusive::frame_receiver(&spec)?),
             KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::receiver(&spec)?),
+            _ if spec.is_variable() => Link::SharedFrames(shared::frame_receiver(&spec)?),
             _ => Link::Shared(shared::receiver(&spec)?),
         }))
     }
@@ -185,13 +186,9 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     fn spec(&self) -> Result<Spec, OpenError> {
         let (kind, roles) =
             if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
-        let spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
-        let flags = spec.flags | if self.redeliver { 0 } else { FLAG_DROP_HELD };
-        Ok(Spec { capacity: self.capacity, lifetime: self.lifetime, flags, ..spec })
+        let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
+        (spec.capacity, spec.lifetime) = (self.capacity, self.lifetime);
+        spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
+        Ok(spec)
     }
-}
-
-/// Whether messages of this type vary in length.
-fn varies<T: IpcMessage + ?Sized>() -> bool {
-    T::TYPE.tail().is_some()
 }

@@ -16,5 +16,5 @@ mod slots;
 
 pub(crate) use cells::Cells;
 pub(crate) use claims::{Company, Life, Repair};
-pub(crate) use end::{End, Evidence, Turn};
+pub(crate) use end::{End, Evidence, Turn, VariableConsumer, VariableProducer};
 pub(crate) use slots::Slots;

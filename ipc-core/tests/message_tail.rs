@@ -238,7 +238,7 @@ proptest! {
         let read = schema.read(&bytes);
         prop_assert_eq!(read.is_ok(), is_valid::<Route>(&bytes, len), "{:?}", read);
         if let Ok(value) = read {
-            prop_assert_eq!(schema.size_for(&value), bytes.len() as u64);
+            prop_assert_eq!(schema.bytes_for(&value), bytes.len() as u64);
             let mut written = vec![0xff; bytes.len()];
             schema.write(&value, &mut written).unwrap();
             prop_assert_eq!(schema.read(&written), Ok(value));
@@ -252,25 +252,22 @@ fn values_of_tails() {
     let packet = b"\x07\0\0\0\0\0\0\0\x09\0data";
     let value = schema.read(packet).unwrap();
     assert_eq!(value.get("data"), Some(&Value::Bytes(b"data".to_vec())));
-    let mut written = vec![0; schema.size_for(&value) as usize];
+    let mut written = vec![0; schema.bytes_for(&value) as usize];
     schema.write(&value, &mut written).unwrap();
     assert_eq!(written, packet);
     assert_eq!(schema.read(&packet[..9]).unwrap_err().to_string(), "message: 9 bytes, where the message has 10");
     assert_eq!(
         schema.write(&value, &mut [0; 20]).unwrap_err().to_string(),
-        "field `data`: 4 values, where 10 are expected"
+        "field `data`: 20 bytes, where the message has 14"
     );
 
     let schema = decode(Line::SCHEMA).unwrap();
     let value = Value::from([("level", None.into()), ("text", "grün".into())]);
-    let mut written = vec![0; schema.size_for(&value) as usize];
+    let mut written = vec![0; schema.bytes_for(&value) as usize];
     schema.write(&value, &mut written).unwrap();
     assert_eq!(written, [&[0; 8], "grün".as_bytes()].concat());
     assert_eq!(schema.read(&written), Ok(value));
 
     let schema = decode(<[u32]>::SCHEMA).unwrap();
-    assert_eq!(
-        schema.read(&[0; 10]).unwrap_err().to_string(),
-        "message: a tail of 10 bytes, which is no multiple of an item's 4"
-    );
+    assert_eq!(schema.read(&[0; 10]).unwrap_err().to_string(), "message: 10 bytes, where the message has 0");
 }

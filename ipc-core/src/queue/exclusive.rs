@@ -23,14 +23,14 @@ pub(super) fn receiver(spec: &Spec) -> Result<Port<Consumer>, OpenError> {
     Ok(Port::new(Station::new(spec, joined, Sleepers::One, attach, is_unfinished)))
 }
 
-/// As [`sender`], for messages that vary in length.
+/// Takes the sender's place where messages vary in length.
 pub(super) fn frame_sender(spec: &Spec) -> Result<Port<frames::Producer>, OpenError> {
     let joined = station::join(spec, Side::First, Role::Sender, |_, _| true)?;
     let attach = |joined: &Joined| frames::Producer::attach(joined.segment().frame_ring());
     Ok(Port::new(Station::new(spec, joined, Sleepers::One, attach, |_| false)))
 }
 
-/// As [`receiver`], for messages that vary in length.
+/// Takes the receiver's place where messages vary in length.
 pub(super) fn frame_receiver(spec: &Spec) -> Result<Port<frames::Consumer>, OpenError> {
     let joined = station::join(spec, Side::Second, Role::Receiver, |_, _| true)?;
     let attach = |joined: &Joined| frames::Consumer::attach(joined.segment().frame_ring());
@@ -52,7 +52,7 @@ impl Tended for Consumer {
     fn tend(&mut self, _segment: &Segment) {}
 }
 
-/// As for the exclusive ring.
+/// As for the producer.
 impl Tended for frames::Producer {
     fn tend(&mut self, _segment: &Segment) {}
 }

@@ -5,38 +5,47 @@ use crate::error::{Corrupt, TooLarge};
 use crate::info::ChannelInfo;
 use crate::message::tail::{bytes_with, tail_len_of};
 use crate::message::{Invalid, IpcMessage};
-use crate::ring::{exclusive, frames, shared};
+use crate::ring::{VariableConsumer, exclusive, frames, shared};
 use crate::station::{Blocked, Patience};
 
 /// An end of a queue. The verbs of single messages tell the rings apart once and then stay with one of them; everything
 /// else does it here.
-pub(super) enum Link<X: Tended, S: Tended, F: Tended> {
+pub(super) enum Link<X, F, S, G>
+where
+    X: Tended,
+    F: Tended,
+    S: Tended,
+    G: Tended,
+{
     /// The only one on its side, for messages of one length.
     Exclusive(Port<X>),
-    /// One of several.
-    Shared(Port<S>),
     /// The only one on its side, for messages that vary in length.
     Frames(Port<F>),
+    /// One of several, for messages of one length.
+    Shared(Port<S>),
+    /// One of several, for messages that vary in length.
+    SharedFrames(Port<G>),
 }
 
 /// The end of a sender.
-pub(super) type SenderLink = Link<exclusive::Producer, shared::Producer, frames::Producer>;
+pub(super) type SenderLink = Link<exclusive::Producer, frames::Producer, shared::Producer, shared::FrameProducer>;
 
 /// The end of a receiver.
-pub(super) type ReceiverLink = Link<exclusive::Consumer, shared::Consumer, frames::Consumer>;
+pub(super) type ReceiverLink = Link<exclusive::Consumer, frames::Consumer, shared::Consumer, shared::FrameConsumer>;
 
 /// Calls a function of the port that a link has.
 macro_rules! of_port {
     ($link:expr, $port:ident => $call:expr) => {
         match $link {
             Link::Exclusive($port) => $call,
-            Link::Shared($port) => $call,
             Link::Frames($port) => $call,
+            Link::Shared($port) => $call,
+            Link::SharedFrames($port) => $call,
         }
     };
 }
 
-impl<X: Tended, S: Tended, F: Tended> Link<X, S, F> {
+impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
     /// What there is to know about the channel.
     pub(super) fn info(&self) -> &ChannelInfo {
         of_port!(self, port => port.info())
@@ -81,43 +90,44 @@ impl<X: Tended, S: Tended, F: Tended> Link<X, S, F> {
 impl SenderLink {
     /// Asks for a slot that a message with a tail of the length `tail_len` fits.
     pub(super) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
-        match self {
+        let bytes = bytes_with::<T>(tail_len).unwrap_or(usize::MAX);
+        let claimed = match self {
             Link::Exclusive(_) | Link::Shared(_) => Ok(()),
-            Link::Frames(port) => {
-                let bytes = bytes_with::<T>(tail_len).unwrap_or(usize::MAX);
-                port.claim(bytes).map_err(|limit| TooLarge { bytes, limit })
-            }
-        }
+            Link::Frames(port) => port.claim(bytes),
+            Link::SharedFrames(port) => port.claim(bytes),
+        };
+        claimed.map_err(|limit| TooLarge { bytes, limit })
     }
 
     /// Makes the slot that this end owns shorter, for a tail of the length `tail_len`.
     pub(super) fn shorten<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) {
-        if let (Link::Frames(port), Some(bytes)) = (self, bytes_with::<T>(tail_len)) {
-            port.shorten(bytes);
+        match (self, bytes_with::<T>(tail_len)) {
+            (Link::Frames(port), Some(bytes)) => port.shorten(bytes),
+            (Link::SharedFrames(port), Some(bytes)) => port.shorten(bytes),
+            _ => {}
         }
     }
 
     /// The length of the longest tail that can be sent.
     pub(super) fn max_tail_len<T: IpcMessage + ?Sized>(&self) -> usize {
-        match (self, T::TYPE.tail()) {
-            (Link::Frames(port), Some(tail)) => {
-                port.end().limit_bytes().saturating_sub(tail.offset) / tail.item_bytes.max(1)
-            }
-            _ => 0,
-        }
+        let limit_bytes = match self {
+            Link::Exclusive(_) | Link::Shared(_) => 0,
+            Link::Frames(port) => port.limit_bytes(),
+            Link::SharedFrames(port) => port.limit_bytes(),
+        };
+        T::TYPE.tail().map_or(0, |tail| limit_bytes.saturating_sub(tail.offset) / tail.item_bytes.max(1))
     }
 }
 
 impl ReceiverLink {
     /// Bytes of the message in the slot that this end owns, and the length of its tail.
     pub(super) fn extent<T: IpcMessage + ?Sized>(&self) -> Result<(usize, usize), Invalid> {
-        match self {
-            Link::Exclusive(_) | Link::Shared(_) => Ok((T::TYPE.size, 0)),
-            Link::Frames(port) => {
-                let bytes = port.end().bytes();
-                Ok((bytes, tail_len_of::<T>(bytes)?))
-            }
-        }
+        let bytes = match self {
+            Link::Exclusive(_) | Link::Shared(_) => return Ok((T::TYPE.size, 0)),
+            Link::Frames(port) => port.end().bytes(),
+            Link::SharedFrames(port) => port.end().bytes(),
+        };
+        Ok((bytes, tail_len_of::<T>(bytes)?))
     }
 
     /// Passes a slot that holds no valid message, and says why.

@@ -6,7 +6,7 @@
 use crate::error::Corrupt;
 use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
-use crate::ring::{End, Evidence, Turn, frames};
+use crate::ring::{End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
 use crate::words;
@@ -51,7 +51,7 @@ impl<E: Tended> Port<E> {
             return Err((message, blocked));
         }
         // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-        unsafe { message.place(self.payload()) };
+        unsafe { message.place(self.payload().cast()) };
         self.pass();
         Ok(())
     }
@@ -82,7 +82,7 @@ impl<E: Tended> Port<E> {
                 }
             }
             // SAFETY: as in `send`.
-            unsafe { message.place(batch.port.payload()) };
+            unsafe { message.place(batch.port.payload().cast()) };
             batch.port.end.pass();
             batch.passed += 1;
         }
@@ -142,7 +142,7 @@ impl<E: Tended> Port<E> {
 
     /// The payload of the slot that this end owns.
     #[inline(always)]
-    pub(super) fn payload<T>(&self) -> *mut T {
+    pub(super) fn payload(&self) -> *mut u8 {
         self.end.payload().as_ptr().cast()
     }
 
@@ -177,15 +177,20 @@ impl<E: Tended> Port<E> {
     }
 }
 
-impl Port<frames::Producer> {
+impl<E: Tended + VariableProducer> Port<E> {
     /// Asks for a slot of so many bytes. The error is the most that there can be.
     pub(super) fn claim(&mut self, bytes: usize) -> Result<(), usize> {
-        self.end.claim(bytes).map_err(|frames::TooLong(limit)| limit)
+        self.end.ask_for(bytes)
     }
 
     /// Makes the slot that this end owns shorter.
     pub(super) fn shorten(&mut self, bytes: usize) {
         self.end.shorten(bytes);
+    }
+
+    /// The most bytes that a slot can have.
+    pub(super) fn limit_bytes(&self) -> usize {
+        self.end.limit_bytes()
     }
 }
 

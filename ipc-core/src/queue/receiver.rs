@@ -92,7 +92,7 @@ impl<T: IpcMessage> Receiver<T> {
         let received = match &mut *self.link {
             Link::Exclusive(port) => port.recv_batch(batch, max, || Patience::Forever),
             Link::Shared(port) => port.recv_batch(batch, max, || Patience::Forever),
-            Link::Frames(_) => unreachable!("a message of one length travels in slots"),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         };
         match received {
             Ok(received) => Ok(received?),
@@ -138,7 +138,7 @@ impl<T: IpcMessage> Receiver<T> {
         match &mut *self.link {
             Link::Exclusive(port) => port.recv(patience),
             Link::Shared(port) => port.recv(patience),
-            Link::Frames(_) => unreachable!("a message of one length travels in slots"),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         }
     }
 }

@@ -99,7 +99,7 @@ impl<T: IpcMessage> Sender<T> {
         let sent = match &mut *self.link {
             Link::Exclusive(port) => port.send_batch(messages, || Patience::Forever),
             Link::Shared(port) => port.send_batch(messages, || Patience::Forever),
-            Link::Frames(_) => unreachable!("a message of one length travels in slots"),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         };
         sent.map_err(|(sent, message, blocked)| SendBatchError { sent, error: send_error(message, blocked) })
     }
@@ -139,7 +139,7 @@ impl<T: IpcMessage> Sender<T> {
         match &mut *self.link {
             Link::Exclusive(port) => port.send(message, patience),
             Link::Shared(port) => port.send(message, patience),
-            Link::Frames(_) => unreachable!("a message of one length travels in slots"),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         }
     }
 }

@@ -56,7 +56,7 @@
 //! frame has to end within the memory. The laps are compared for equality, modulo 2^32, so the ring goes on through
 //! their wrap.
 
-use super::{End, Evidence, Turn};
+use super::{End, Evidence, Turn, VariableConsumer, VariableProducer};
 use crate::atomics::AtomicU64;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
@@ -305,7 +305,7 @@ fn evidence(place: Place, found: u64, expected: u64) -> Evidence {
 
 /// The end that fills frames.
 ///
-/// [`claim`](Producer::claim) says how long the next message is, which is what "ready" refers to.
+/// [`ask_for`](VariableProducer::ask_for) says how long the next message is, which is what "ready" refers to.
 pub(crate) struct Producer {
     parts: Parts,
     /// Where the next frame begins, or its padding.
@@ -329,10 +329,6 @@ struct Claim {
     bytes: u32,
 }
 
-/// A message is longer than the ring's limit, which this is, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLong(pub(crate) usize);
-
 impl Producer {
     /// Takes over the place that the producer before, if there was one, left. The caller is the only one.
     pub(crate) fn attach(parts: Parts) -> Self {
@@ -341,32 +337,6 @@ impl Producer {
             Err(evidence) => (Place { lap: 0, unit: 0 }, Some(evidence)),
         };
         Producer { parts, place, room: 0, claim: None, damage }
-    }
-
-    /// The longest payload, in bytes.
-    pub(crate) fn limit_bytes(&self) -> usize {
-        self.parts.shape.limit_bytes()
-    }
-
-    /// Asks for a frame with so many bytes of payload, in place of the one asked for before.
-    #[inline]
-    pub(crate) fn claim(&mut self, payload_bytes: usize) -> Result<(), TooLong> {
-        let shape = self.parts.shape;
-        if payload_bytes > shape.limit_bytes() {
-            return Err(TooLong(shape.limit_bytes()));
-        }
-        let (units, left) = (shape.units_of(payload_bytes), shape.units - self.place.unit);
-        let padding = if units <= left { 0 } else { left };
-        self.claim = Some(Claim { padding, units, bytes: payload_bytes as u32 });
-        Ok(())
-    }
-
-    /// Makes the frame that was asked for shorter, to so many bytes of payload. It stays where it is.
-    pub(crate) fn shorten(&mut self, payload_bytes: usize) {
-        if let Some(claim) = &mut self.claim {
-            claim.bytes = claim.bytes.min(payload_bytes.min(MAX_PAYLOAD_BYTES) as u32);
-            claim.units = self.parts.shape.units_of(claim.bytes as usize);
-        }
     }
 
     /// Where the claimed frame begins.
@@ -460,6 +430,31 @@ impl End for Producer {
     }
 }
 
+impl VariableProducer for Producer {
+    #[inline]
+    fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize> {
+        let shape = self.parts.shape;
+        if payload_bytes > shape.limit_bytes() {
+            return Err(shape.limit_bytes());
+        }
+        let (units, left) = (shape.units_of(payload_bytes), shape.units - self.place.unit);
+        let padding = if units <= left { 0 } else { left };
+        self.claim = Some(Claim { padding, units, bytes: payload_bytes as u32 });
+        Ok(())
+    }
+
+    fn shorten(&mut self, payload_bytes: usize) {
+        if let Some(claim) = &mut self.claim {
+            claim.bytes = claim.bytes.min(payload_bytes.min(MAX_PAYLOAD_BYTES) as u32);
+            claim.units = self.parts.shape.units_of(claim.bytes as usize);
+        }
+    }
+
+    fn limit_bytes(&self) -> usize {
+        self.parts.shape.limit_bytes()
+    }
+}
+
 /// The end that empties frames.
 pub(crate) struct Consumer {
     parts: Parts,
@@ -480,10 +475,11 @@ impl Consumer {
         };
         Consumer { parts, place, frame: None, damage }
     }
+}
 
-    /// Bytes of the payload at this end's place, when it is this end's own.
+impl VariableConsumer for Consumer {
     #[inline(always)]
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.frame.map_or(0, |frame| frame.bytes as usize)
     }
 }

@@ -47,7 +47,10 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 mod end;
+mod frames;
 mod repair;
+
+pub(crate) use frames::{FrameConsumer, FrameProducer, FrameShape};
 
 /// How often others may get in before one another's claim before a call comes back without one.
 const MAX_LOST_RACES: usize = 1 << 16;
@@ -96,6 +99,13 @@ impl Parts {
             (Ok(head), Ok(tail)) => self.cells.cells_between(head, tail).min(self.cells.capacity()),
             _ => self.cells.capacity(),
         }
+    }
+
+    /// Messages that are waiting: an estimate, of a ring whose messages take several cells. It looks at all stamps.
+    pub(crate) fn messages(&self) -> usize {
+        self.stamps()
+            .filter(|&(_, found)| matches!(Stamp::from_word(found).state, State::Full | State::Returned))
+            .count()
     }
 
     /// Whether no cell holds a message, be it waiting, returned or in a consumer's hands. It looks at all of them.
@@ -214,7 +224,6 @@ impl Producer {
     }
 
     /// How many cells have been claimed and not been passed on.
-    #[allow(dead_code, reason = "for messages of several cells")]
     #[inline(always)]
     pub(crate) fn units(&self) -> u16 {
         self.units

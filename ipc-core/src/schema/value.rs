@@ -57,13 +57,13 @@
 //! | `u8` to `u128` | `Uint` | `Int` of a number that fits; decimal digits in a `Str` |
 //! | `i8` to `i128` | `Int` | `Uint` of a number that fits; decimal digits in a `Str` |
 //! | `f32`, `f64` | `F32`, `F64` | the other one, rounded; an integer that it can express; `Str` of `NaN`, `inf` or `-inf` |
-//! | arrays, lists and tails of `u8` | `Bytes` | `List` |
-//! | other arrays, lists and tails | `List` | |
+//! | arrays and lists of `u8` | `Bytes` | `List` |
+//! | other arrays and lists | `List` | |
 //! | struct | `Struct` | `List`, if the fields have numbers for names; the value of its only field, if that is `0` |
 //! | enum without fields | `Enum` | `Str`; `Union` without fields |
 //! | enum with fields | `Union` | `Str` or `Enum`, without fields; `Struct` of one field: the variant, and what a struct is written from |
 //! | `Opt` | `Opt` | what its item is written from |
-//! | `Str`, a tail of text | `Str` | |
+//! | `Str` | `Str` | |
 //!
 //! With the feature `serde`, a [`Value`] serializes as the type itself would by serde's derive, and deserializes from
 //! whatever describes itself, so that JSON can be handed to `write`.
@@ -118,9 +118,9 @@ pub enum Value {
     F64(f64),
     /// A text.
     Str(String),
-    /// The items of an array, list or tail of `u8`.
+    /// The items of an array or list of `u8`.
     Bytes(Vec<u8>),
-    /// The items of another array, list or tail.
+    /// The items of another array or list.
     List(Vec<Value>),
     /// What an `Opt` has, if anything.
     Opt(Option<Box<Value>>),

@@ -85,11 +85,6 @@ impl Spec {
     ) -> Result<Self, OpenError> {
         let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
         let varies = T::TYPE.tail().is_some();
-        if varies && kind != KIND_EXCLUSIVE_QUEUE {
-            return refuse(
-                "it varies in length, and travels through exclusive queues only in this version: add `spsc`",
-            );
-        }
         if T::TYPE.size == 0 && !varies {
             return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
         }
@@ -128,7 +123,7 @@ impl Spec {
     }
 
     /// Whether messages vary in length.
-    fn is_variable(&self) -> bool {
+    pub(crate) fn is_variable(&self) -> bool {
         self.flags & FLAG_VARIABLE != 0
     }
 

@@ -26,10 +26,10 @@ impl Segment {
     /// The exclusive ring of messages that vary in length. It is mapped for as long as the segment lives.
     pub(crate) fn frame_ring(&self) -> frames::Parts {
         let geometry = &self.geometry;
-        assert!(geometry.is_variable(), "this segment has no frames");
         let (units, unit_bytes) = (geometry.slots as usize, geometry.slot_bytes as usize);
-        let shape = frames::Shape::new(units, unit_bytes, geometry.message_align as usize);
-        let shape = shape.expect("`Geometry::check` bounds the number of units");
+        let Some(shape) = frames::Shape::new(units, unit_bytes, geometry.message_align as usize) else {
+            unreachable!("`Geometry::check` found a number of units that a ring can have")
+        };
         let words = self.at(geometry.slots_offset).cast();
         // SAFETY: `Geometry::check` found `slots` units of `slot_bytes` from `slots_offset` on to lie in the segment, all of
         // which is mapped, at a multiple of a page; the word of `taken` is mapped for as long.
@@ -48,6 +48,12 @@ impl Segment {
         let returns = self.ring_word(1, 2);
         // SAFETY: the word is mapped for as long as the segment lives.
         unsafe { shared::Parts::new(self.cells(), self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
+    }
+
+    /// How the frames of a ring that several share are laid out.
+    pub(crate) fn frame_shape(&self) -> shared::FrameShape {
+        let geometry = &self.geometry;
+        shared::FrameShape::new(geometry.slots, geometry.slot_bytes as usize, geometry.message_align as usize)
     }
 
     /// The slots of a latest value, and its version. They are mapped for as long as the segment lives.

@@ -64,7 +64,7 @@ impl Memory {
 
     /// Waits for room and writes a message, also where headers of the next lap will be looked for.
     fn fill(&self, end: &mut Producer, message: u64, bytes: usize) -> Claim {
-        end.claim(bytes).unwrap();
+        end.ask_for(bytes).unwrap();
         await_turn(end);
         let (claim, start) = (end.claim.unwrap(), end.start());
         for unit in start.unit..start.unit + claim.units {

@@ -77,7 +77,7 @@ fn check(end: &Consumer, message: u64) -> usize {
 }
 
 fn send(end: &mut Producer, message: u64, bytes: usize) -> Turn {
-    end.claim(bytes).unwrap();
+    end.ask_for(bytes).unwrap();
     let turn = end.look();
     if turn == Turn::Ours {
         fill(end, message, bytes.div_ceil(WORD_BYTES));
@@ -134,7 +134,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Dies in the middle of sending a message, if there is room for it.
 fn die(producer: &mut Producer, bytes: usize, death: Death) {
-    producer.claim(bytes).unwrap();
+    producer.ask_for(bytes).unwrap();
     let (Turn::Ours, Some(claim)) = (producer.look(), producer.claim) else { return };
     let words = bytes.div_ceil(WORD_BYTES);
     match death {
@@ -189,7 +189,7 @@ fn run(memory: &Memory, steps: Vec<Step>) -> Result<(), TestCaseError> {
             },
             Step::SendShortened(claimed, sent) => {
                 let (claimed, sent) = (bytes(claimed), bytes(sent.min(claimed)));
-                producer.claim(claimed).unwrap();
+                producer.ask_for(claimed).unwrap();
                 if producer.look() == Turn::Ours {
                     producer.shorten(sent);
                     fill(&producer, oracle.next, sent.div_ceil(WORD_BYTES));
@@ -198,7 +198,7 @@ fn run(memory: &Memory, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             Step::Abandon(length) => {
-                producer.claim(bytes(length)).unwrap();
+                producer.ask_for(bytes(length)).unwrap();
                 if producer.look() == Turn::Ours {
                     fill(&producer, u64::MAX / 64, bytes(length).div_ceil(WORD_BYTES));
                 }
@@ -248,7 +248,7 @@ fn an_empty_ring_has_room_for_the_longest_message_wherever_it_is() {
                 let memory = Memory::new(shape(units, align), Place { lap: 7, unit });
                 let limit = memory.shape.limit_bytes();
                 let mut producer = Producer::attach(memory.parts());
-                assert_eq!(producer.claim(limit + 1), Err(TooLong(limit)));
+                assert_eq!(producer.ask_for(limit + 1), Err(limit));
                 assert_eq!(send(&mut producer, 1, limit), Turn::Ours, "{units} units of alignment {align} at {unit}");
                 let mut consumer = Consumer::attach(memory.parts());
                 assert!(consumer.is_ready());
@@ -334,7 +334,7 @@ fn frames_that_go_all_the_way_round_are_broken() {
 fn a_place_of_no_state_is_broken() {
     let memory = Memory::zeroed(4);
     let mut producer = Producer::attach(memory.parts());
-    producer.claim(0).unwrap();
+    producer.ask_for(0).unwrap();
     let ahead = [1, 4, u64::from(u32::MAX), 1 << 32, u64::MAX, 2 << 32, 1 << 63];
     for found in ahead {
         memory.taken.store(found, Ordering::Relaxed);
@@ -354,7 +354,7 @@ fn a_consumer_that_overtakes_or_lags_a_lap_is_broken() {
     let memory = Memory::zeroed(4);
     let mut producer = Producer::attach(memory.parts());
     assert_eq!(send(&mut producer, 0, 0), Turn::Ours);
-    producer.claim(0).unwrap();
+    producer.ask_for(0).unwrap();
     // The same unit a lap ago: as if all four units were in use.
     memory.taken.store(Place { lap: u32::MAX, unit: 1 }.word(), Ordering::Relaxed);
     assert!(matches!(producer.look(), Turn::Broken(_)));
@@ -396,7 +396,7 @@ proptest! {
             consumer.pass();
         }
         let mut producer = Producer::attach(memory.parts());
-        producer.claim(0).unwrap();
+        producer.ask_for(0).unwrap();
         if producer.look() == Turn::Ours {
             producer.pass();
         }
@@ -426,7 +426,7 @@ fn two_threads_exchange_everything_in_order() {
             let mut producer = Producer::attach(parts);
             for message in 0..MESSAGES {
                 let bytes = length(message) as usize;
-                producer.claim(bytes).unwrap();
+                producer.ask_for(bytes).unwrap();
                 while !producer.is_ready() && producer.look() != Turn::Ours {
                     assert!(!receiver.is_finished(), "the receiver has given up");
                     thread::yield_now();

@@ -25,14 +25,6 @@ pub enum ValueReason {
         /// How many there should be.
         expected: u64,
     },
-    /// A tail that does not consist of whole items.
-    #[error("a tail of {bytes} bytes, which is no multiple of an item's {item_bytes}")]
-    Tail {
-        /// How many bytes it has.
-        bytes: u64,
-        /// How many an item has.
-        item_bytes: u64,
-    },
     /// Read: a `bool` that is neither 0 nor 1.
     #[error("{0} is not a `bool`")]
     Bool(u8),

@@ -11,7 +11,7 @@ use crate::schema::{MAX_DEPTH, Prim};
 pub const SPARE_VALUES: u64 = 4_096;
 
 impl Schema {
-    /// Reads a message from exactly its bytes, at any alignment, in the machine's byte order. A tail ends where they do.
+    /// Reads a message from exactly its bytes, at any alignment, in the machine's byte order.
     ///
     /// What it accepts is what the type's own [`validate`](crate::message::IpcMessage::validate) accepts. Bytes that
     /// mean nothing in this message (padding, the rest of a text or list, other variants) are ignored.
@@ -41,19 +41,23 @@ impl Schema {
     }
 }
 
-/// Refuses bytes that are not as many as a message has: all of one length, or up to a tail of whole items.
+/// Refuses bytes that are not as many as a message has: a tail has whole items.
 pub(super) fn check_size(schema: &Schema, given: usize) -> Result<(), ValueError> {
-    let refuse = |expected| Err(ValueError::new(ValueReason::Size { given, expected }));
-    let (offset, item_bytes) = match schema.tail() {
-        None if given as u64 == schema.size_bytes() => return Ok(()),
-        None => return refuse(schema.size_bytes()),
-        Some((offset, Schema::Slice { item })) => (offset, item.size_bytes().max(1)),
-        Some((offset, _)) => (offset, 1),
+    let (fits, expected) = match schema.tail() {
+        None => (given as u64 == schema.size_bytes(), schema.size_bytes()),
+        Some((offset, tail)) => {
+            let rest = (given as u64).checked_sub(offset);
+            (rest.is_some_and(|rest| rest.checked_rem(tail_item_bytes(tail)) == Some(0)), offset)
+        }
     };
-    match (given as u64).checked_sub(offset) {
-        None => refuse(offset),
-        Some(bytes) if bytes % item_bytes != 0 => Err(ValueError::new(ValueReason::Tail { bytes, item_bytes })),
-        Some(_) => Ok(()),
+    if fits { Ok(()) } else { Err(ValueError::new(ValueReason::Size { given, expected })) }
+}
+
+/// Bytes of an item of a tail; of text, a byte.
+pub(super) fn tail_item_bytes(tail: &Schema) -> u64 {
+    match tail {
+        Schema::Slice { item } => item.size_bytes(),
+        _ => 1,
     }
 }
 
@@ -116,15 +120,17 @@ impl Reader<'_> {
                 let len = self.length(at, 4, *capacity)?;
                 self.items(item, at.saturating_add(*offset), len)
             }
-            // `check_size` has found the rest to be whole items.
-            Schema::Slice { item } => self.items(item, at, self.rest(at) / item.size_bytes().max(1)),
-            Schema::Text => self.text(at, self.rest(at)),
+            Schema::Slice { item } => {
+                let count = self.rest(at)?.checked_div(item.size_bytes());
+                self.items(item, at, count.ok_or_else(|| ValueError::new(ValueReason::Outside(at)))?)
+            }
+            Schema::Text => self.text(at, self.rest(at)?),
         }
     }
 
-    /// Bytes from `at` to the end of the message, which is what a tail has.
-    fn rest(&self, at: u64) -> u64 {
-        (self.bytes.len() as u64).saturating_sub(at)
+    /// Bytes from `at` to the end of the message.
+    fn rest(&self, at: u64) -> Result<u64, ValueError> {
+        (self.bytes.len() as u64).checked_sub(at).ok_or_else(|| ValueError::new(ValueReason::Outside(at)))
     }
 
     fn prim(&self, prim: Prim, at: u64) -> Result<Value, ValueError> {
