@@ -2,6 +2,7 @@
 //! laps, with deaths between any two stores, and between two threads.
 
 use super::*;
+use crate::ring::payload;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::thread;
@@ -49,7 +50,7 @@ fn shape(units: usize, align: usize) -> Shape {
 }
 
 /// Word `word` of the payload at the end's place.
-fn payload(end: &impl End, word: usize) -> &AtomicU64 {
+fn word(end: &impl End, word: usize) -> &AtomicU64 {
     // SAFETY: the callers stay within the frame.
     let word = unsafe { end.payload().add(word) };
     // SAFETY: as above; the memory outlives the ends.
@@ -63,15 +64,15 @@ fn content(message: u64, word: usize) -> u64 {
 
 /// Fills the first `words` words of the claimed frame.
 fn fill(end: &Producer, message: u64, words: usize) {
-    for word in 0..words {
-        payload(end, word).store(content(message, word), Ordering::Relaxed);
+    for at in 0..words {
+        payload::store(word(end, at), content(message, at));
     }
 }
 
 /// Checks the message that the consumer has before it, and returns its length.
 fn check(end: &Consumer, message: u64) -> usize {
-    for word in 0..end.bytes().div_ceil(WORD_BYTES) {
-        assert_eq!(payload(end, word).load(Ordering::Relaxed), content(message, word), "word {word} of {message}");
+    for at in 0..end.bytes().div_ceil(WORD_BYTES) {
+        assert_eq!(payload::load(word(end, at)), content(message, at), "word {at} of {message}");
     }
     end.bytes()
 }
