@@ -4,6 +4,8 @@
 //! one file, named for it, with its invariants and their proof at the top.
 
 #[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
+pub(crate) mod broadcast;
+#[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
 pub(crate) mod cells;
 #[allow(dead_code, reason = "as above")]
 pub(crate) mod claims;
