@@ -119,6 +119,16 @@ pub enum OpenError {
         /// Places for it.
         places: u32,
     },
+    /// There is no channel of this name, and it is not for this call to create one.
+    #[error(
+        "there is no channel \"{channel}\" in the domain \"{domain}\": start the program that creates it, or set SLIPRING_DOMAIN"
+    )]
+    NoChannel {
+        /// The channel's name.
+        channel: String,
+        /// Where it was looked for.
+        domain: String,
+    },
     /// The channel exists as one of another kind.
     #[error(
         "channel \"{channel}\" is {found} (created by {creator}), and this program opens it as {expected}: use another name, or the same declaration on both sides"
@@ -218,7 +228,7 @@ pub struct Mismatch {
     /// The channel's name.
     pub channel: String,
     /// The message's name in this program.
-    pub message: &'static str,
+    pub message: String,
     /// Who created the segment, and so decided what it carries.
     pub creator: Peer,
     /// Every difference, field by field.

@@ -14,8 +14,10 @@
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | one participant's part | `info`, `station` |
 //! | channels | [`queue`], [`latest`] |
+//! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 
+pub mod dynamic;
 pub mod error;
 pub mod latest;
 pub mod message;

@@ -27,6 +27,7 @@ use crate::segment::{self, Lifetime, Segment, Spec};
 use crate::station;
 use core::marker::PhantomData;
 use link::Link;
+pub(crate) use link::{ReceiverLink, SenderLink};
 
 /// Senders, and receivers, that a shared queue has places for.
 const SHARED_PLACES: u32 = 64;
@@ -133,13 +134,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// stopped), [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they
     /// say.
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
-        let spec = self.spec()?;
-        Ok(Sender::new(match spec.kind {
-            KIND_EXCLUSIVE_QUEUE if spec.is_variable() => Link::Frames(exclusive::frame_sender(&spec)?),
-            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::sender(&spec)?),
-            _ if spec.is_variable() => Link::SharedFrames(shared::frame_sender(&spec)?),
-            _ => Link::Shared(shared::sender(&spec)?),
-        }))
+        Ok(Sender::new(open_sender(&self.spec()?)?))
     }
 
     /// Opens the receiving end. Nobody needs to send yet.
@@ -148,13 +143,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     ///
     /// As for [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
-        let spec = self.spec()?;
-        Ok(Receiver::new(match spec.kind {
-            KIND_EXCLUSIVE_QUEUE if spec.is_variable() => Link::Frames(exclusive::frame_receiver(&spec)?),
-            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::receiver(&spec)?),
-            _ if spec.is_variable() => Link::SharedFrames(shared::frame_receiver(&spec)?),
-            _ => Link::Shared(shared::receiver(&spec)?),
-        }))
+        Ok(Receiver::new(open_receiver(&self.spec()?)?))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
@@ -194,4 +183,24 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
         Ok(spec)
     }
+}
+
+/// Takes a sender's place in the queue that `spec` describes.
+pub(crate) fn open_sender(spec: &Spec) -> Result<SenderLink, OpenError> {
+    Ok(match (spec.kind, spec.is_variable()) {
+        (KIND_EXCLUSIVE_QUEUE, false) => Link::Exclusive(exclusive::sender(spec)?),
+        (KIND_EXCLUSIVE_QUEUE, true) => Link::Frames(exclusive::frame_sender(spec)?),
+        (_, false) => Link::Shared(shared::sender(spec)?),
+        (_, true) => Link::SharedFrames(shared::frame_sender(spec)?),
+    })
+}
+
+/// Takes a receiver's place in the queue that `spec` describes.
+pub(crate) fn open_receiver(spec: &Spec) -> Result<ReceiverLink, OpenError> {
+    Ok(match (spec.kind, spec.is_variable()) {
+        (KIND_EXCLUSIVE_QUEUE, false) => Link::Exclusive(exclusive::receiver(spec)?),
+        (KIND_EXCLUSIVE_QUEUE, true) => Link::Frames(exclusive::frame_receiver(spec)?),
+        (_, false) => Link::Shared(shared::receiver(spec)?),
+        (_, true) => Link::SharedFrames(shared::frame_receiver(spec)?),
+    })
 }

@@ -356,7 +356,7 @@ impl Segment {
         let file = memory.file().map_err(|error| no_space(error, "create a segment in"))?;
         os::reserve(file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
         let mut header = geometry.as_bytes().to_vec();
-        header.extend_from_slice(spec.schema);
+        header.extend_from_slice(&spec.schema);
         file.write_all_at(&header, 0).map_err(|source| OpenError::Os {
             action: "write the header of",
             path: path.into(),
@@ -396,6 +396,14 @@ impl Segment {
         Ok(Segment { memory, geometry, path: path.into(), held, lifecycle })
     }
 
+    /// The encoded schema of the messages. It comes from whoever created the segment, and has not been checked.
+    pub(crate) fn schema(&self) -> Result<Vec<u8>, OpenError> {
+        let mut schema = vec![0; self.geometry.schema_bytes as usize];
+        let read = self.file().and_then(|file| file.read_exact_at(&mut schema, GEOMETRY_BYTES as u64));
+        read.map_err(|source| self.os_error("read the schema of", source))?;
+        Ok(schema)
+    }
+
     /// Compares what the segment carries with what the program expects.
     pub(crate) fn check_message(&self, spec: &Spec) -> Result<(), OpenError> {
         let geometry = &self.geometry;
@@ -421,17 +429,17 @@ impl Segment {
             && geometry.message_align as usize == spec.message_align;
         let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
         let same_digest = geometry.fingerprint == spec.fingerprint.to_le_bytes();
-        if theirs == spec.schema && same_digest && same_size && same_shape {
+        if theirs == *spec.schema && same_digest && same_size && same_shape {
             return Ok(());
         }
-        if theirs == spec.schema {
+        if theirs == *spec.schema {
             return Err(not_a_segment(&self.path, "its header is damaged: it contradicts the schema beside it".into()));
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
             channel: spec.name.channel().into(),
-            message: spec.message,
+            message: spec.message.clone().into_owned(),
             creator: self.creator(),
-            differences: schema::diff(spec.schema, &theirs),
+            differences: schema::diff(&spec.schema, &theirs),
         })))
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top, which depends on nothing, to the bottom. Modules on one line may use each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["atomics", "error", "message", "schema", "words"],
     &["layout"],
     &["ring"],
@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 10] = [
     &["info", "station"],
     &["latest", "queue"],
     &["pipe"],
+    &["dynamic"],
 ];
 
 /// The Rust files under `directory`.

@@ -1,6 +1,6 @@
 //! The geometry of a segment: planned by its creator, checked by everybody else.
 
-use super::{not_a_segment, program_name};
+use super::{Segment, not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::layout::{
     self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
@@ -10,6 +10,7 @@ use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::os;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -55,13 +56,14 @@ const DEFAULT_RING_BYTES: usize = 4 << 20;
 const DEFAULT_MIN_CAPACITY: usize = 16;
 
 /// What a program wants of a channel.
+#[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) name: SegmentName,
     pub(crate) kind: u32,
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
     pub(crate) message_bytes: usize,
     pub(crate) message_align: usize,
-    pub(crate) schema: &'static [u8],
+    pub(crate) schema: Cow<'static, [u8]>,
     pub(crate) fingerprint: u128,
     /// In messages, or in bytes if they vary in length. `None` leaves the choice to the library.
     pub(crate) capacity: Option<usize>,
@@ -94,10 +96,10 @@ impl Spec {
         Ok(Spec {
             name,
             kind,
-            message: T::NAME,
+            message: T::NAME.into(),
             message_bytes: T::TYPE.size,
             message_align: T::TYPE.align,
-            schema: T::SCHEMA,
+            schema: T::SCHEMA.into(),
             fingerprint: T::FINGERPRINT,
             capacity: None,
             roles,
@@ -106,6 +108,26 @@ impl Spec {
             evict_after: None,
             flags: if varies { FLAG_VARIABLE } else { 0 },
         })
+    }
+
+    /// What to want of a channel in order to join it as it is.
+    pub(crate) fn of_segment(segment: &Segment, name: SegmentName, message: &str, schema: Vec<u8>) -> Self {
+        let geometry = segment.geometry();
+        Spec {
+            name,
+            kind: geometry.kind,
+            message: message.to_owned().into(),
+            message_bytes: geometry.message_bytes as usize,
+            message_align: geometry.message_align as usize,
+            fingerprint: u128::from_le_bytes(geometry.fingerprint),
+            schema: schema.into(),
+            capacity: Some(geometry.user_capacity()),
+            roles: [geometry.first_role, geometry.participants - geometry.first_role],
+            lifetime: geometry.lifetime(),
+            history: geometry.history as usize,
+            evict_after: Some(Duration::from_nanos(geometry.evict_after_ns)).filter(|limit| !limit.is_zero()),
+            flags: geometry.flags,
+        }
     }
 
     /// Refuses a capacity that no channel can have, whether or not this program would get to create it.

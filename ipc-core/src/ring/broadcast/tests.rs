@@ -393,8 +393,8 @@ fn run(memory: &Memory, publishers: usize, steps: Vec<Step>) {
         }
         world.slowest();
     }
-    let World { publishers, parts, .. } = world;
-    publishers.into_iter().for_each(Publisher::detach);
+    let World { mut publishers, parts, .. } = world;
+    publishers.iter_mut().for_each(Publisher::detach);
     let claims = (0..FIRST_SUBSCRIBER).map(|line| parts.publishers.records.claim(line).load(Ordering::Relaxed));
     assert_eq!(claims.sum::<u64>(), 0);
 }
