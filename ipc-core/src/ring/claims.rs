@@ -271,7 +271,7 @@ pub(crate) struct Claimant {
 
 impl Claimant {
     /// Joins on `line`, under the lock that serialises joining. The line has had no owner yet, or its last one has left
-    /// or was found [`Repair::Resolved`]. With [`Company::Others`], [`Counter::announce`] and the barrier come before.
+    /// properly, or was found [`Repair::Resolved`] after others had begun to find the line alive. With [`Company::Others`], [`Counter::announce`] and the barrier come before.
     pub(crate) fn attach(role: Role, cells: &Cells, line: usize, company: Company) -> Self {
         // Release: whoever sees that the last owner's claim has gone sees how it was resolved (C2); pairs with
         // `Records::load_claim`.
