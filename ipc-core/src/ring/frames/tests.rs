@@ -6,6 +6,10 @@ use crate::ring::payload;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long to wait for what has to come. It never passes unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A ring on the heap. Its words hold rubbish, some of which looks like headers, wherever the invariants allow it.
 struct Memory {
@@ -404,9 +408,21 @@ proptest! {
     }
 }
 
+/// Waits until it is this end's turn, for as long as the other end is there, and not for ever.
+fn await_turn(end: &mut impl End, is_other_there: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !end.is_ready() {
+        let turn = end.look();
+        assert!(!matches!(turn, Turn::Broken(_)), "{turn:?}");
+        assert!(turn == Turn::Ours || is_other_there(), "the other end has given up");
+        assert!(started.elapsed() < PATIENCE, "the turn never comes");
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn two_threads_exchange_everything_in_order() {
-    const MESSAGES: u64 = 40_000;
+    const MESSAGES: u64 = 20_000;
     for (units, align) in [(2, 8), (3, 8), (7, 8), (64, 16), (1024, 8)] {
         let memory = Memory::new(shape(units, align), Place { lap: u32::MAX - 3, unit: 1 });
         let parts = memory.parts();
@@ -416,10 +432,7 @@ fn two_threads_exchange_everything_in_order() {
             let receiver = scope.spawn(move || {
                 let mut consumer = Consumer::attach(parts);
                 for message in 0..MESSAGES {
-                    while !consumer.is_ready() {
-                        assert!(!matches!(consumer.look(), Turn::Broken(_)));
-                        thread::yield_now();
-                    }
+                    await_turn(&mut consumer, || true);
                     assert_eq!(check(&consumer, message) as u64, length(message));
                     consumer.pass();
                 }
@@ -428,10 +441,7 @@ fn two_threads_exchange_everything_in_order() {
             for message in 0..MESSAGES {
                 let bytes = length(message) as usize;
                 producer.ask_for(bytes).unwrap();
-                while !producer.is_ready() && producer.look() != Turn::Ours {
-                    assert!(!receiver.is_finished(), "the receiver has given up");
-                    thread::yield_now();
-                }
+                await_turn(&mut producer, || !receiver.is_finished());
                 fill(&producer, message, bytes.div_ceil(WORD_BYTES));
                 producer.pass();
             }
