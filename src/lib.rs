@@ -66,8 +66,8 @@
 pub use ipc_core::{error, message, schema};
 
 pub use ipc_core::{
-    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Invalid, IpcMessage, Lifetime, List, Loan, LoanError,
-    Mismatch, OpenError, Opt, Peer, Queue, Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError,
-    SendError, SendTimeoutError, Sender, Str, TooLong, TryLoanError, TryRecvError, TrySendError,
+    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, HugePages, Invalid, IpcMessage, Lifetime, List, Loan,
+    LoanError, Mismatch, OpenError, Opt, Peer, Queue, Received, Receiver, RecvError, RecvTimeoutError, Role,
+    SendBatchError, SendError, SendTimeoutError, Sender, Str, TooLong, TryLoanError, TryRecvError, TrySendError,
 };
 pub use ipc_macros::IpcMessage;

@@ -2,12 +2,12 @@
 
 use proc_macro2::Ident;
 use syn::meta::ParseNestedMeta;
-use syn::{Attribute, LitInt, LitStr, Path, Token, parenthesized, parse_quote};
+use syn::{Attribute, LitBool, LitInt, LitStr, Path, Token, parenthesized, parse_quote};
 
 use crate::errors::Errors;
 
 /// What may stand in `#[ipc(...)]`.
-const KNOWN: &str = "`name`, `crate`, `queue`, `capacity`, `spsc` and `lifetime`";
+const KNOWN: &str = "`name`, `crate`, `queue`, `capacity`, `spsc`, `lifetime`, `prefault` and `huge_pages`";
 
 /// The attributes of a message type.
 pub(crate) struct Attrs {
@@ -31,6 +31,10 @@ pub(crate) struct Channel {
     pub(crate) spsc: Option<Path>,
     /// `lifetime`, if it is given.
     pub(crate) lifetime: Option<LitStr>,
+    /// `prefault`, if it is given.
+    pub(crate) prefault: Option<LitBool>,
+    /// `huge_pages`, if it is given.
+    pub(crate) huge_pages: Option<Path>,
 }
 
 /// What `#[repr(...)]` says.
@@ -59,6 +63,8 @@ struct Parts {
     capacity: Option<(Path, LitInt)>,
     spsc: Option<Path>,
     lifetime: Option<(Path, LitStr)>,
+    prefault: Option<(Path, LitBool)>,
+    huge_pages: Option<Path>,
 }
 
 impl Attrs {
@@ -100,14 +106,22 @@ impl Parts {
             "capacity" => once(meta, &mut self.capacity, (path, meta.value()?.parse()?)),
             "spsc" => once(meta, &mut self.spsc, path),
             "lifetime" => once(meta, &mut self.lifetime, (path, meta.value()?.parse()?)),
+            "prefault" => once(meta, &mut self.prefault, (path, read_switch(meta)?)),
+            "huge_pages" => once(meta, &mut self.huge_pages, path),
             _ => Err(meta.error(format!("there is no such attribute: `ipc` knows {KNOWN}"))),
         }
     }
 
     /// Puts the parts together.
     fn finish(self, repr: Repr, errors: &mut Errors) -> Attrs {
-        let Self { name, krate, queue, capacity, spsc, lifetime } = self;
-        let orphans = [capacity.as_ref().map(|it| &it.0), spsc.as_ref(), lifetime.as_ref().map(|it| &it.0)];
+        let Self { name, krate, queue, capacity, spsc, lifetime, prefault, huge_pages } = self;
+        let orphans = [
+            capacity.as_ref().map(|it| &it.0),
+            spsc.as_ref(),
+            lifetime.as_ref().map(|it| &it.0),
+            prefault.as_ref().map(|it| &it.0),
+            huge_pages.as_ref(),
+        ];
         if queue.is_none() && errors.is_empty() {
             if let Some(orphan) = orphans.into_iter().flatten().next() {
                 errors.at(orphan, "this describes a channel, and none is declared: add `queue = \"name\"`");
@@ -118,6 +132,8 @@ impl Parts {
             capacity: capacity.map(|it| it.1),
             spsc,
             lifetime: lifetime.map(|it| it.1),
+            prefault: prefault.map(|it| it.1),
+            huge_pages,
         });
         Attrs { name, krate: krate.unwrap_or_else(|| parse_quote!(::slipring)), channel, repr }
     }
@@ -160,6 +176,15 @@ fn once<T>(meta: &ParseNestedMeta<'_>, part: &mut Option<T>, value: T) -> syn::R
         None => Ok(()),
         Some(_) => Err(syn::Error::new_spanned(&meta.path, "this attribute is given twice: remove one of them")),
     }
+}
+
+/// Reads `= true` or `= false`.
+fn read_switch(meta: &ParseNestedMeta<'_>) -> syn::Result<LitBool> {
+    let path = &meta.path;
+    if !meta.input.peek(Token![=]) {
+        return Err(syn::Error::new_spanned(path, "say which: `prefault = true` or `prefault = false`"));
+    }
+    meta.value()?.parse().map_err(|error| syn::Error::new(error.span(), "this is `true` or `false`"))
 }
 
 /// Passes over the `(...)` behind an item, if there is one.

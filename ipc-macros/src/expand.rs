@@ -213,7 +213,9 @@ fn channel_impl(message: &Message<'_>, channel: &Channel) -> TokenStream {
         "persistent" => quote!(.lifetime(#krate::Lifetime::Persistent)),
         _ => quote!(.lifetime(#krate::Lifetime::Drained)),
     });
-    let builder = quote!(#krate::Queue::new(#name) #capacity #spsc #lifetime);
+    let prefault = channel.prefault.as_ref().map(|prefault| quote!(.prefault(#prefault)));
+    let huge_pages = channel.huge_pages.as_ref().map(|_| quote!(.huge_pages(true)));
+    let builder = quote!(#krate::Queue::new(#name) #capacity #spsc #lifetime #prefault #huge_pages);
     let functions = channel_functions(vis, krate, &builder);
     quote! {
         #[automatically_derived]

@@ -65,6 +65,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `capacity = 4096` | how many messages the channel holds |
 /// | `spsc` | the queue has one sender and one receiver |
 /// | `lifetime = "drained"` | when the segment goes: `"drained"`, `"attached"` or `"persistent"` |
+/// | `prefault = false` | whether its pages are faulted in when it is opened; by default if it has up to 64 MiB |
+/// | `huge_pages` | the channel has huge pages, if they can be had |
 /// | `crate = "slipring"` | the path to `slipring`, where it is not `::slipring` |
 #[proc_macro_derive(IpcMessage, attributes(ipc))]
 pub fn derive_ipc_message(input: TokenStream) -> TokenStream {

@@ -1,6 +1,6 @@
 //! The geometry of a segment: planned by its creator, checked by everybody else.
 
-use super::{not_a_segment, program_name};
+use super::{Pages, not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::layout::{
     self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_LATEST,
@@ -69,6 +69,8 @@ pub(crate) struct Spec {
     pub(crate) evict_after: Option<Duration>,
     /// The `FLAG_` bits.
     pub(crate) flags: u32,
+    /// How this process wants the memory.
+    pub(crate) pages: Pages,
 }
 
 impl Spec {
