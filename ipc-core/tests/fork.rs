@@ -304,13 +304,15 @@ fn leave_programs(domain: &str) {
     // Both say what the test says, so one of them will get the word, and the other the end.
     let mut echo = Command::new("sed");
     echo.args(["-u", "s/^/@ /"]).stdin(Stdio::inherit());
-    let _plain = echo.spawn().unwrap();
+    let mut plain = echo.spawn().unwrap();
     // SAFETY: the closure does nothing; that there is one makes `spawn` fork.
     unsafe { echo.pre_exec(|| Ok(())) };
-    let _forked = echo.spawn().unwrap();
+    let mut forked = echo.spawn().unwrap();
     tx.send(1).unwrap();
     say("started");
-    std::thread::park();
+    // They end when the test has no more to say, and this one is killed before.
+    plain.wait().unwrap();
+    forked.wait().unwrap();
 }
 
 #[test]
