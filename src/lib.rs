@@ -69,9 +69,9 @@
 pub use ipc_core::{error, message, schema};
 
 pub use ipc_core::{
-    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, Invalid, IpcMessage, Latest, Lifetime, List, Loan,
-    LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader, Received,
-    Receiver, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Str, TooLarge,
-    TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError, Writer,
+    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest, Lifetime,
+    List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader,
+    Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Str,
+    TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError, Writer,
 };
 pub use ipc_macros::IpcMessage;

@@ -48,4 +48,4 @@ pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, Queue, Received, Receiver, Sender};
-pub use segment::Lifetime;
+pub use segment::{HugePages, Lifetime};

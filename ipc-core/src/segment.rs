@@ -29,11 +29,14 @@
 //! (`os/fork.rs`). What asks for the file is refused, and nothing that the child does to the memory reaches anybody.
 
 mod geometry;
+mod pages;
 mod registry;
 mod rings;
 
 pub use geometry::Lifetime;
 pub(crate) use geometry::Spec;
+pub use pages::HugePages;
+pub(crate) use pages::Pages;
 
 use crate::error::{Mismatch, OpenError, Peer};
 use crate::layout::{
@@ -57,9 +60,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// Segments up to this size are faulted in when they are mapped, so that the first messages are as fast as the rest.
-const PREFAULT_LIMIT_BYTES: u64 = 64 << 20;
-
 /// How long to wait for somebody else's joining or leaving, which takes microseconds unless they are stopped in it.
 const LIFECYCLE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -72,6 +72,7 @@ pub(crate) struct Segment {
     /// Private copy; shared memory is never consulted for where things are.
     geometry: Geometry,
     path: PathBuf,
+    huge_pages: HugePages,
     /// Participants of this process. Its own locks are invisible to its probes, so it has to remember them.
     held: Mutex<HashSet<u32>>,
     /// Whether a thread of this process has the lifecycle lock, which the kernel would grant to all of them.
@@ -138,7 +139,7 @@ pub(crate) fn remove(
         let segment = match registry::find(&path) {
             Some(segment) => segment,
             None => match Attachment::open(|| os::open_named(&path)) {
-                Ok(file) => Arc::new(Segment::map(file, &path)?),
+                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED)?),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(open_error(&path, error)),
             },
@@ -170,7 +171,7 @@ pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError
         }
     }
     match Attachment::open(|| os::open_named(&path)) {
-        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path)?))),
+        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(open_error(&path, error)),
     }
@@ -254,6 +255,11 @@ impl Segment {
     /// Who created the segment.
     pub(crate) fn creator(&self) -> Peer {
         Peer { pid: self.geometry.creator_pid, program: unpadded(&self.geometry.creator_program).into() }
+    }
+
+    /// Whether this process's mapping is one of huge pages.
+    pub(crate) fn huge_pages(&self) -> &HugePages {
+        &self.huge_pages
     }
 
     /// Line `index` of the participant table.
@@ -362,12 +368,12 @@ impl Segment {
             path: path.into(),
             source,
         })?;
-        Self::map_checked(memory, path, geometry)
+        Self::map_checked(memory, path, geometry, spec.pages)
     }
 
     /// Opens a segment for `spec`.
     fn from_file(memory: Attachment, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
-        let segment = Self::map(memory, path)?;
+        let segment = Self::map(memory, path, spec.pages)?;
         let geometry = &segment.geometry;
         let named = unpadded(&geometry.domain) == spec.name.domain() && unpadded(&geometry.name) == spec.name.channel();
         if !named {
@@ -377,23 +383,20 @@ impl Segment {
     }
 
     /// Maps a segment whose message need not be known.
-    fn map(memory: Attachment, path: &Path) -> Result<Self, OpenError> {
+    fn map(memory: Attachment, path: &Path, pages: Pages) -> Result<Self, OpenError> {
         let file = memory.file().map_err(|source| OpenError::Os { action: "open", path: path.into(), source })?;
         let geometry = read_geometry(file, path)?;
-        Self::map_checked(memory, path, geometry)
+        Self::map_checked(memory, path, geometry, pages)
     }
 
     /// Maps a segment whose geometry has been checked against the file's size.
-    fn map_checked(mut memory: Attachment, path: &Path, geometry: Geometry) -> Result<Self, OpenError> {
+    fn map_checked(mut memory: Attachment, path: &Path, geometry: Geometry, pages: Pages) -> Result<Self, OpenError> {
         let os_error = |source| OpenError::Os { action: "map", path: path.into(), source };
         let bytes =
             usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
-        memory.map(bytes).map_err(os_error)?;
-        if geometry.total_bytes <= PREFAULT_LIMIT_BYTES {
-            memory.prefault();
-        }
+        let huge_pages = pages.map(&mut memory, bytes).map_err(os_error)?;
         let (held, lifecycle) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Segment { memory, geometry, path: path.into(), held, lifecycle })
+        Ok(Segment { memory, geometry, path: path.into(), huge_pages, held, lifecycle })
     }
 
     /// The encoded schema of the messages. It comes from whoever created the segment, and has not been checked.

@@ -4,7 +4,7 @@ mod support;
 
 use ipc_core::dynamic::{Channel, Kind, RecvValueError, SendValueError, TryRecvValueError, TrySendValueError};
 use ipc_core::schema::Value;
-use ipc_core::{IpcMessage, Latest, List, OpenError, Opt, Queue, Str};
+use ipc_core::{Latest, List, OpenError, Opt, Queue, Str};
 use ipc_macros::IpcMessage;
 use std::os::unix::fs::FileExt;
 use support::{Child, Domain, Part, play, recv};

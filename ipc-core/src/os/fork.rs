@@ -24,9 +24,11 @@
 //!     free then, by F1. All others live in objects of an epoch ([`Local`], and what leads to an [`Epoch`] that is
 //!     past), and the child makes new ones.
 //!
-//! A child of `vfork`, of `posix_spawn`, or one that goes on to `exec` needs none of this, since the descriptors are
-//! closed there, and is not disturbed by it. A child made by the system call itself (`syscall(SYS_clone)`, `_Fork`)
-//! runs no handlers: it must not touch a handle, and its parent's locks live for as long as it does.
+//! A fork costs the child two system calls for each open segment. A child of `vfork`, of `posix_spawn`, or one that goes
+//! on to `exec` needs none of this, since the descriptors are closed there, and is not disturbed by it. A child made by
+//! the system call itself (`syscall(SYS_clone)`, `_Fork`) runs no handlers: it must not touch a handle, and its parent's
+//! locks live for as long as it does. A signal handler must not fork, which is true of any program whose libraries have
+//! handlers for it.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_int;

@@ -4,7 +4,7 @@ use super::fork;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -59,6 +59,12 @@ pub(crate) fn link(file: &File, path: &Path) -> io::Result<()> {
         libc::linkat(libc::AT_FDCWD, through_proc.as_ptr(), libc::AT_FDCWD, path.as_ptr(), libc::AT_SYMLINK_FOLLOW)
     };
     if linked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The size of a transparent huge page, if the kernel has them.
+pub(crate) fn huge_page_bytes() -> Option<usize> {
+    let size = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").ok()?;
+    size.trim().parse().ok().filter(|size: &usize| size.is_power_of_two())
 }
 
 /// How many descriptors this process may have: its soft limit.

@@ -1,6 +1,6 @@
 //! The geometry of a segment: planned by its creator, checked by everybody else.
 
-use super::{Segment, not_a_segment, program_name};
+use super::{Pages, Segment, not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::layout::{
     self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
@@ -76,6 +76,8 @@ pub(crate) struct Spec {
     pub(crate) evict_after: Option<Duration>,
     /// The `FLAG_` bits.
     pub(crate) flags: u32,
+    /// How this process wants the memory.
+    pub(crate) pages: Pages,
 }
 
 impl Spec {
@@ -107,6 +109,7 @@ impl Spec {
             history: 0,
             evict_after: None,
             flags: if varies { FLAG_VARIABLE } else { 0 },
+            pages: Pages::default(),
         })
     }
 
@@ -127,6 +130,7 @@ impl Spec {
             history: geometry.history as usize,
             evict_after: Some(Duration::from_nanos(geometry.evict_after_ns)).filter(|limit| !limit.is_zero()),
             flags: geometry.flags,
+            pages: Pages::default(),
         }
     }
 

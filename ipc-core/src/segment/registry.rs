@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn what_is_closed_is_off_the_list() {
-        let queue = Queue::<u64>::new("listed").spsc().domain(domain());
+        let queue = Queue::<u64>::new("listed").spsc().domain(domain()).lifetime(Lifetime::Persistent);
         let tx = queue.sender().unwrap();
         let path = tx.info().path.clone();
         assert!(names().contains_key(&path));
@@ -70,7 +70,7 @@ mod tests {
         assert!(!names().contains_key(&path));
         // Whoever gives up before joining leaves nothing on it, either.
         assert!(Queue::<u64>::new("listed").spsc().domain(domain()).capacity(0).sender().is_err());
-        assert!(!queue.remove().unwrap());
+        assert!(queue.remove().unwrap());
         assert!(!names().contains_key(&path));
     }
 
