@@ -3,6 +3,7 @@
 //! Nothing in here knows of processes, names, mappings or system calls; a test checks that it stays so. Each ring is
 //! one file, named for it, with its invariants and their proof at the top.
 
+pub(crate) mod calls;
 mod end;
 pub(crate) mod exclusive;
 mod slots;
