@@ -2,10 +2,34 @@
 //! (`RUSTFLAGS="--cfg loom"`).
 //!
 //! Everything in [`ring`](crate::ring) names its atomics through this module, so that the very code that ships is
-//! the code that loom explores.
+//! the code that loom explores. In tests the words are mortal as well: see `mortal`.
 
-#[cfg(loom)]
+#[cfg(all(loom, not(test)))]
 pub(crate) use loom::sync::atomic::AtomicU64;
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, test)))]
 pub(crate) use core::sync::atomic::AtomicU64;
+
+#[cfg(test)]
+pub(crate) mod mortal;
+#[cfg(test)]
+pub(crate) use mortal::AtomicU64;
+
+/// The cheap side of an asymmetric barrier: keeps this thread's earlier stores ahead of its later loads, as far as
+/// somebody is concerned who executes the expensive side (`membarrier`, on every registered processor) in between.
+///
+/// It costs no instruction. Loom has no model of membarrier, and the tests issue none, so there both sides are full
+/// fences, which is what the pair amounts to.
+#[allow(dead_code, reason = "only the rings of several participants need it, and no channel uses them yet")]
+#[inline(always)]
+pub(crate) fn light_fence() {
+    // SeqCst: keeps the compiler from moving the load; the processor is kept from it by the other side's barrier.
+    #[cfg(not(any(loom, test)))]
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+    // SeqCst: pairs with the fence that the tests have in the place of the other side's barrier.
+    #[cfg(all(test, not(loom)))]
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    // SeqCst: as above.
+    #[cfg(loom)]
+    loom::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+}

@@ -4,6 +4,7 @@
 //! `ring/exclusive.rs`. The way of a message from `send` to the store that publishes it:
 //! [`Sender::send`] -> `Port::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
+mod link;
 mod port;
 mod receiver;
 mod sender;
@@ -24,6 +25,7 @@ use crate::segment::{self, Lifetime, Spec};
 use crate::station::{self, Side, Station};
 use crate::waiting::Sleepers;
 use core::marker::PhantomData;
+use link::Link;
 use port::Port;
 
 /// Describes a queue, and opens its ends.
@@ -112,7 +114,7 @@ impl<T: IpcMessage> Queue<T> {
         let spec = self.spec()?;
         let joined = station::join(&spec, Side::First, Role::Sender, |_, _| true)?;
         let attach = |joined: &station::Joined| Producer::attach(joined.segment().exclusive_ring());
-        Ok(Sender::new(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false))))
+        Ok(Sender::new(Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))))
     }
 
     /// Opens the receiving end. Nobody needs to send yet.
@@ -125,7 +127,7 @@ impl<T: IpcMessage> Queue<T> {
         let joined = station::join(&spec, Side::Second, Role::Receiver, |_, _| true)?;
         let attach = |joined: &station::Joined| Consumer::attach(joined.segment().exclusive_ring());
         let is_unfinished = |end: &mut Consumer| end.look() == Turn::Ours;
-        Ok(Receiver::new(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished))))
+        Ok(Receiver::new(Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished)))))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.

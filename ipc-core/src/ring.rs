@@ -4,8 +4,11 @@
 //! one file, named for it, with its invariants and their proof at the top.
 
 pub(crate) mod calls;
+pub(crate) mod cells;
+pub(crate) mod claims;
 mod end;
 pub(crate) mod exclusive;
+pub(crate) mod shared;
 mod slots;
 
 pub(crate) use end::{End, Evidence, Turn};

@@ -4,10 +4,15 @@ use proc_macro2::Ident;
 use syn::meta::ParseNestedMeta;
 use syn::{Attribute, LitInt, LitStr, Path, Token, parenthesized, parse_quote};
 
+pub(crate) mod channel;
+
 use crate::errors::Errors;
+use channel::Channel;
 
 /// What may stand in `#[ipc(...)]`.
-const KNOWN: &str = "`name`, `crate`, `queue`, `capacity`, `spsc` and `lifetime`";
+const KNOWN: &str = "`name`, `crate`, a channel (`queue`, `broadcast`, `latest` or `service`) and its options \
+                     (`capacity`, `lifetime`, `prefault`, `huge_pages`, `timestamps`, `spsc`, `redeliver`, `lossless`, \
+                     `lossy`, `history`, `evict_after`, `reply`)";
 
 /// The attributes of a message type.
 pub(crate) struct Attrs {
@@ -19,18 +24,6 @@ pub(crate) struct Attrs {
     pub(crate) channel: Option<Channel>,
     /// What `#[repr(...)]` says.
     pub(crate) repr: Repr,
-}
-
-/// The channel that a message type declares.
-pub(crate) struct Channel {
-    /// `queue`: its name.
-    pub(crate) name: LitStr,
-    /// `capacity`, if it is given.
-    pub(crate) capacity: Option<LitInt>,
-    /// `spsc`, if it is given.
-    pub(crate) spsc: Option<Path>,
-    /// `lifetime`, if it is given.
-    pub(crate) lifetime: Option<LitStr>,
 }
 
 /// What `#[repr(...)]` says.
@@ -55,10 +48,7 @@ pub(crate) struct Repr {
 struct Parts {
     name: Option<LitStr>,
     krate: Option<Path>,
-    queue: Option<LitStr>,
-    capacity: Option<(Path, LitInt)>,
-    spsc: Option<Path>,
-    lifetime: Option<(Path, LitStr)>,
+    channel: channel::Parts,
 }
 
 impl Attrs {
@@ -88,37 +78,22 @@ impl Attrs {
 impl Parts {
     /// Reads one item of `#[ipc(...)]`.
     fn read(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-        let path = meta.path.clone();
-        let key = path.get_ident().map(Ident::to_string).unwrap_or_default();
+        let key = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
         match key.as_str() {
             "name" => once(meta, &mut self.name, meta.value()?.parse()?),
             "crate" => {
                 let text: LitStr = meta.value()?.parse()?;
                 once(meta, &mut self.krate, text.parse_with(Path::parse_mod_style)?)
             }
-            "queue" => once(meta, &mut self.queue, meta.value()?.parse()?),
-            "capacity" => once(meta, &mut self.capacity, (path, meta.value()?.parse()?)),
-            "spsc" => once(meta, &mut self.spsc, path),
-            "lifetime" => once(meta, &mut self.lifetime, (path, meta.value()?.parse()?)),
+            _ if self.channel.read(&key, meta)? => Ok(()),
             _ => Err(meta.error(format!("there is no such attribute: `ipc` knows {KNOWN}"))),
         }
     }
 
     /// Puts the parts together.
     fn finish(self, repr: Repr, errors: &mut Errors) -> Attrs {
-        let Self { name, krate, queue, capacity, spsc, lifetime } = self;
-        let orphans = [capacity.as_ref().map(|it| &it.0), spsc.as_ref(), lifetime.as_ref().map(|it| &it.0)];
-        if queue.is_none() && errors.is_empty() {
-            if let Some(orphan) = orphans.into_iter().flatten().next() {
-                errors.at(orphan, "this describes a channel, and none is declared: add `queue = \"name\"`");
-            }
-        }
-        let channel = queue.map(|name| Channel {
-            name,
-            capacity: capacity.map(|it| it.1),
-            spsc,
-            lifetime: lifetime.map(|it| it.1),
-        });
+        let Self { name, krate, channel } = self;
+        let channel = channel.finish(errors);
         Attrs { name, krate: krate.unwrap_or_else(|| parse_quote!(::slipring)), channel, repr }
     }
 }

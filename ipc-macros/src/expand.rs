@@ -4,14 +4,14 @@
 //! `ipc_core::message`. A field's type is always named as `<Type as IpcMessage>`, so that the compiler reports one that
 //! is no message once, and not once for each function.
 
+pub(crate) mod channel;
 mod enums;
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Path, Type, Visibility};
+use syn::Type;
 
 use crate::ast::{Field, Message, Shape};
-use crate::attr::Channel;
 
 /// The members of the implementation that depend on the shape.
 struct Members {
@@ -42,7 +42,7 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
         Shape::Enum(variants) => enums::members(message, &name, variants),
     };
     let (checked_here, checked_in_use) = compile_time_checks(message);
-    let channel = attrs.channel.as_ref().map(|channel| channel_impl(message, channel));
+    let channel = attrs.channel.as_ref().map(|declared| channel::implementation(message, declared));
     quote! {
         #[doc(hidden)]
         #[allow(dead_code, non_camel_case_types, non_upper_case_globals, unreachable_patterns, unused_variables)]
@@ -194,62 +194,5 @@ fn field_table(fields: &[Placed<'_>]) -> TokenStream {
     let types = fields.iter().map(|field| field.ty);
     quote! {
         &[#(__schema::Field { name: #names, offset: #offsets, ty: <#types as __IpcMessage>::TYPE }),*]
-    }
-}
-
-/// `channel()`, `sender()` and `receiver()`.
-fn channel_impl(message: &Message<'_>, channel: &Channel) -> TokenStream {
-    let Message { ident, vis, generics, attrs, .. } = message;
-    let krate = &attrs.krate;
-    let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
-    let name = &channel.name;
-    let capacity = channel.capacity.as_ref().and_then(|capacity| {
-        let number = Literal::u64_unsuffixed(capacity.base10_parse().ok()?);
-        Some(quote!(.capacity(#number)))
-    });
-    let spsc = channel.spsc.as_ref().map(|_| quote!(.spsc()));
-    let lifetime = channel.lifetime.as_ref().map(|lifetime| match lifetime.value().as_str() {
-        "attached" => quote!(.lifetime(#krate::Lifetime::Attached)),
-        "persistent" => quote!(.lifetime(#krate::Lifetime::Persistent)),
-        _ => quote!(.lifetime(#krate::Lifetime::Drained)),
-    });
-    let builder = quote!(#krate::Queue::new(#name) #capacity #spsc #lifetime);
-    let functions = channel_functions(vis, krate, &builder);
-    quote! {
-        #[automatically_derived]
-        impl #impl_generics #ident #ty_generics #where_clause {
-            #functions
-        }
-    }
-}
-
-/// The channel's functions, around an expression for the builder.
-pub(crate) fn channel_functions(vis: &Visibility, krate: &Path, builder: &TokenStream) -> TokenStream {
-    quote! {
-        /// The queue that this type declares, as a builder: change its name or capacity, and keep the rest.
-        #[allow(dead_code)]
-        #vis fn channel() -> #krate::Queue<Self> {
-            #builder
-        }
-
-        /// Joins the queue that this type declares as a sender, and creates it if it does not exist.
-        ///
-        /// # Errors
-        ///
-        /// `OpenError` says why the queue cannot be created or joined, and what to do.
-        #[allow(dead_code)]
-        #vis fn sender() -> ::core::result::Result<#krate::Sender<Self>, #krate::OpenError> {
-            Self::channel().sender()
-        }
-
-        /// Joins the queue that this type declares as a receiver, and creates it if it does not exist.
-        ///
-        /// # Errors
-        ///
-        /// `OpenError` says why the queue cannot be created or joined, and what to do.
-        #[allow(dead_code)]
-        #vis fn receiver() -> ::core::result::Result<#krate::Receiver<Self>, #krate::OpenError> {
-            Self::channel().receiver()
-        }
     }
 }

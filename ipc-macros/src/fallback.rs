@@ -20,8 +20,8 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
             unsafe impl #impl_generics ::core::marker::Sync for #ident #ty_generics #where_clause {}
         }
     });
-    let channel = attrs.channel.as_ref().map(|_| {
-        let functions = expand::channel_functions(&input.vis, krate, &quote!(::core::unreachable!()));
+    let channel = attrs.channel.as_ref().map(|declared| {
+        let functions = expand::channel::functions(declared, &input.vis, krate, &quote!(::core::unreachable!()));
         quote!(impl #impl_generics #ident #ty_generics #where_clause { #functions })
     });
     quote! {

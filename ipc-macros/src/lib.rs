@@ -6,6 +6,7 @@
 
 mod ast;
 mod attr;
+mod duration;
 mod errors;
 mod expand;
 mod fallback;
@@ -61,11 +62,24 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[ipc(...)]` | meaning |
 /// |---|---|
 /// | `name = "Order"` | the type's name in its schema, if it is not to be the one in the source |
-/// | `queue = "orders"` | generates `channel()`, `sender()` and `receiver()` for the queue of this name |
-/// | `capacity = 4096` | how many messages the channel holds |
-/// | `spsc` | the queue has one sender and one receiver |
-/// | `lifetime = "drained"` | when the segment goes: `"drained"`, `"attached"` or `"persistent"` |
 /// | `crate = "slipring"` | the path to `slipring`, where it is not `::slipring` |
+/// | `queue = "orders"` | generates `channel()`, `sender()` and `receiver()` for the queue of this name |
+/// | `broadcast = "ticks"` | generates `channel()`, `publisher()` and `subscriber()` |
+/// | `latest = "pose"` | generates `channel()`, `writer()` and `reader()` |
+/// | `service = "resize", reply = Thumb` | generates `channel()`, `client()` and `server()`, which replies with a `Thumb` |
+///
+/// and for the channel, where its kind has it:
+///
+/// | `#[ipc(...)]` | of | meaning |
+/// |---|---|---|
+/// | `capacity = 4096` | all but `latest` | how many messages the channel holds |
+/// | `lifetime = "drained"` | all | when the segment goes: `"drained"`, `"attached"` or `"persistent"` |
+/// | `prefault = false`, `huge_pages = true`, `timestamps = true` | all | see the builder's functions of these names |
+/// | `spsc` | `queue` | one sender and one receiver, and the fastest path |
+/// | `redeliver = false` | `queue` | what a receiver died with is dropped and counted, not delivered again |
+/// | `lossless`, `lossy` | `broadcast` | whether the publisher waits for the slowest subscriber; without either, it does |
+/// | `history = 16` | `broadcast` | a late subscriber first gets the last 16 messages |
+/// | `evict_after = "2s"` | `broadcast` | a subscriber that holds the publisher up for so long is told so and left behind |
 #[proc_macro_derive(IpcMessage, attributes(ipc))]
 pub fn derive_ipc_message(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

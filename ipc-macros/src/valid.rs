@@ -3,25 +3,20 @@
 //! Types are recognised by how they are written, which is enough for those of `std` that people reach for first.
 //! Everything else is left to the trait bound, whose error says the same in general terms.
 
+mod channel;
 mod types;
 
 use proc_macro2::Ident;
-use syn::{GenericParam, Generics, LitInt, LitStr, Type, TypeParam, TypeParamBound, WherePredicate};
+use syn::{GenericParam, Generics, LitInt, Type, TypeParam, TypeParamBound, WherePredicate};
 
 use crate::ast::{Message, Shape, Variant};
-use crate::attr::{Channel, Repr};
+use crate::attr::Repr;
 use crate::errors::Errors;
 
 pub(crate) use types::is_thread_bound;
 
 /// The strictest alignment that a slot of a segment offers.
 const MAX_ALIGN: u64 = 128;
-
-/// The most messages that a channel holds.
-const MAX_CAPACITY: u64 = 1 << 31;
-
-/// The most characters in a channel's name.
-const MAX_CHANNEL_NAME: usize = 128;
 
 /// The most bytes in a type's name.
 const MAX_TYPE_NAME: usize = 255;
@@ -50,7 +45,7 @@ pub(crate) fn check(message: &Message<'_>, errors: &mut Errors) {
         }
     }
     if let Some(channel) = &message.attrs.channel {
-        check_channel(channel, errors);
+        channel::check(channel, errors);
     }
 }
 
@@ -136,40 +131,5 @@ fn check_enum(ident: &Ident, variants: &[Variant<'_>], repr: &Repr, errors: &mut
 fn check_align(align: &LitInt, errors: &mut Errors) {
     if align.base10_parse::<u64>().is_ok_and(|align| align > MAX_ALIGN) {
         errors.at(align, format!("a slot is aligned to {MAX_ALIGN} bytes: use at most that"));
-    }
-}
-
-fn check_channel(channel: &Channel, errors: &mut Errors) {
-    check_channel_name(&channel.name, errors);
-    if let Some(capacity) = &channel.capacity {
-        match capacity.base10_parse::<u64>() {
-            Ok(1..=MAX_CAPACITY) => {}
-            _ => errors.at(capacity, "a channel holds 1 to 2,147,483,648 messages"),
-        }
-    }
-    if let Some(lifetime) = &channel.lifetime {
-        if !matches!(lifetime.value().as_str(), "drained" | "attached" | "persistent") {
-            errors.at(lifetime, "a channel's lifetime is \"drained\", \"attached\" or \"persistent\"");
-        }
-    }
-    check_is_exclusive(channel, errors);
-}
-
-/// Only exclusive queues exist in this version.
-fn check_is_exclusive(channel: &Channel, errors: &mut Errors) {
-    if channel.spsc.is_none() && errors.is_empty() {
-        errors.at(&channel.name, "shared queues are not in this version: add `spsc`, for one sender and one receiver");
-    }
-}
-
-fn check_channel_name(name: &LitStr, errors: &mut Errors) {
-    let text = name.value();
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if text.is_empty() || text.len() > MAX_CHANNEL_NAME {
-        errors.at(name, format!("a channel's name has 1 to {MAX_CHANNEL_NAME} characters"));
-    } else if !text.bytes().all(is_allowed) {
-        errors.at(name, "a channel's name consists of ASCII letters, digits, `_`, `.` and `-`");
-    } else if text.starts_with('.') || text.contains("..") {
-        errors.at(name, "a channel's name neither starts with `.` nor contains `..`");
     }
 }

@@ -1,11 +1,15 @@
 //! One end of a queue: an end of its ring, and the station that waits and wakes for it.
 //!
-//! [`Sender`](super::Sender) and [`Receiver`](super::Receiver) give it its verbs.
+//! [`Sender`](super::Sender) and [`Receiver`](super::Receiver) are made of this. Its verbs are written once for every
+//! ring that queues have.
 
 use crate::error::Corrupt;
 use crate::info::ChannelInfo;
+use crate::message::IpcMessage;
 use crate::ring::{End, Evidence, Turn};
 use crate::station::{Blocked, Patience, Station};
+use crate::words;
+use core::mem::MaybeUninit;
 
 /// One end.
 pub(crate) struct Port<E: End> {
@@ -26,46 +30,141 @@ impl<E: End> Port<E> {
 
     /// Number of messages in the ring, as far as can be seen at this moment.
     pub(crate) fn len(&self) -> usize {
-        self.station.segment().exclusive_ring().len()
+        self.end.len()
     }
 
-    /// Whether the slot at this end's place is its own.
+    /// Places a message in the next slot and publishes it. Without a slot, `patience` is asked how long to wait.
     #[inline(always)]
-    pub(crate) fn is_ready(&mut self) -> bool {
-        self.end.is_ready()
+    pub(super) fn send<T: IpcMessage>(
+        &mut self,
+        message: T,
+        patience: impl FnOnce() -> Patience,
+    ) -> Result<(), (T, Blocked)> {
+        if let Err(blocked) = self.take_turn(patience) {
+            return Err((message, blocked));
+        }
+        // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
+        unsafe { message.place(self.payload()) };
+        self.pass();
+        Ok(())
     }
 
-    /// The payload of the slot at this end's place, to be touched only when [`is_ready`](Port::is_ready).
+    /// Copies the next message out, frees its slot, and validates the copy.
     #[inline(always)]
-    pub(crate) fn payload<T>(&self) -> *mut T {
+    pub(super) fn recv<T: IpcMessage>(
+        &mut self,
+        patience: impl FnOnce() -> Patience,
+    ) -> Result<Result<T, Corrupt>, Blocked> {
+        self.take_turn(patience)?;
+        Ok(self.take())
+    }
+
+    /// As [`send`](Port::send), for as many messages as come and until one has to wait for longer than `patience`. The
+    /// other side is woken once for them all, also when the iterator panics.
+    pub(super) fn send_batch<T: IpcMessage>(
+        &mut self,
+        messages: impl Iterator<Item = T>,
+        patience: impl Fn() -> Patience,
+    ) -> Result<usize, (usize, T, Blocked)> {
+        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
+        for message in messages {
+            if !batch.port.end.is_ready() {
+                batch.flush();
+                if let Err(blocked) = batch.port.take_turn(&patience) {
+                    return Err((batch.passed, message, blocked));
+                }
+            }
+            // SAFETY: as in `send`.
+            unsafe { message.place(batch.port.payload()) };
+            batch.port.end.pass();
+            batch.passed += 1;
+        }
+        Ok(batch.passed)
+    }
+
+    /// Appends up to `max` messages to `batch`, and waits for the first. Slots are freed one by one, and the other side
+    /// is woken once for them all.
+    pub(super) fn recv_batch<T: IpcMessage>(
+        &mut self,
+        messages: &mut Vec<T>,
+        max: usize,
+        patience: impl FnOnce() -> Patience,
+    ) -> Result<Result<usize, Corrupt>, Blocked> {
+        if max == 0 {
+            return Ok(Ok(0));
+        }
+        self.take_turn(patience)?;
+        let before = messages.len();
+        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
+        loop {
+            let copy = batch.port.copy();
+            batch.port.end.pass();
+            batch.passed += 1;
+            match check(copy) {
+                Ok(message) => messages.push(message),
+                Err(corrupt) => return Ok(Err(corrupt)),
+            }
+            if batch.passed == max || !batch.port.end.is_ready() {
+                return Ok(Ok(messages.len() - before));
+            }
+        }
+    }
+
+    /// Copies the message out of the slot that this end has been found to own, frees the slot, validates the copy.
+    #[inline(always)]
+    fn take<T: IpcMessage>(&mut self) -> Result<T, Corrupt> {
+        let copy = self.copy();
+        self.pass();
+        check(copy)
+    }
+
+    /// Copies the message out of the slot that this end has been found to own. The copy has not been validated.
+    #[inline(always)]
+    fn copy<T: IpcMessage>(&mut self) -> MaybeUninit<T> {
+        let mut copy = MaybeUninit::<T>::uninit();
+        // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes and has room for a `T` in whole words.
+        unsafe { words::load(self.payload(), copy.as_mut_ptr().cast(), size_of::<T>()) };
+        copy
+    }
+
+    /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
+    #[inline(always)]
+    pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+        if self.end.is_ready() { Ok(()) } else { self.wait(patience()) }
+    }
+
+    /// The payload of the slot that this end owns.
+    #[inline(always)]
+    pub(super) fn payload<T>(&self) -> *mut T {
         self.end.payload().as_ptr().cast()
     }
 
     /// Passes the slot to the other side, steps on, and wakes the other side if it sleeps.
     #[inline(always)]
-    pub(crate) fn pass(&mut self) {
+    pub(super) fn pass(&mut self) {
         self.end.pass();
-        self.flush();
+        self.flush(1);
     }
 
-    /// Passes the slot without looking whether the other side sleeps. [`flush`](Port::flush) has to follow.
+    /// Gives the slot back as it is.
+    pub(super) fn abandon(&mut self) {
+        self.end.abandon();
+        self.flush(1);
+    }
+
+    /// Wakes the other side if it sleeps, for `count` slots that were passed to it.
     #[inline(always)]
-    pub(crate) fn pass_quietly(&mut self) {
-        self.end.pass();
+    fn flush(&self, count: usize) {
+        if E::IS_SHARED {
+            self.station.wake_some(count.try_into().unwrap_or(u32::MAX));
+        } else {
+            self.station.wake();
+        }
     }
 
-    /// Wakes the other side if it sleeps.
-    #[inline(always)]
-    pub(crate) fn flush(&self) {
-        self.station.wake();
-    }
-
-    /// Waits until the slot at this end's place is its own.
     #[cold]
     #[inline(never)]
-    pub(crate) fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
-        // Whoever is about to wait must not leave the other side waiting for it.
-        self.flush();
+    fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
         let Port { end, station } = self;
         station.wait(patience, || turn(end), |_| {})
     }
@@ -74,9 +173,41 @@ impl<E: End> Port<E> {
 impl<E: End> Drop for Port<E> {
     fn drop(&mut self) {
         self.station.close();
-        let ring = self.station.segment().exclusive_ring();
-        self.station.leave(|| ring.len() == 0);
+        let Port { end, station } = self;
+        station.leave(|| end.len() == 0);
     }
+}
+
+/// A batch on its way, whose other side has yet to be woken.
+struct Batch<'a, E: End> {
+    port: &'a mut Port<E>,
+    passed: usize,
+    /// How many of those the other side has been woken for.
+    flushed: usize,
+}
+
+impl<E: End> Batch<'_, E> {
+    fn flush(&mut self) {
+        self.port.flush(self.passed - self.flushed);
+        self.flushed = self.passed;
+    }
+}
+
+impl<E: End> Drop for Batch<'_, E> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Validates a copied message.
+#[inline(always)]
+fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
+    if !T::ANY_BITS {
+        // SAFETY: every byte of the copy is initialised: `Port::copy` has loaded them all.
+        unsafe { T::validate(copy.as_ptr()) }?;
+    }
+    // SAFETY: every byte is initialised, and any bits are a `T`, or `validate` has found these to be one.
+    Ok(unsafe { copy.assume_init() })
 }
 
 /// Whether it is this end's turn; an error if the stamp is none that the ring can have.

@@ -1,15 +1,12 @@
 //! The receiving end of a queue.
 
-use super::port::Port;
+use super::link::{Link, ReceiverLink};
 use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
 use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
-use crate::ring::exclusive::Consumer;
 use crate::station::{Blocked, Patience};
-use crate::words;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
 use core::ops::Deref;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
@@ -24,13 +21,13 @@ use crossbeam_utils::CachePadded;
 /// the next. A sender that died without closing is reported once, after its messages; then the wait is for a successor.
 pub struct Receiver<T> {
     /// Padded, so that two ends in one process do not share a cache line.
-    port: CachePadded<Port<Consumer>>,
+    link: CachePadded<ReceiverLink>,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T: IpcMessage> Receiver<T> {
-    pub(super) fn new(port: Port<Consumer>) -> Self {
-        Receiver { port: CachePadded::new(port), message: PhantomData }
+    pub(super) fn new(link: ReceiverLink) -> Self {
+        Receiver { link: CachePadded::new(link), message: PhantomData }
     }
 
     /// Receives a message, and waits for one if there is none.
@@ -52,12 +49,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// ```
     #[inline(always)]
     pub fn recv(&mut self) -> Result<Option<T>, RecvError> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::Forever) {
-                return recv_end(blocked);
-            }
-        }
-        Ok(Some(self.take()?))
+        self.recv_within(|| Patience::Forever).map_or_else(recv_end, |taken| Ok(Some(taken?)))
     }
 
     /// Receives a message if there is one now.
@@ -79,12 +71,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// ```
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<T>, TryRecvError> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::None) {
-                return try_recv_end(blocked);
-            }
-        }
-        Ok(Some(self.take()?))
+        self.recv_within(|| Patience::None).map_or_else(try_recv_end, |taken| Ok(Some(taken?)))
     }
 
     /// Receives a message, and waits for one at most `limit`.
@@ -94,12 +81,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// [`RecvTimeoutError::Timeout`] if none came in time; otherwise as for [`recv`](Receiver::recv).
     #[inline(always)]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<T>, RecvTimeoutError> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::from_timeout(limit)) {
-                return recv_timeout_end(blocked);
-            }
-        }
-        Ok(Some(self.take()?))
+        self.recv_within(|| Patience::from_timeout(limit)).map_or_else(recv_timeout_end, |taken| Ok(Some(taken?)))
     }
 
     /// Appends up to `max` messages to `batch`, and waits for the first if there is none. Returns how many; 0 is the end.
@@ -109,19 +91,13 @@ impl<T: IpcMessage> Receiver<T> {
     /// As for [`recv`](Receiver::recv). What was received before a damaged message is in `batch`; call again for what
     /// comes after it.
     pub fn recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
-        if max == 0 {
-            return Ok(0);
+        let received = match &mut *self.link {
+            Link::Exclusive(port) => port.recv_batch(batch, max, || Patience::Forever),
+        };
+        match received {
+            Ok(received) => Ok(received?),
+            Err(blocked) => recv_end::<T>(blocked).map(|_| 0),
         }
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::Forever) {
-                return recv_end(blocked).map(|none: Option<T>| none.map_or(0, |_| 1));
-            }
-        }
-        let before = batch.len();
-        while batch.len() - before < max && self.port.is_ready() {
-            batch.push(self.take()?);
-        }
-        Ok(batch.len() - before)
     }
 
     /// Receives one message after the other, until the end. An error is an item too, after which the iteration goes on;
@@ -143,12 +119,10 @@ impl<T: IpcMessage> Receiver<T> {
     ///
     /// As for [`recv`](Receiver::recv).
     pub fn recv_ref(&mut self) -> Result<Option<Received<'_, T>>, RecvError> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::Forever) {
-                return recv_end(blocked);
-            }
+        if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
+            return recv_end(blocked);
         }
-        Ok(Some(Received::new(&mut self.port)?))
+        Ok(Some(Received::new(&mut self.link)?))
     }
 
     /// Receives a message in place if there is one now.
@@ -157,12 +131,10 @@ impl<T: IpcMessage> Receiver<T> {
     ///
     /// As for [`try_recv`](Receiver::try_recv).
     pub fn try_recv_ref(&mut self) -> Result<Option<Received<'_, T>>, TryRecvError> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::None) {
-                return try_recv_end(blocked);
-            }
+        if let Err(blocked) = self.link.take_turn(|| Patience::None) {
+            return try_recv_end(blocked);
         }
-        Ok(Some(Received::new(&mut self.port)?))
+        Ok(Some(Received::new(&mut self.link)?))
     }
 
     /// Receives a message in place, and waits for one at most `limit`.
@@ -171,49 +143,39 @@ impl<T: IpcMessage> Receiver<T> {
     ///
     /// As for [`recv_timeout`](Receiver::recv_timeout).
     pub fn recv_ref_timeout(&mut self, limit: Duration) -> Result<Option<Received<'_, T>>, RecvTimeoutError> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::from_timeout(limit)) {
-                return recv_timeout_end(blocked);
-            }
+        if let Err(blocked) = self.link.take_turn(|| Patience::from_timeout(limit)) {
+            return recv_timeout_end(blocked);
         }
-        Ok(Some(Received::new(&mut self.port)?))
+        Ok(Some(Received::new(&mut self.link)?))
     }
 
     /// Messages that fit into the channel.
     pub fn capacity(&self) -> usize {
-        self.port.info().capacity
+        self.link.info().capacity
     }
 
     /// Messages in the channel, as far as can be seen at this moment: the sender may be at work.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
-        self.port.len()
+        self.link.len()
     }
 
     /// The channel as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
-        self.port.info()
+        self.link.info()
     }
 
-    /// Copies the message out of the slot that this end has been found to own, frees the slot, validates the copy.
     #[inline(always)]
-    fn take(&mut self) -> Result<T, Corrupt> {
-        let mut copy = MaybeUninit::<T>::uninit();
-        // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes and has room for a `T` in whole words.
-        unsafe { words::load(self.port.payload(), copy.as_mut_ptr().cast(), size_of::<T>()) };
-        self.port.pass();
-        if !T::ANY_BITS {
-            // SAFETY: `load` has initialised every byte of the copy.
-            unsafe { T::validate(copy.as_ptr()) }?;
+    fn recv_within(&mut self, patience: impl FnOnce() -> Patience) -> Result<Result<T, Corrupt>, Blocked> {
+        match &mut *self.link {
+            Link::Exclusive(port) => port.recv(patience),
         }
-        // SAFETY: every byte is initialised, and any bits are a `T`, or `validate` has found these to be one.
-        Ok(unsafe { copy.assume_init() })
     }
 }
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("channel", &self.port.info().name).finish_non_exhaustive()
+        f.debug_struct("Receiver").field("channel", &self.link.info().name).finish_non_exhaustive()
     }
 }
 
@@ -243,21 +205,21 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
 /// A message in its slot. Dropping it frees the slot.
 #[must_use = "dropping the guard frees the slot"]
 pub struct Received<'a, T: IpcMessage> {
-    port: &'a mut Port<Consumer>,
+    link: &'a mut ReceiverLink,
     message: PhantomData<&'a T>,
 }
 
 impl<'a, T: IpcMessage> Received<'a, T> {
-    /// Validates the message in the slot that `port` has been found to own. An invalid one is skipped.
-    fn new(port: &'a mut Port<Consumer>) -> Result<Self, Corrupt> {
+    /// Validates the message in the slot that `link` has been found to own. An invalid one is skipped.
+    fn new(link: &'a mut ReceiverLink) -> Result<Self, Corrupt> {
         if !T::ANY_BITS {
             // SAFETY: the slot is this end's own, holds `size_of::<T>()` initialised bytes, and is aligned for a `T`.
-            if let Err(invalid) = unsafe { T::validate(port.payload()) } {
-                port.pass();
+            if let Err(invalid) = unsafe { T::validate(link.payload()) } {
+                link.pass();
                 return Err(invalid.into());
             }
         }
-        Ok(Received { port, message: PhantomData })
+        Ok(Received { link, message: PhantomData })
     }
 }
 
@@ -266,13 +228,13 @@ impl<T: IpcMessage> Deref for Received<'_, T> {
 
     fn deref(&self) -> &T {
         // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one, or `new` has checked.
-        unsafe { &*self.port.payload::<T>() }
+        unsafe { &*self.link.payload::<T>() }
     }
 }
 
 impl<T: IpcMessage> Drop for Received<'_, T> {
     fn drop(&mut self) {
-        self.port.pass();
+        self.link.pass();
     }
 }
 

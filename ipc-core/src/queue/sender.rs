@@ -1,13 +1,13 @@
 //! The sending end of a queue.
 
-use super::port::Port;
+use super::link::{Link, SenderLink};
 use crate::error::{LoanError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError};
 use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
-use crate::ring::exclusive::Producer;
 use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
@@ -17,13 +17,13 @@ use crossbeam_utils::CachePadded;
 /// A sender may be moved to another thread. What it sends while nobody receives waits in the channel.
 pub struct Sender<T> {
     /// Padded, so that two ends in one process do not share a cache line.
-    port: CachePadded<Port<Producer>>,
+    link: CachePadded<SenderLink>,
     message: PhantomData<fn(T)>,
 }
 
 impl<T: IpcMessage> Sender<T> {
-    pub(super) fn new(port: Port<Producer>) -> Self {
-        Sender { port: CachePadded::new(port), message: PhantomData }
+    pub(super) fn new(link: SenderLink) -> Self {
+        Sender { link: CachePadded::new(link), message: PhantomData }
     }
 
     /// Sends a message, and waits for room if the channel is full.
@@ -44,13 +44,7 @@ impl<T: IpcMessage> Sender<T> {
     /// ```
     #[inline(always)]
     pub fn send(&mut self, message: T) -> Result<(), SendError<T>> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::Forever) {
-                return Err(send_error(message, blocked));
-            }
-        }
-        self.publish(message);
-        Ok(())
+        self.send_within(message, || Patience::Forever).map_err(|(message, blocked)| send_error(message, blocked))
     }
 
     /// Sends a message if there is room now.
@@ -71,13 +65,7 @@ impl<T: IpcMessage> Sender<T> {
     /// ```
     #[inline(always)]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::None) {
-                return Err(try_send_error(message, blocked));
-            }
-        }
-        self.publish(message);
-        Ok(())
+        self.send_within(message, || Patience::None).map_err(|(message, blocked)| try_send_error(message, blocked))
     }
 
     /// Sends a message, and waits for room at most `limit`.
@@ -87,18 +75,12 @@ impl<T: IpcMessage> Sender<T> {
     /// [`SendTimeoutError::Timeout`] gives the message back; otherwise as for [`send`](Sender::send).
     #[inline(always)]
     pub fn send_timeout(&mut self, message: T, limit: Duration) -> Result<(), SendTimeoutError<T>> {
-        if !self.port.is_ready() {
-            if let Err(blocked) = self.port.wait(Patience::from_timeout(limit)) {
-                return Err(match blocked {
-                    Blocked::Timeout => SendTimeoutError::Timeout(message),
-                    Blocked::Closed => SendTimeoutError::Closed(message),
-                    Blocked::Died(peer) => SendTimeoutError::ReceiverDied(message, peer),
-                    Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(message, corrupt),
-                });
-            }
-        }
-        self.publish(message);
-        Ok(())
+        self.send_within(message, || Patience::from_timeout(limit)).map_err(|(message, blocked)| match blocked {
+            Blocked::Timeout => SendTimeoutError::Timeout(message),
+            Blocked::Closed => SendTimeoutError::Closed(message),
+            Blocked::Died(peer) => SendTimeoutError::ReceiverDied(message, peer),
+            Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(message, corrupt),
+        })
     }
 
     /// Sends every message of `messages`, in order, waiting for room as [`send`](Sender::send) does, and returns how
@@ -119,19 +101,11 @@ impl<T: IpcMessage> Sender<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, SendBatchError<T>> {
-        let mut batch = Batch { port: &mut self.port, sent: 0 };
-        for message in messages {
-            if !batch.port.is_ready() {
-                if let Err(blocked) = batch.port.wait(Patience::Forever) {
-                    return Err(SendBatchError { sent: batch.sent, error: send_error(message, blocked) });
-                }
-            }
-            // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-            unsafe { message.place(batch.port.payload()) };
-            batch.port.pass_quietly();
-            batch.sent += 1;
-        }
-        Ok(batch.sent)
+        let messages = messages.into_iter();
+        let sent = match &mut *self.link {
+            Link::Exclusive(port) => port.send_batch(messages, || Patience::Forever),
+        };
+        sent.map_err(|(sent, message, blocked)| SendBatchError { sent, error: send_error(message, blocked) })
     }
 
     /// Lends the next slot, to be filled in place; waits for one if the channel is full. [`Loan::send`] publishes it.
@@ -150,10 +124,8 @@ impl<T: IpcMessage> Sender<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn loan(&mut self) -> Result<Loan<'_, T>, LoanError> {
-        if !self.port.is_ready() {
-            self.port.wait(Patience::Forever).map_err(|blocked| send_error((), blocked))?;
-        }
-        Ok(Loan::new(&mut self.port))
+        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        Ok(Loan::new(&mut self.link))
     }
 
     /// Lends the next slot if one is free now.
@@ -162,52 +134,37 @@ impl<T: IpcMessage> Sender<T> {
     ///
     /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
-        if !self.port.is_ready() {
-            self.port.wait(Patience::None).map_err(|blocked| try_send_error((), blocked))?;
-        }
-        Ok(Loan::new(&mut self.port))
+        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        Ok(Loan::new(&mut self.link))
     }
 
     /// Messages that fit into the channel.
     pub fn capacity(&self) -> usize {
-        self.port.info().capacity
+        self.link.info().capacity
     }
 
     /// Messages in the channel, as far as can be seen at this moment: the receiver may be at work.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
-        self.port.len()
+        self.link.len()
     }
 
     /// The channel as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
-        self.port.info()
+        self.link.info()
     }
 
-    /// Places the message in the slot that this end has been found to own, and publishes it.
     #[inline(always)]
-    fn publish(&mut self, message: T) {
-        // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-        unsafe { message.place(self.port.payload()) };
-        self.port.pass();
+    fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
+        match &mut *self.link {
+            Link::Exclusive(port) => port.send(message, patience),
+        }
     }
 }
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("channel", &self.port.info().name).finish_non_exhaustive()
-    }
-}
-
-/// Wakes the receiver for what was sent of a batch, also when the iterator panics.
-struct Batch<'a> {
-    port: &'a mut Port<Producer>,
-    sent: usize,
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.port.flush();
+        f.debug_struct("Sender").field("channel", &self.link.info().name).finish_non_exhaustive()
     }
 }
 
@@ -221,23 +178,24 @@ impl Drop for Batch<'_> {
 /// programs, which leave a loaned slot alone whatever happens to them.
 #[must_use = "a loaned slot that is not sent is given back"]
 pub struct Loan<'a, T: IpcMessage> {
-    port: &'a mut Port<Producer>,
+    link: &'a mut SenderLink,
     message: PhantomData<&'a mut T>,
 }
 
 impl<'a, T: IpcMessage> Loan<'a, T> {
-    /// Takes the slot that `port` has been found to own.
-    fn new(port: &'a mut Port<Producer>) -> Self {
+    /// Takes the slot that `link` has been found to own.
+    fn new(link: &'a mut SenderLink) -> Self {
         if !T::ANY_BITS {
             // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-            unsafe { T::place_blank(port.payload()) };
+            unsafe { T::place_blank(link.payload()) };
         }
-        Loan { port, message: PhantomData }
+        Loan { link, message: PhantomData }
     }
 
     /// Publishes the message.
     pub fn send(self) {
-        self.port.pass();
+        let mut unsent = ManuallyDrop::new(self);
+        unsent.link.pass();
     }
 }
 
@@ -246,14 +204,20 @@ impl<T: IpcMessage> Deref for Loan<'_, T> {
 
     fn deref(&self) -> &T {
         // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one, or `new` has placed one.
-        unsafe { &*self.port.payload::<T>() }
+        unsafe { &*self.link.payload::<T>() }
     }
 }
 
 impl<T: IpcMessage> DerefMut for Loan<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and `self.port` is borrowed uniquely.
-        unsafe { &mut *self.port.payload::<T>() }
+        // SAFETY: as in `deref`, and `self.link` is borrowed uniquely.
+        unsafe { &mut *self.link.payload::<T>() }
+    }
+}
+
+impl<T: IpcMessage> Drop for Loan<'_, T> {
+    fn drop(&mut self) {
+        self.link.abandon();
     }
 }
 

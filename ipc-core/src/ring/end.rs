@@ -27,6 +27,9 @@ pub(crate) struct Evidence {
 
 /// What both ends of a ring can do.
 pub(crate) trait End: Sized {
+    /// Whether others may be on the same side of the ring.
+    const IS_SHARED: bool = false;
+
     /// Whether the slot at this end's place is its own, as far as that can be told at once.
     fn is_ready(&mut self) -> bool;
 
@@ -38,6 +41,9 @@ pub(crate) trait End: Sized {
 
     /// Gives the slot to the other end and steps on: this is what publishes a message, and what frees a slot.
     fn pass(&mut self);
+
+    /// Messages in the ring: exact while all ends stand still, an estimate (at most the capacity) otherwise.
+    fn len(&self) -> usize;
 
     /// Gives the slot back without having filled or emptied it, where that takes something to be done.
     #[inline(always)]

@@ -154,6 +154,10 @@ impl End for Producer {
         if self.room == 0 { Turn::Theirs } else { Turn::Ours }
     }
 
+    fn len(&self) -> usize {
+        self.parts.len()
+    }
+
     #[inline(always)]
     fn payload(&self) -> NonNull<AtomicU64> {
         self.slot.payload()
@@ -217,6 +221,10 @@ impl End for Consumer {
         } else {
             Turn::Broken(Evidence { slot: self.parts.slots.index(self.slot), found, expected: self.stamp })
         }
+    }
+
+    fn len(&self) -> usize {
+        self.parts.len()
     }
 
     #[inline(always)]

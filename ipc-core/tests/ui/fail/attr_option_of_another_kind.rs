@@ -1,7 +1,7 @@
 use ipc_macros::IpcMessage;
 
 #[derive(IpcMessage)]
-#[ipc(crate = "ipc_core", queue = "a")]
+#[ipc(crate = "ipc_core", queue = "a", history = 3)]
 #[repr(C)]
 struct Message {
     a: u8,

@@ -1,0 +1,422 @@
+//! Claiming a position in a ring, as one of several participants, so that anybody can tell who has claimed it.
+//!
+//! All participants of one role (the producers of a ring, say) share a *counter*, the position that is claimed next,
+//! and each has a *record*, three words in a line of its own:
+//!
+//! ```text
+//! counter:  | position |        in one line with
+//!           | solo     |        0, or line + 1 of the only participant of the role
+//! record:   | claim    |        0, or position << 2 | kind: 1 TRYING, 2 WON, 3 SOLO     written by its owner
+//!           | units    |        how many cells the claim takes                          written by its owner
+//!           | losses   |        messages lost on this line << 32 | generation of the last owner who lost one
+//! ```
+//!
+//! To claim position p a participant writes TRYING p, moves the counter from p to the position after the claim by one
+//! compare-and-swap, and writes WON p. The claim stays in the record until the next one; that p has been dealt with is
+//! told by its stamp. A participant that comes away without a claim clears its record.
+//!
+//! # Invariants
+//!
+//! C1. *The counter passes each position at most once, and only forward*, so a position is claimed by one participant.
+//! C2. *From before the counter passes p until p is dealt with, the record of the one who claimed it names p.* Its
+//!     store of TRYING comes before the swap, and whoever sees the counter beyond p (Acquire) sees it (Release). The
+//!     next store to the claim is after the stamp's (Release), so whoever sees another claim (Acquire) sees that p has
+//!     been dealt with. The records of the dead are left as they are until their line is taken over.
+//! C3. *A record names a position only if the counter has been there*: it is written by someone who loaded it.
+//!
+//! # Alone in its role
+//!
+//! The participant whose line is in `solo` moves the counter by a plain store, since nobody else does:
+//!
+//! ```text
+//! the only one                                  a newcomer
+//! A1  claim := SOLO p                           B1  solo := 0
+//! A2  (light fence)                             B2  (membarrier: the heavy fence)
+//! A3  solo == mine?  no: claim as one of many   B3  no record says SOLO?  otherwise look again later
+//! A4  position := after p                       B4  claims as one of many
+//! A5  claim := WON p
+//! ```
+//!
+//! *Proof that there is never a store A4 while others swap.* The barrier B2 makes the only one's processor execute a
+//! full fence at some point of its program. Take any claim of its. If the fence falls before A3, then A3 sees what B1
+//! stored, and A4 is not reached. Otherwise A1 came before the fence, so B3 sees SOLO p, or what was stored there later:
+//! WON p (or a still later claim, which is not SOLO unless it began before the fence as well). It was stored after A4
+//! with Release, and B3 loads with Acquire, so the newcomer's first swap finds the counter moved. The owner dies between
+//! A1 and A5: then there is no store A4 to come, and the record counts no longer; it is told apart by its owner's life.
+//!
+//! A newcomer executes B2 whether `solo` was set or not, since another newcomer may have died between B1 and B2. Joining
+//! and leaving are serialised by a lock of the caller's, claiming is not.
+
+use super::cells::{Cells, Position};
+use super::exclusive::Evidence;
+use crate::atomics::{AtomicU64, light_fence};
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+mod repair;
+
+pub(super) use repair::{Line, Owner};
+
+/// What a claim says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The counter may have been moved, by this participant or by another one.
+    Trying = 1,
+    /// This participant has moved the counter.
+    Won = 2,
+    /// The only participant of its role moves the counter, or has moved it.
+    Solo = 3,
+}
+
+/// Whether the owner of a line may still act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It may, however long it has been silent.
+    Live,
+    /// It never will. Everything it did happened before this was found out.
+    Dead {
+        /// Which of the owners of this line it was. They are numbered from 1, and grow.
+        generation: u32,
+    },
+    /// There is no owner, or it has left: the record means nothing.
+    Absent,
+}
+
+/// What came of a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// Nothing that the dead participant left stands in anybody's way, and its line can be taken over.
+    Resolved,
+    /// It depends on what a live participant is about to do. To be tried again.
+    Pending,
+    /// The shared words are none that the algorithm can have left there.
+    Broken(Evidence),
+}
+
+/// Whether a participant that joins has others of its role beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Nobody else of this role lives, and whoever joins later will execute a barrier first (see
+    /// [`Counter::announce`]). Not to be used where the asymmetric barrier is not to be had.
+    Alone,
+    /// There are others, or there may be.
+    Others,
+}
+
+/// The counter of a role.
+#[derive(Clone, Copy)]
+pub(crate) struct Counter {
+    position: NonNull<AtomicU64>,
+    solo: NonNull<AtomicU64>,
+}
+
+// SAFETY: both pointers lead to atomics, which any thread may use.
+unsafe impl Send for Counter {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Counter {}
+
+impl Counter {
+    /// The counter in these two words, which belong into one line.
+    ///
+    /// # Safety
+    ///
+    /// Both lead to atomic words that stay mapped for as long as the value and its copies are used.
+    pub(crate) unsafe fn new(position: NonNull<AtomicU64>, solo: NonNull<AtomicU64>) -> Self {
+        Counter { position, solo }
+    }
+
+    /// Tells the only one of the role, if there is one, that it is that no longer (B1). To be called by whoever joins
+    /// with [`Company::Others`], who executes the heavy barrier (`membarrier`) afterwards, before its first claim, and
+    /// does both under the lock that serialises joining.
+    pub(crate) fn announce(&self) {
+        // Relaxed: the barrier that follows orders it (see the module's proof).
+        self.solo().store(0, Ordering::Relaxed);
+    }
+
+    /// The position that is claimed next. `Err` if the word is no position.
+    #[inline(always)]
+    pub(crate) fn load(&self, cells: &Cells) -> Result<Position, Evidence> {
+        // Acquire: whoever sees the counter beyond p sees the record of the one who claimed p (C2); pairs with the
+        // Release of the swap and the store in `Claimant::claim`.
+        let found = self.position().load(Ordering::Acquire);
+        cells.position(found).ok_or(Evidence { slot: 0, found, expected: 0 })
+    }
+
+    #[inline(always)]
+    fn position(&self) -> &AtomicU64 {
+        // SAFETY: the constructor's caller vouched for the word.
+        unsafe { self.position.as_ref() }
+    }
+
+    #[inline(always)]
+    fn solo(&self) -> &AtomicU64 {
+        // SAFETY: the constructor's caller vouched for the word.
+        unsafe { self.solo.as_ref() }
+    }
+}
+
+/// The records of all lines of a role.
+#[derive(Clone, Copy)]
+pub(crate) struct Records {
+    first: NonNull<AtomicU64>,
+    /// Words from one record to the next.
+    stride_words: usize,
+    lines: usize,
+}
+
+// SAFETY: every access through `Records` is an atomic one.
+unsafe impl Send for Records {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Records {}
+
+/// Words of a record.
+const RECORD_WORDS: usize = 3;
+
+impl Records {
+    /// The records of `lines` participants, `stride_words` words from one to the next; zero as long as a line has
+    /// never been used.
+    ///
+    /// # Safety
+    ///
+    /// `first` leads to the first record; all of them are atomic words that stay mapped for as long as the value and its
+    /// copies are used. There are 1 to 4096 of them, at least 3 words apart.
+    pub(crate) unsafe fn new(first: NonNull<AtomicU64>, stride_words: usize, lines: usize) -> Self {
+        debug_assert!(stride_words >= RECORD_WORDS && (1..=super::cells::MAX_LINES).contains(&lines));
+        Records { first, stride_words, lines }
+    }
+
+    /// Number of lines.
+    pub(crate) fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// Messages that were lost with those who died, of all lines together.
+    pub(crate) fn losses(&self) -> u64 {
+        // Relaxed: a figure, on which nothing depends.
+        (0..self.lines).map(|line| self.lost(line).load(Ordering::Relaxed) >> 32).sum()
+    }
+
+    /// The claim of line `line`, which is below the number of lines, as is every other one here.
+    #[inline(always)]
+    pub(crate) fn claim(&self, line: usize) -> &AtomicU64 {
+        self.word(line, 0)
+    }
+
+    #[inline(always)]
+    fn units(&self, line: usize) -> &AtomicU64 {
+        self.word(line, 1)
+    }
+
+    /// The losses of line `line`, and whose they were.
+    pub(crate) fn lost(&self, line: usize) -> &AtomicU64 {
+        self.word(line, 2)
+    }
+
+    #[inline(always)]
+    fn word(&self, line: usize, word: usize) -> &AtomicU64 {
+        debug_assert!(line < self.lines && word < RECORD_WORDS);
+        // SAFETY: the constructor's caller vouched for the records of so many lines.
+        let at = unsafe { self.first.add(line * self.stride_words + word) };
+        // SAFETY: as above; the words are atomics that outlive `self`.
+        unsafe { at.as_ref() }
+    }
+
+    /// Position and kind of the claim in a record, as they are now.
+    fn load_claim(&self, line: usize) -> Option<(u64, Kind)> {
+        // Acquire: whoever sees that a claim has gone sees that it has been dealt with (C2), and whoever sees WON sees
+        // the counter moved; pairs with the Release stores of `Claimant`.
+        parse(self.claim(line).load(Ordering::Acquire))
+    }
+}
+
+/// Takes the word of a claim apart.
+fn parse(word: u64) -> Option<(u64, Kind)> {
+    let kind = match word & 3 {
+        0 => return None,
+        1 => Kind::Trying,
+        2 => Kind::Won,
+        _ => Kind::Solo,
+    };
+    Some((word >> 2, kind))
+}
+
+/// The shared words of a role.
+#[derive(Clone, Copy)]
+pub(crate) struct Role {
+    pub(crate) counter: Counter,
+    pub(crate) records: Records,
+}
+
+/// How a participant claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// As the only one, whose counter is at this position.
+    Solo(Position),
+    /// As one of several, when it is known that no other one claims as the only one. Not yet known.
+    Joining,
+    /// As one of several.
+    Shared,
+}
+
+/// A participant, as far as claiming is concerned.
+pub(crate) struct Claimant {
+    role: Role,
+    line: usize,
+    mode: Mode,
+    /// What the record's `units` holds.
+    units: u16,
+    /// Whether the record names a position that may not be this participant's own.
+    is_trying: bool,
+}
+
+impl Claimant {
+    /// Joins on `line`, under the lock that serialises joining. The line has had no owner yet, or its last one has left
+    /// or was found [`Repair::Resolved`]. With [`Company::Others`], [`Counter::announce`] and the barrier come before.
+    pub(crate) fn attach(role: Role, cells: &Cells, line: usize, company: Company) -> Self {
+        // Release: whoever sees that the last owner's claim has gone sees how it was resolved (C2); pairs with
+        // `Records::load_claim`.
+        role.records.claim(line).store(0, Ordering::Release);
+        // Relaxed: published with the next claim.
+        role.records.units(line).store(0, Ordering::Relaxed);
+        let mode = match (company, role.counter.load(cells)) {
+            (Company::Alone, Ok(at)) => {
+                // Relaxed: only its owner acts on the value, and who joins later overwrites it under the same lock.
+                role.counter.solo().store(line as u64 + 1, Ordering::Relaxed);
+                Mode::Solo(at)
+            }
+            _ => Mode::Joining,
+        };
+        Claimant { role, line, mode, units: 0, is_trying: false }
+    }
+
+    /// Clears the record. To be called on leaving, when nothing that was claimed is left undone.
+    pub(crate) fn detach(&mut self) {
+        self.is_trying = true;
+        self.give_up();
+    }
+
+    /// The line of this participant.
+    pub(crate) fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The role that it has.
+    pub(crate) fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// Whether this participant may claim (B3). Once it may, that stays so. Until then claiming is for the other one.
+    #[inline(always)]
+    pub(crate) fn is_settled(&mut self) -> bool {
+        self.mode != Mode::Joining || self.settle(|_| Life::Live)
+    }
+
+    /// The same, when it is known who lives: a dead participant that was the only one stands in nobody's way.
+    #[cold]
+    pub(crate) fn settle(&mut self, life: impl Fn(usize) -> Life) -> bool {
+        let records = &self.role.records;
+        let is_solo = |line| matches!(records.load_claim(line), Some((_, Kind::Solo)));
+        // The life is asked for last, so that it is the claimant's or that of a successor, who is not alone.
+        let is_in_the_way = |line| line != self.line && is_solo(line) && life(line) == Life::Live;
+        let is_clear = !(0..records.lines()).any(is_in_the_way);
+        if self.mode == Mode::Joining && is_clear {
+            self.mode = Mode::Shared;
+        }
+        self.mode != Mode::Joining
+    }
+
+    /// The position that comes next, as far as this participant knows. `Err` if the counter holds none.
+    #[inline(always)]
+    pub(crate) fn position(&self, cells: &Cells) -> Result<Position, Evidence> {
+        match self.mode {
+            Mode::Solo(at) => Ok(at),
+            _ => self.role.counter.load(cells),
+        }
+    }
+
+    /// Whether the counter is no longer at `at`, a position that [`position`](Claimant::position) gave. Then claiming is
+    /// to be tried again.
+    pub(crate) fn has_moved(&mut self, at: Position) -> bool {
+        // Acquire: as in `Counter::load`, which comes next.
+        let has_moved = self.role.counter.position().load(Ordering::Acquire) != at.word();
+        if has_moved && matches!(self.mode, Mode::Solo(_)) {
+            // Somebody else moved it, so this one is no longer the only one.
+            self.mode = Mode::Shared;
+        }
+        has_moved
+    }
+
+    /// Claims the `units` cells from `at` to `next`. If it does not succeed, the counter has moved, or may have: the
+    /// caller loads the position again, or [gives up](Claimant::give_up). To be called only when
+    /// [settled](Claimant::is_settled).
+    #[inline(always)]
+    pub(crate) fn claim(&mut self, at: Position, next: Position, units: u16) -> bool {
+        if self.units != units {
+            // Relaxed: read only when the owner has died, which happened after.
+            self.role.records.units(self.line).store(u64::from(units), Ordering::Relaxed);
+            self.units = units;
+        }
+        self.is_trying = true;
+        if let Mode::Solo(_) = self.mode {
+            return self.claim_alone(at, next);
+        }
+        self.write(at, Kind::Trying);
+        let position = self.role.counter.position();
+        // AcqRel: Release shows the record to whoever sees the counter beyond `at` (C2), Acquire pairs with that of the
+        // one who claimed before. Relaxed on failure: the position is loaded again.
+        let swap = position.compare_exchange(at.word(), next.word(), Ordering::AcqRel, Ordering::Relaxed);
+        if swap.is_ok() {
+            self.keep(at);
+        }
+        swap.is_ok()
+    }
+
+    /// A1 to A5.
+    #[inline(always)]
+    fn claim_alone(&mut self, at: Position, next: Position) -> bool {
+        let word = at.word() << 2 | Kind::Solo as u64;
+        // Relaxed: newcomers look for it behind their barrier, and others when the owner has died, which happened after.
+        self.role.records.claim(self.line).store(word, Ordering::Relaxed);
+        light_fence();
+        // Relaxed: the case proof in the module's docs needs the load's place, which the fence pins, and no more.
+        if self.role.counter.solo().load(Ordering::Relaxed) != self.line as u64 + 1 {
+            self.mode = Mode::Shared;
+            return false;
+        }
+        // Release: as in `claim`.
+        self.role.counter.position().store(next.word(), Ordering::Release);
+        self.mode = Mode::Solo(next);
+        self.keep(at);
+        true
+    }
+
+    /// Notes the attempt to take what lies at `at`, by other means than the counter.
+    pub(crate) fn attempt(&mut self, at: Position) {
+        self.is_trying = true;
+        self.write(at, Kind::Trying);
+    }
+
+    /// Notes that `at` is this participant's own.
+    #[inline(always)]
+    pub(crate) fn keep(&mut self, at: Position) {
+        self.is_trying = false;
+        self.write(at, Kind::Won);
+    }
+
+    /// Clears a claim that has come to nothing, so that it keeps nobody from resolving what is at its position.
+    #[inline(always)]
+    pub(crate) fn give_up(&mut self) {
+        if self.is_trying {
+            self.is_trying = false;
+            // Release: as in `write`.
+            self.role.records.claim(self.line).store(0, Ordering::Release);
+        }
+    }
+
+    #[inline(always)]
+    fn write(&self, at: Position, kind: Kind) {
+        // Release: whoever sees this claim sees that the one before has been dealt with, and with WON that the counter
+        // has moved; pairs with the Acquire in `Records::load_claim` (C2).
+        self.role.records.claim(self.line).store(at.word() << 2 | kind as u64, Ordering::Release);
+    }
+}

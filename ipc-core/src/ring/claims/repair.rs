@@ -1,0 +1,268 @@
+//! Finding out what the dead had claimed, and closing the holes that dead producers left.
+//!
+//! Repair is for whoever meets a dead participant, under no lock. It stores to stamps and losses only, by
+//! compare-and-swap from the exact word observed, and never to a record, so repairers may die between any two steps and
+//! several may be at work at once.
+//!
+//! # Who owns position p
+//!
+//! Let the counter be beyond p (seen with Acquire), and p not dealt with. By C2 the record of the one who claimed it
+//! names p. Others may name it too: those who lost the swap, or have yet to lose it, until they try elsewhere or give
+//! up. So, with the records looked at *after* the counter,
+//!
+//! - a live one that says WON is the owner: the dead are not, and nothing is to be done;
+//! - a live one that says TRYING or SOLO may be the owner, and is never robbed: to be tried again later;
+//! - otherwise the owner is dead, or has dealt with p between the looks, in which case the swap of the stamp fails,
+//!   since the stamp was stored before the record (C2).
+//!
+//! Among the dead, one that says WON is the owner. If all say TRYING, which of them won cannot be told, and matters
+//! only if they wanted different numbers of units. Then the owner's number is *the smallest k among theirs for which the
+//! counter has been at the position after k units from p*:
+//!
+//! - It has been there for the owner's k. For a smaller one that position is inside the owner's claim, which the counter
+//!   has jumped over. So the smallest is the owner's.
+//! - That the counter has been at q is seen from: it is there now; a record names q (C3); q has been dealt with in its
+//!   lap. Once it has been there, one of the three holds for ever, and in this order: whoever claimed q named q from
+//!   before the counter left it, until q was dealt with (C2). So looking in this order misses nothing. Inside a claim
+//!   that has not been dealt with no stamp is that of a message, since only the first unit's stamp is ever stored.
+//!
+//! p can be undealt with only while the counter is at most one lap beyond it, since its cell is claimed again only
+//! afterwards. The window keeps a record of long ago from being compared with a stamp whose lap has come round.
+//!
+//! # Counting a loss exactly once
+//!
+//! The hole is closed in three steps: its stamp becomes LOST, naming a dead claimant's line; the loss is counted on
+//! that line, marked with its owner's generation; the stamp becomes SKIP.
+//!
+//! - The first step is one swap, so one line is named, once a position.
+//! - A dead owner of a line has one claim, so it is named at most once. Whoever counts looks first whether the mark is of
+//!   this generation or a later one already, and swaps the number and the mark together.
+//! - The line is not taken over before the stamp has left LOST, since its own repair finishes the steps: the record is
+//!   still there, and names p. So no later generation's mark comes before this one is counted, and a repairer that comes
+//!   late finds the mark of this generation or a later one.
+
+use super::super::cells::{Cells, Position, Stamp, State};
+use super::*;
+
+/// Rounds in which the words changed under a repairer before it leaves them to the others.
+const MAX_ROUNDS: usize = 8;
+
+/// A dead participant's claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ring) struct Corpse {
+    pub(in crate::ring) line: usize,
+    pub(in crate::ring) generation: u32,
+    pub(in crate::ring) kind: Kind,
+    /// The position, as the record has it.
+    pub(in crate::ring) at: u64,
+    pub(in crate::ring) units: u16,
+}
+
+/// Whose a position is, of which it is known that somebody has claimed it and not dealt with it.
+pub(in crate::ring) enum Owner {
+    /// A live participant's, and no dead one's.
+    Living,
+    /// Perhaps that of a live participant.
+    Unclear,
+    /// A dead one's. If it cannot be told which dead one's, this is one with the right number of units.
+    Dead(Corpse),
+    /// None of those who are dead and claim it can be the owner.
+    Nobody,
+}
+
+/// What a line says, and who says so.
+pub(in crate::ring) enum Line {
+    Absent,
+    Live(Option<(u64, Kind)>),
+    /// Dead, and it had claimed nothing.
+    Clear,
+    Dead(Corpse),
+}
+
+impl Records {
+    /// Looks at a line's claim, and whether its owner lives.
+    pub(in crate::ring) fn examine(&self, line: usize, life: &impl Fn(usize) -> Life) -> Line {
+        let before = life(line);
+        let Life::Dead { generation } = before else {
+            return if before == Life::Live { Line::Live(self.load_claim(line)) } else { Line::Absent };
+        };
+        let claim = self.load_claim(line);
+        // Relaxed: its owner is dead, and everything it did happened before that was found out.
+        let units = self.units(line).load(Ordering::Relaxed) as u16;
+        if life(line) != before {
+            // Taken over meanwhile, and what was read is perhaps the successor's.
+            return Line::Live(claim);
+        }
+        claim.map_or(Line::Clear, |(at, kind)| Line::Dead(Corpse { line, generation, kind, at, units }))
+    }
+
+    /// Whose `at` is. The caller has seen the counter beyond it.
+    pub(in crate::ring) fn owner(
+        &self,
+        counter: &Counter,
+        cells: &Cells,
+        at: Position,
+        life: &impl Fn(usize) -> Life,
+    ) -> Owner {
+        let mut found: Option<Corpse> = None;
+        let mut differ = false;
+        for line in 0..self.lines {
+            // Most records name something else, and asking for a life may cost a system call.
+            if self.load_claim(line).is_none_or(|(claimed, _)| claimed != at.word()) {
+                continue;
+            }
+            match self.examine(line, life) {
+                Line::Live(Some((claimed, Kind::Won))) if claimed == at.word() => return Owner::Living,
+                Line::Live(Some((claimed, _))) if claimed == at.word() => return Owner::Unclear,
+                Line::Dead(corpse) if corpse.at == at.word() => match found {
+                    // An owner that is known as such beats the candidates.
+                    Some(known) if known.kind == Kind::Won => {}
+                    Some(other) if corpse.kind != Kind::Won => differ |= other.units != corpse.units,
+                    _ => {
+                        differ &= corpse.kind != Kind::Won;
+                        found = Some(corpse);
+                    }
+                },
+                _ => {}
+            }
+        }
+        match found {
+            Some(_) if differ => self.smallest(counter, cells, at, life),
+            Some(corpse) => Owner::Dead(corpse),
+            None => Owner::Nobody,
+        }
+    }
+
+    /// Of the dead who claim `at`, one with the smallest number of units that can be the owner's.
+    fn smallest(&self, counter: &Counter, cells: &Cells, at: Position, life: &impl Fn(usize) -> Life) -> Owner {
+        let mut smallest: Option<Corpse> = None;
+        for line in 0..self.lines {
+            if self.load_claim(line).is_none_or(|(claimed, _)| claimed != at.word()) {
+                continue;
+            }
+            match self.examine(line, life) {
+                Line::Dead(corpse) if corpse.at == at.word() => {
+                    let is_smaller = smallest.is_none_or(|known| corpse.units < known.units);
+                    let fits = (1..=cells.room(at)).contains(&u64::from(corpse.units));
+                    if is_smaller && fits && self.has_been_at(counter, cells, cells.after(at, corpse.units)) {
+                        smallest = Some(corpse);
+                    }
+                }
+                // Somebody who has yet to lose. The next look is clearer.
+                Line::Live(Some((claimed, _))) if claimed == at.word() => return Owner::Unclear,
+                _ => {}
+            }
+        }
+        smallest.map_or(Owner::Nobody, Owner::Dead)
+    }
+
+    /// Whether the counter has been at `at`, which lies less than a lap beyond a claim that has not been dealt with.
+    fn has_been_at(&self, counter: &Counter, cells: &Cells, at: Position) -> bool {
+        // Acquire: as in `Counter::load`.
+        if counter.position().load(Ordering::Acquire) == at.word() {
+            return true;
+        }
+        let is_named = |line| self.load_claim(line).is_some_and(|(claimed, _)| claimed == at.word());
+        if (0..self.lines).any(is_named) {
+            return true;
+        }
+        // Acquire: pairs with the Release of whoever dealt with it, though nothing more is read on the strength of it.
+        let stamp = Stamp::from_word(cells.stamp(at).load(Ordering::Acquire));
+        let is_dealt_with = !matches!(stamp.state, State::Free | State::Busy);
+        stamp.lap == cells.lap(at) && is_dealt_with || stamp.lap == cells.next_lap(at)
+    }
+
+    /// Counts a message as lost by the owner of `line` that had this generation, unless it has been counted.
+    pub(in crate::ring) fn count_loss(&self, line: usize, generation: u32) {
+        for _ in 0..MAX_ROUNDS {
+            // Acquire: as for the swap's Release.
+            let lost = self.lost(line).load(Ordering::Acquire);
+            if (lost as u32).wrapping_sub(generation) as i32 >= 0 {
+                return;
+            }
+            let counted = ((lost >> 32).wrapping_add(1) << 32) | u64::from(generation);
+            // AcqRel: the mark and the number change together, and what they depend on is in this word alone; the
+            // ordering keeps the count ahead of the stamp that the counter stores next, for those who see that stamp.
+            let swap = self.lost(line).compare_exchange(lost, counted, Ordering::AcqRel, Ordering::Relaxed);
+            if swap.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+impl Role {
+    /// Whether `at` lies before the counter, and so little that its cell has not been claimed again.
+    pub(in crate::ring) fn is_claimed(&self, cells: &Cells, at: Position) -> Result<bool, Evidence> {
+        let beyond = at.ahead(self.counter.load(cells)?);
+        Ok(0 < beyond && beyond <= cells.one_lap() as i64)
+    }
+
+    /// Closes the hole that the dead producer on `line` may have left, and counts the message as lost.
+    ///
+    /// `is_open` says of the stamp of a cell, and a lap, whether the cell has not been dealt with in that lap. A live
+    /// producer's claim is left alone.
+    pub(crate) fn repair_producer(
+        &self,
+        cells: &Cells,
+        line: usize,
+        life: impl Fn(usize) -> Life,
+        is_open: impl Fn(Stamp, u64) -> bool,
+    ) -> Repair {
+        let corpse = match self.records.examine(line, &life) {
+            Line::Absent | Line::Clear => return Repair::Resolved,
+            Line::Live(_) => return Repair::Pending,
+            Line::Dead(corpse) => corpse,
+        };
+        let Some(at) = cells.position(corpse.at) else { return Repair::Resolved };
+        for _ in 0..MAX_ROUNDS {
+            match self.is_claimed(cells, at) {
+                Ok(true) => {}
+                // It did not win, or it did so long ago.
+                Ok(false) => return Repair::Resolved,
+                Err(evidence) => return Repair::Broken(evidence),
+            }
+            // Acquire: pairs with the Release of whoever dealt with it, and of another repairer's swap.
+            let found = cells.stamp(at).load(Ordering::Acquire);
+            let stamp = Stamp::from_word(found);
+            if stamp.lap == cells.lap(at) && stamp.state == State::Lost {
+                if usize::from(stamp.owner) == line {
+                    self.close(cells, at, stamp, corpse.generation);
+                }
+                return Repair::Resolved;
+            }
+            if !is_open(stamp, cells.lap(at)) {
+                return Repair::Resolved;
+            }
+            let owner = match self.records.owner(&self.counter, cells, at, &life) {
+                Owner::Living => return Repair::Resolved,
+                Owner::Unclear => return Repair::Pending,
+                Owner::Dead(owner) if (1..=cells.room(at)).contains(&u64::from(owner.units)) => owner,
+                Owner::Dead(_) | Owner::Nobody => {
+                    // Acquire: as above. Either its owner has just dealt with it, or the words are wild.
+                    if cells.stamp(at).load(Ordering::Acquire) != found {
+                        continue;
+                    }
+                    let expected = Stamp::new(State::Full, cells.lap(at), 1).word();
+                    return Repair::Broken(Evidence { slot: cells.index(at) as usize, found, expected });
+                }
+            };
+            let lost = Stamp { owner: owner.line as u16, ..Stamp::new(State::Lost, cells.lap(at), owner.units) };
+            // AcqRel: Release for whoever goes on from here, Acquire as for the load. It names one line, for good.
+            let swap = cells.stamp(at).compare_exchange(found, lost.word(), Ordering::AcqRel, Ordering::Relaxed);
+            if swap.is_ok() {
+                self.close(cells, at, lost, owner.generation);
+                return Repair::Resolved;
+            }
+        }
+        Repair::Pending
+    }
+
+    /// Counts the loss that `lost` names, and lets the consumers jump over it.
+    fn close(&self, cells: &Cells, at: Position, lost: Stamp, generation: u32) {
+        self.records.count_loss(usize::from(lost.owner), generation);
+        let skip = Stamp::new(State::Skip, lost.lap, lost.units);
+        // Release: publishes the count. If it fails, another repairer has done it.
+        let _ = cells.stamp(at).compare_exchange(lost.word(), skip.word(), Ordering::Release, Ordering::Relaxed);
+    }
+}
