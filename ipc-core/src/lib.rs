@@ -13,12 +13,13 @@
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | one participant's part | `info`, `station` |
-//! | channels | [`queue`] |
+//! | channels | [`queue`], [`service`] |
 
 pub mod error;
 pub mod message;
 pub mod queue;
 pub mod schema;
+pub mod service;
 pub mod words;
 
 mod atomics;
@@ -33,11 +34,12 @@ mod station;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, Role, SendBatchError, SendError,
-    SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
+    CallError, Corrupt, LoanError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, ReplyError, Role,
+    SendBatchError, SendError, SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
 };
 pub use info::ChannelInfo;
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use queue::{Loan, Queue, Received, Receiver, Sender};
 pub use segment::Lifetime;
+pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};

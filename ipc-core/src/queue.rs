@@ -168,6 +168,7 @@ impl<T: IpcMessage> Queue<T> {
             message_align: align_of::<T>(),
             schema: T::SCHEMA,
             fingerprint: T::FINGERPRINT,
+            reply: None,
             capacity: self.capacity,
             roles: [1, 1],
             lifetime: self.lifetime,

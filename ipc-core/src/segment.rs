@@ -27,7 +27,7 @@ mod geometry;
 mod rings;
 
 pub use geometry::Lifetime;
-pub(crate) use geometry::Spec;
+pub(crate) use geometry::{ReplySpec, Spec};
 
 use crate::error::{Mismatch, OpenError, Peer};
 use crate::layout::{
@@ -276,6 +276,7 @@ impl Segment {
         os::reserve(&file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
         let mut header = geometry.as_bytes().to_vec();
         header.extend_from_slice(spec.schema);
+        header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| reply.schema));
         file.write_all_at(&header, 0).map_err(|source| OpenError::Os {
             action: "write the header of",
             path: path.into(),
@@ -332,23 +333,39 @@ impl Segment {
             let reason = format!("it has places for {roles:?} participants where {:?} belong", spec.roles);
             return Err(not_a_segment(&self.path, reason));
         }
-        let mut theirs = vec![0; geometry.schema_bytes as usize];
-        self.file
-            .read_exact_at(&mut theirs, GEOMETRY_BYTES as u64)
-            .map_err(|source| self.os_error("read the schema of", source))?;
         let same_size = geometry.message_bytes == spec.message_bytes as u64
             && geometry.message_align as usize == spec.message_align;
-        if theirs == spec.schema && geometry.fingerprint == spec.fingerprint.to_le_bytes() && same_size {
+        let same_header = same_size && geometry.fingerprint == spec.fingerprint.to_le_bytes();
+        let at = GEOMETRY_BYTES as u64;
+        self.check_schema(spec, (spec.message, spec.schema), (at, geometry.schema_bytes), same_header)?;
+        let Some(reply) = &spec.reply else { return Ok(()) };
+        let same_size = geometry.reply_bytes == reply.bytes as u64 && geometry.reply_align as usize == reply.align;
+        let same_header = same_size && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
+        let at = at + u64::from(geometry.schema_bytes);
+        self.check_schema(spec, (reply.message, reply.schema), (at, geometry.reply_schema_bytes), same_header)
+    }
+
+    /// Compares a schema of the segment, given by its place and length, with the program's own for the message.
+    fn check_schema(
+        &self,
+        spec: &Spec,
+        (message, ours): (&'static str, &'static [u8]),
+        (at, bytes): (u64, u32),
+        same_header: bool,
+    ) -> Result<(), OpenError> {
+        let mut theirs = vec![0; bytes as usize];
+        self.file.read_exact_at(&mut theirs, at).map_err(|source| self.os_error("read the schema of", source))?;
+        if theirs == ours && same_header {
             return Ok(());
         }
-        if theirs == spec.schema {
+        if theirs == ours {
             return Err(not_a_segment(&self.path, "its header is damaged: it contradicts the schema beside it".into()));
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
             channel: spec.name.channel().into(),
-            message: spec.message,
+            message,
             creator: self.creator(),
-            differences: schema::diff(spec.schema, &theirs),
+            differences: schema::diff(ours, &theirs),
         })))
     }
 

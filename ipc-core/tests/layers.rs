@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 9] = [
     &["segment"],
     &["liveness", "waiting"],
     &["info", "station"],
-    &["queue"],
+    &["queue", "service"],
 ];
 
 /// The Rust files under `directory`.
