@@ -126,7 +126,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
         if self.stop.load(Ordering::Acquire) {
             return Some(Ok(None));
         }
-        self.take().map(Some).transpose()
+        self.take().transpose().map(|taken| taken.map(Some))
     }
 
     /// Takes the call of the next ticket that is not void.
