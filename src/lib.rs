@@ -46,6 +46,7 @@
 //! | a channel whose name is known only at run time | [`Queue`] |
 //! | to send | [`Sender`]; in place, [`Loan`] |
 //! | to receive | [`Receiver`]; in place, [`Received`] |
+//! | requests and replies | [`Service`], [`Client`], [`Server`] |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
 //! | why something failed | [`error`] |
@@ -66,8 +67,9 @@
 pub use ipc_core::{error, message, schema};
 
 pub use ipc_core::{
-    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Invalid, IpcMessage, Lifetime, List, Loan, LoanError,
-    Mismatch, OpenError, Opt, Peer, Queue, Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError,
-    SendError, SendTimeoutError, Sender, Str, TooLong, TryLoanError, TryRecvError, TrySendError,
+    CallError, ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Invalid, IpcMessage, Lifetime, List,
+    Loan, LoanError, Mismatch, OpenError, Opt, Peer, Pending, Queue, Received, Receiver, RecvError, RecvTimeoutError,
+    Replies, ReplyError, ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError, Sender, Server,
+    Service, Stopper, Str, TooLong, TryLoanError, TryRecvError, TrySendError,
 };
 pub use ipc_macros::IpcMessage;
