@@ -44,6 +44,8 @@
 //! | to declare a message and its channel | [`derive@IpcMessage`] |
 //! | types that a message can hold | [`Str`], [`List`], [`Opt`], and the list in [`trait@IpcMessage`] |
 //! | a channel whose name is known only at run time | [`Queue`] |
+//! | the newest value only, for any number of readers | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
+//! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
 //! | to send | [`Sender`]; in place, [`Loan`] |
 //! | to receive | [`Receiver`]; in place, [`Received`] |
 //! | requests and replies | [`Service`], [`Client`], [`Server`] |
@@ -62,14 +64,16 @@
 //! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
 //!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
 //!
-//! This version runs on Linux. It has the exclusive queue (one sender, one receiver) and messages of fixed size.
+//! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, and the latest
+//! value.
 
 pub use ipc_core::{error, message, schema};
 
 pub use ipc_core::{
-    CallError, ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Invalid, IpcMessage, Lifetime, List,
-    Loan, LoanError, Mismatch, OpenError, Opt, Peer, Pending, Queue, Received, Receiver, RecvError, RecvTimeoutError,
-    Replies, ReplyError, ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError, Sender, Server,
-    Service, Stopper, Str, TooLong, TryLoanError, TryRecvError, TrySendError,
+    AcceptError, CallError, ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid,
+    IpcMessage, Latest, Lifetime, List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending,
+    Pipe, PipeEnd, Queue, ReadError, Reader, Received, Receiver, RecvError, RecvTimeoutError, Replies, ReplyError,
+    ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError, Sender, Server, Service, Stopper, Str,
+    TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError, Writer,
 };
 pub use ipc_macros::IpcMessage;

@@ -1,14 +1,18 @@
 //! The atomics that the rings are written against: the real ones, or loom's when the rings are being model-checked
-//! (`RUSTFLAGS="--cfg loom"`).
+//! (`RUSTFLAGS="--cfg loom"`), or some that can be made to publish nothing when they run under ThreadSanitizer
+//! (`--cfg slipring_tsan`, by `ci/tsan.sh`).
 //!
 //! Everything in [`ring`](crate::ring) names its atomics through this module, so that the very code that ships is
-//! the code that loom explores. In tests the words are mortal as well: see `mortal`.
+//! the code that loom explores and ThreadSanitizer watches. In tests the words are mortal as well: see `mortal`.
 
 #[cfg(all(loom, not(test)))]
 pub(crate) use loom::sync::atomic::AtomicU64;
 
 #[cfg(not(any(loom, test)))]
 pub(crate) use core::sync::atomic::AtomicU64;
+
+#[cfg(slipring_tsan)]
+mod withheld;
 
 #[cfg(test)]
 pub(crate) mod mortal;
@@ -20,7 +24,6 @@ pub(crate) use mortal::AtomicU64;
 ///
 /// It costs no instruction. Loom has no model of membarrier, and the tests issue none, so there both sides are full
 /// fences, which is what the pair amounts to.
-#[allow(dead_code, reason = "only the rings of several participants need it, and no channel uses them yet")]
 #[inline(always)]
 pub(crate) fn light_fence() {
     // SeqCst: keeps the compiler from moving the load; the processor is kept from it by the other side's barrier.
@@ -33,3 +36,9 @@ pub(crate) fn light_fence() {
     #[cfg(loom)]
     loom::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 }
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::fence;
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::fence;

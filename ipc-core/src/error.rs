@@ -41,6 +41,10 @@ pub enum Role {
     Client,
     /// Answers a service's calls.
     Server,
+    /// Has one end of a pipe.
+    Left,
+    /// Has the other end of a pipe.
+    Right,
 }
 
 impl fmt::Display for Role {
@@ -54,6 +58,8 @@ impl fmt::Display for Role {
             Role::Reader => "reader",
             Role::Client => "client",
             Role::Server => "server",
+            Role::Left => "left end",
+            Role::Right => "right end",
         })
     }
 }
@@ -113,6 +119,16 @@ pub enum OpenError {
         /// Places for it.
         places: u32,
     },
+    /// There is no channel of this name, and it is not for this call to create one.
+    #[error(
+        "there is no channel \"{channel}\" in the domain \"{domain}\": start the program that creates it, or set SLIPRING_DOMAIN"
+    )]
+    NoChannel {
+        /// The channel's name.
+        channel: String,
+        /// Where it was looked for.
+        domain: String,
+    },
     /// The channel exists as one of another kind.
     #[error(
         "channel \"{channel}\" is {found} (created by {creator}), and this program opens it as {expected}: use another name, or the same declaration on both sides"
@@ -155,6 +171,17 @@ pub enum OpenError {
     ByteOrder {
         /// The file.
         path: PathBuf,
+    },
+    /// The process, or the system, has no descriptor left.
+    #[error(
+        "no descriptor is left for {}, of {limit} that this process may have: each open channel takes one; close what is not used, or raise the limit (ulimit -n, LimitNOFILE=, fs.file-max)",
+        path.display()
+    )]
+    Descriptors {
+        /// The file that was to be opened, or the directory in which one was to be created.
+        path: PathBuf,
+        /// Descriptors that the process may have (its soft limit).
+        limit: u64,
     },
     /// There is not enough shared memory.
     #[error(
@@ -201,7 +228,7 @@ pub struct Mismatch {
     /// The channel's name.
     pub channel: String,
     /// The message's name in this program.
-    pub message: &'static str,
+    pub message: String,
     /// Who created the segment, and so decided what it carries.
     pub creator: Peer,
     /// Every difference, field by field.
@@ -253,6 +280,9 @@ pub enum RecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a receive that does not wait returned no message.
@@ -268,6 +298,9 @@ pub enum TryRecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// As [`RecvError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a receive with a time limit returned no message.
@@ -283,6 +316,21 @@ pub enum RecvTimeoutError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// As [`RecvError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
+}
+
+/// A message that varies in length is longer than its channel can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "a message of {bytes} bytes is longer than the {limit} that this channel can carry: create it with a capacity of more than twice the message"
+)]
+pub struct TooLarge {
+    /// Bytes of the message.
+    pub bytes: usize,
+    /// Bytes of the longest message, a little less than half of the channel's capacity.
+    pub limit: usize,
 }
 
 /// Why a blocking send did not happen. Every variant gives the message back.
@@ -295,9 +343,15 @@ pub enum SendError<T> {
     /// The channel is full, and the receiver died. Each death is reported once, and the next call waits for a successor.
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// The message is longer than the channel's ring can carry.
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// Why a send that does not wait did not happen. Every variant gives the message back.
@@ -313,9 +367,15 @@ pub enum TrySendError<T> {
     /// As [`SendError::ReceiverDied`].
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// As [`SendError::TooLarge`].
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// As [`SendError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// Why a send with a time limit did not happen. Every variant gives the message back.
@@ -331,9 +391,15 @@ pub enum SendTimeoutError<T> {
     /// As [`SendError::ReceiverDied`].
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// As [`SendError::TooLarge`].
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// As [`SendError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// A batch was sent in part. The messages that had not been taken from the iterator are still in it.
@@ -367,6 +433,9 @@ pub enum CallError<Req> {
     /// The reply, or shared memory, is damaged.
     #[error("{1}")]
     Corrupt(Option<Req>, Corrupt),
+    /// This process was forked from the one that opened the service, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the service again in the child")]
+    Forked(Option<Req>),
 }
 
 /// What a server's death means for a call, given the request if it has been given back.
@@ -383,18 +452,32 @@ impl<Req> CallError<Req> {
     /// The request, if no server has taken it.
     pub fn into_request(self) -> Option<Req> {
         match self {
-            CallError::ServerDied(request, _) | CallError::Timeout(request) | CallError::Corrupt(request, _) => request,
+            CallError::ServerDied(request, _) | CallError::Corrupt(request, _) => request,
+            CallError::Timeout(request) | CallError::Forked(request) => request,
             CallError::Full(request) => Some(request),
             CallError::Dropped => None,
         }
     }
 }
 
+/// Why a server was given no request.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// A request is no valid value, in which case its client is told that it was dropped, and the next call goes on after
+    /// it; or shared memory is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the service, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the service again in the child")]
+    Forked,
+}
+
 /// Why a server cannot go on with a reply.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReplyError {
-    /// The client has died, or does not want to hear more.
+    /// The client has died, or does not want to hear more. (In a child that was forked since, every client is gone.)
     #[error("the client does not wait for this reply any longer")]
     ClientGone,
 }
@@ -404,6 +487,50 @@ pub type LoanError = SendError<()>;
 
 /// Why no slot could be loaned without waiting.
 pub type TryLoanError = TrySendError<()>;
+
+/// Why no slot could be loaned in time.
+pub type LoanTimeoutError = SendTimeoutError<()>;
+
+/// Why a latest value could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The writer wrote new values faster than this process could copy one, in every one of many attempts. A later
+    /// attempt may succeed.
+    #[error("the writer has overtaken every attempt to copy the value")]
+    Overtaken,
+    /// Shared memory is damaged. After [`Corrupt::Message`], the value can be read again when a new one was written.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
+}
+
+/// Why waiting for a newer value brought none.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WaitNewerError {
+    /// The writer has closed, and its last value was read before. Another one may come.
+    #[error("the writer has closed")]
+    Closed,
+    /// The writer died without closing, and its last value was read before. Each death is reported once, and the next
+    /// call waits for a successor.
+    #[error("the writer ({0}) died without closing")]
+    WriterDied(Peer),
+    /// There is a newer value, which could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why a latest value was not written. It gives the value back.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WriteError<T> {
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
+}
 
 /// Prints the variant and what is known besides the message, which need not be printable.
 macro_rules! debug_as_display {
@@ -416,4 +543,4 @@ macro_rules! debug_as_display {
     )*};
 }
 
-debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError, CallError);
+debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError, WriteError, CallError);

@@ -11,6 +11,7 @@
 //! SPEC.md describes the same bytes in prose.
 
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// First eight bytes of every segment.
@@ -95,7 +96,8 @@ pub(crate) const LATEST_SLOTS: u64 = 4;
 pub(crate) const FLAG_DROP_HELD: u32 = 1;
 
 /// Bit of [`Geometry::flags`]: messages have a trailing part of variable length, `message_bytes` counts what is before
-/// it, slots are units of which a message takes several, and the stamps are a table of their own.
+/// it, and slots are units of which a message takes several. An exclusive queue has headers in the units; other kinds have
+/// their stamps in a table of their own.
 pub(crate) const FLAG_VARIABLE: u32 = 2;
 
 /// The immutable first bytes of a segment.
@@ -360,6 +362,52 @@ pub(crate) struct TakenLine {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<TakenLine>() == LINE_BYTES);
 
+/// Which of the two sides of a channel a participant is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Those who fill the ring: senders, publishers, writers, clients.
+    First,
+    /// Those who empty it: receivers, subscribers, readers, servers.
+    Second,
+}
+
+impl Side {
+    /// The lines of the participant table that this side has.
+    pub(crate) fn lines_of(self, geometry: &Geometry) -> Range<u32> {
+        match self {
+            Side::First => 0..geometry.first_role,
+            Side::Second => geometry.first_role..geometry.participants,
+        }
+    }
+
+    /// Those whom this side waits for.
+    pub(crate) fn other(self) -> Side {
+        match self {
+            Side::First => Side::Second,
+            Side::Second => Side::First,
+        }
+    }
+}
+
+/// How far the writer of a latest value has come, in a line of its own.
+///
+/// ```text
+///   0  version  u64   of the newest value, 0 if there is none
+///   8  (zero)   120 bytes
+/// ```
+///
+/// Written by the writer after every value, read by the readers before every one.
+#[repr(C, align(128))]
+pub(crate) struct VersionLine {
+    /// See [`ring::latest`](crate::ring::latest).
+    pub(crate) version: crate::atomics::AtomicU64,
+    /// Zero.
+    pub(crate) padding: [u64; 15],
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<VersionLine>() == LINE_BYTES);
+
 /// Byte of the segment file whose write lock serialises creation, joining, leaving and unlinking.
 pub(crate) const LIFECYCLE_LOCK_BYTE: u64 = 0;
 
@@ -434,6 +482,11 @@ pub(crate) fn call_layout(request: (usize, usize), reply: (usize, usize)) -> Opt
     let end = reply_at.checked_add(reply_room.checked_next_multiple_of(SLOT_LINE_BYTES)?)?;
     let slot_bytes = end.checked_next_multiple_of(request.1.max(reply_align))?;
     Some(CallLayout { slot_bytes, request: request_at, reply: reply_at, stamp: end - WORD_BYTES })
+}
+
+/// Bytes of a unit of a channel whose messages vary in length and are aligned to `align`.
+pub(crate) const fn unit_bytes(align: usize) -> usize {
+    if align > SLOT_LINE_BYTES { align } else { SLOT_LINE_BYTES }
 }
 
 /// Text in a zero-padded field of `N` bytes, cut at a character boundary if it is too long.

@@ -13,10 +13,15 @@
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | one participant's part | `info`, `station` |
-//! | channels | [`queue`], [`service`] |
+//! | channels | [`queue`], [`latest`], [`service`] |
+//! | channels of types that are not known | [`dynamic`] |
+//! | made of channels | [`pipe`] |
 
+pub mod dynamic;
 pub mod error;
+pub mod latest;
 pub mod message;
+pub mod pipe;
 pub mod queue;
 pub mod schema;
 pub mod service;
@@ -34,12 +39,15 @@ mod station;
 mod waiting;
 
 pub use error::{
-    CallError, Corrupt, LoanError, Mismatch, OpenError, Peer, RecvError, RecvTimeoutError, ReplyError, Role,
-    SendBatchError, SendError, SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
+    AcceptError, CallError, Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError,
+    RecvTimeoutError, ReplyError, Role, SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError,
+    TryRecvError, TrySendError, WaitNewerError, WriteError,
 };
 pub use info::ChannelInfo;
+pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
+pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, Queue, Received, Receiver, Sender};
-pub use segment::Lifetime;
+pub use segment::{HugePages, Lifetime};
 pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};

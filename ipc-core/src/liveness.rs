@@ -31,6 +31,7 @@
 use crate::error::{OpenError, Peer};
 use crate::layout::{PROGRAM_BYTES, ParticipantSlot, padded, unpadded};
 use crate::os;
+use crate::ring::Life;
 use crate::segment::{self, Lifecycle, Lifetime, Segment};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -195,17 +196,6 @@ impl Participant {
     }
 }
 
-/// Whether, as far as a ring is concerned, the owner of a line lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// Alive, or not to be told from it: what it claims is its own.
-    Live,
-    /// It died without closing, as the owner of this generation.
-    Dead { generation: u32 },
-    /// Nobody has the line, or its last owner has closed: what the line's record says means nothing.
-    Absent,
-}
-
 /// How the owner of line `index` is doing. The kernel is asked whenever the line says that there is one.
 pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     let slot = segment.participant(index);
@@ -219,15 +209,6 @@ pub(crate) fn life(segment: &Segment, index: u32) -> Life {
             // It closed, or a successor came, in this moment.
             _ => Life::Live,
         },
-    }
-}
-
-/// How the last owner of line `index` did. For one who has just taken the line's lock, so that nobody can have it.
-pub(crate) fn last_life(segment: &Segment, index: u32) -> Life {
-    let state = State::load(segment.participant(index));
-    match state.phase {
-        Phase::Vacant | Phase::Closed => Life::Absent,
-        Phase::Live | Phase::Crashed => Life::Dead { generation: state.generation },
     }
 }
 
@@ -264,9 +245,8 @@ pub(crate) fn census(segment: &Segment, lines: Range<u32>) -> Census {
     census
 }
 
-/// The first participant of `segment` that lives, if any does.
-pub(crate) fn first_living(segment: &Segment) -> Option<(u32, Peer)> {
-    let mut lines = 0..segment.geometry().participants;
+/// The first participant on one of `lines` that lives, if any does.
+pub(crate) fn first_living(segment: &Segment, mut lines: Range<u32>) -> Option<(u32, Peer)> {
     let index = lines.find(|&index| segment.is_alive(index))?;
     Some((index, peer(segment.participant(index))))
 }
@@ -300,6 +280,20 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
     // with the same count.
     slot.state.store(state.word(), Ordering::Release);
     predecessor
+}
+
+/// Whether the last owner of line `index` died, as [`life`] finds it.
+pub(crate) fn has_died(segment: &Segment, index: u32) -> bool {
+    matches!(life(segment, index), Life::Dead { .. })
+}
+
+/// What is to be thought of the last owner of line `index`, by whoever holds the line's lock and so knows that it is gone.
+pub(crate) fn afterlife(segment: &Segment, index: u32) -> Life {
+    let state = State::load(segment.participant(index));
+    match state.phase {
+        Phase::Vacant | Phase::Closed => Life::Absent,
+        Phase::Live | Phase::Crashed => Life::Dead { generation: state.generation },
+    }
 }
 
 /// Records that the owner of a line, whose lock was found free after `state` was loaded, is dead. Returns what the line

@@ -1,38 +1,45 @@
 //! Queues: each message goes to exactly one receiver, in the order in which it was sent.
 //!
-//! This version has the *exclusive* queue: one sender and one receiver, enforced, over the ring of
-//! `ring/exclusive.rs`. The way of a message from `send` to the store that publishes it:
-//! [`Sender::send`] -> `Port::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
+//! A *shared* queue has any number of senders and receivers, up to 64 of each, over the ring of `ring/shared.rs`. An
+//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs` or, if messages vary in
+//! length, of `ring/frames.rs`; it is the fastest path. The way of a message from `send` to the store that publishes it:
+//! [`Sender::send`] -> `Port::send` -> `End::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
+mod exclusive;
 mod link;
+mod loan;
 mod port;
 mod receiver;
 mod sender;
+mod shared;
 
+pub use loan::Loan;
 pub use receiver::{Iter, Received, Receiver};
-pub use sender::{Loan, Sender};
+pub use sender::Sender;
 
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
 use crate::info::ChannelInfo;
-use crate::layout::{KIND_EXCLUSIVE_QUEUE, LINE_BYTES};
-use crate::liveness;
+use crate::layout::{FLAG_DROP_HELD, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::ring::exclusive::{Consumer, Producer};
-use crate::ring::{End, Turn};
-use crate::segment::{self, Lifetime, Spec};
-use crate::station::{self, Side, Station};
-use crate::waiting::Sleepers;
+use crate::segment::{self, Lifetime, Pages, Segment, Spec};
+use crate::station;
 use core::marker::PhantomData;
 use link::Link;
-use port::Port;
+pub(crate) use link::{ReceiverLink, SenderLink};
+
+/// Senders, and receivers, that a shared queue has places for.
+const SHARED_PLACES: u32 = 64;
 
 /// Describes a queue, and opens its ends.
 ///
 /// What [`#[derive(IpcMessage)]`](crate::message::IpcMessage) declares with `#[ipc(queue = "...")]` is such a
 /// description, which `T::channel()` returns. Whichever end is opened first creates the channel, and its options count;
 /// the other end joins what it finds, and [`ChannelInfo`] tells where that differs from what was asked for.
+///
+/// A description is `Clone`, `Send` and `Sync`: any thread may open an end from it, also in a child that was forked,
+/// whose inherited ends are dead ([`Sender`], "Threads and forks").
 ///
 /// ```
 /// use ipc_core::Queue;
@@ -46,22 +53,24 @@ use port::Port;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Queue<T> {
+pub struct Queue<T: ?Sized> {
     name: String,
     domain: Option<String>,
     capacity: Option<usize>,
     lifetime: Lifetime,
     exclusive: bool,
+    redeliver: bool,
+    pages: Pages,
     message: PhantomData<fn() -> T>,
 }
 
-impl<T> Clone for Queue<T> {
+impl<T: ?Sized> Clone for Queue<T> {
     fn clone(&self) -> Self {
         Queue { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
     }
 }
 
-impl<T: IpcMessage> Queue<T> {
+impl<T: IpcMessage + ?Sized> Queue<T> {
     /// A queue with this name: 1 to 128 ASCII letters, digits, `_`, `-` and `.`, not starting with a dot and without
     /// two dots in a row. The name is checked when an end is opened.
     pub fn new(name: impl Into<String>) -> Self {
@@ -71,6 +80,8 @@ impl<T: IpcMessage> Queue<T> {
             capacity: None,
             lifetime: Lifetime::default(),
             exclusive: false,
+            redeliver: true,
+            pages: Pages::default(),
             message: PhantomData,
         }
     }
@@ -79,6 +90,9 @@ impl<T: IpcMessage> Queue<T> {
     /// carries the most messages a second. A smaller ring bounds how far the sender can run ahead.
     ///
     /// A slot takes the message and 8 bytes, and at least 64; the memory of all is reserved when the channel is created.
+    ///
+    /// **Of messages that vary in length** it is the size of the ring in bytes, rounded up; by default 4 MiB. A message
+    /// takes 8 bytes more than it has (or as many as it is aligned to), in units of 64, and at most half of the ring.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = Some(messages);
         self
@@ -90,9 +104,46 @@ impl<T: IpcMessage> Queue<T> {
         self
     }
 
+    /// Whether a message that a receiver of a shared queue holds when it dies is delivered again, to another receiver:
+    /// yes, unless this is called with `false`. It is then given up and counted by [`Receiver::lost`].
+    ///
+    /// Delivering again means that a message which kills its receivers kills one after the other;
+    /// [`Received::redelivered`] tells how often it has. A receiver that was killed may have done some of what the
+    /// message asks for; giving up means that it may not have.
+    pub fn redeliver(mut self, redeliver: bool) -> Self {
+        self.redeliver = redeliver;
+        self
+    }
+
     /// What becomes of the channel when the last participant leaves.
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
+        self
+    }
+
+    /// Whether to fault every page of the segment in while the channel is opened. By default that is done for segments of
+    /// up to 64 MiB.
+    ///
+    /// What it costs: opening takes longer, by up to a millisecond for each MiB. What it saves: in the first lap through
+    /// the ring, a page fault for every 4 KiB, which takes 1 to 8 us. The memory itself is reserved either way.
+    ///
+    /// Each process decides for itself; in one process, the first handle of a channel does for all of them.
+    pub fn prefault(mut self, prefault: bool) -> Self {
+        self.pages.prefault = Some(prefault);
+        self
+    }
+
+    /// Whether to have the segment in huge pages (2 MiB on most machines), for large rings and messages that are read in
+    /// an order that the processor does not foresee. Where they cannot be had, the channel has ordinary pages, and
+    /// [`ChannelInfo::huge_pages`] says why.
+    ///
+    /// What it costs: the kernel has to find contiguous memory and copies what is in the segment already, so that opening
+    /// takes longer by 1 to 10 ms for each MiB, and on a machine whose memory is fragmented that may be in vain. A
+    /// segment smaller than one huge page cannot have any, and the rest that does not fill one has ordinary pages.
+    ///
+    /// Each process decides for itself; in one process, the first handle of a channel does for all of them.
+    pub fn huge_pages(mut self, huge_pages: bool) -> Self {
+        self.pages.huge = huge_pages;
         self
     }
 
@@ -111,10 +162,7 @@ impl<T: IpcMessage> Queue<T> {
     /// stopped), [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they
     /// say.
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
-        let spec = self.spec()?;
-        let joined = station::join(&spec, Side::First, Role::Sender, |_, _| true)?;
-        let attach = |joined: &station::Joined| Producer::attach(joined.segment().exclusive_ring());
-        Ok(Sender::new(Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))))
+        Ok(Sender::new(open_sender(&self.spec()?)?))
     }
 
     /// Opens the receiving end. Nobody needs to send yet.
@@ -123,11 +171,7 @@ impl<T: IpcMessage> Queue<T> {
     ///
     /// As for [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
-        let spec = self.spec()?;
-        let joined = station::join(&spec, Side::Second, Role::Receiver, |_, _| true)?;
-        let attach = |joined: &station::Joined| Consumer::attach(joined.segment().exclusive_ring());
-        let is_unfinished = |end: &mut Consumer| end.look() == Turn::Ours;
-        Ok(Receiver::new(Link::Exclusive(Port::new(Station::new(&spec, joined, Sleepers::One, attach, is_unfinished)))))
+        Ok(Receiver::new(open_receiver(&self.spec()?)?))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
@@ -136,45 +180,55 @@ impl<T: IpcMessage> Queue<T> {
     ///
     /// [`OpenError::InUse`] if somebody who lives takes part in it.
     pub fn remove(&self) -> Result<bool, OpenError> {
-        let name = SegmentName::new(self.domain.as_deref(), &self.name)?;
-        segment::remove(&name, |segment| match liveness::first_living(segment) {
-            None => Ok(()),
-            Some((index, peer)) => {
-                let is_first = index < segment.geometry().first_role;
-                let role = if is_first { Role::Sender } else { Role::Receiver };
-                Err(OpenError::InUse { channel: self.name.clone(), role, peer })
-            }
-        })
+        segment::remove(&self.segment_name()?, |segment| self.check_unused(segment))
+    }
+
+    /// Whether this program could join the channel as far as its message is concerned, without joining it. A channel
+    /// that does not exist would be made to fit.
+    pub(crate) fn check_message(&self) -> Result<(), OpenError> {
+        let spec = self.spec()?;
+        segment::peek(&spec.name)?.map_or(Ok(()), |segment| segment.check_message(&spec))
+    }
+
+    /// Whether [`remove`](Queue::remove) would work, without removing anything.
+    pub(crate) fn check_removable(&self) -> Result<(), OpenError> {
+        segment::peek(&self.segment_name()?)?.map_or(Ok(()), |segment| self.check_unused(&segment))
+    }
+
+    fn check_unused(&self, segment: &Segment) -> Result<(), OpenError> {
+        station::check_unused(segment, [Role::Sender, Role::Receiver])
+    }
+
+    fn segment_name(&self) -> Result<SegmentName, OpenError> {
+        SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
     fn spec(&self) -> Result<Spec, OpenError> {
-        let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
-        if !self.exclusive {
-            return Err(OpenError::Unsupported(
-                "shared queues are not in this version: add .spsc(), or `spsc` in #[ipc(...)]",
-            ));
-        }
-        if size_of::<T>() == 0 {
-            return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
-        }
-        if align_of::<T>() > LINE_BYTES {
-            return refuse("it is aligned to more than 128 bytes; lower its `align`");
-        }
-        Ok(Spec {
-            name: SegmentName::new(self.domain.as_deref(), &self.name)?,
-            kind: KIND_EXCLUSIVE_QUEUE,
-            message: T::NAME,
-            message_bytes: size_of::<T>(),
-            message_align: align_of::<T>(),
-            schema: T::SCHEMA,
-            fingerprint: T::FINGERPRINT,
-            reply: None,
-            capacity: self.capacity,
-            roles: [1, 1],
-            lifetime: self.lifetime,
-            history: 0,
-            evict_after: None,
-            flags: 0,
-        })
+        let (kind, roles) =
+            if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
+        let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
+        (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
+        spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
+        Ok(spec)
     }
+}
+
+/// Takes a sender's place in the queue that `spec` describes.
+pub(crate) fn open_sender(spec: &Spec) -> Result<SenderLink, OpenError> {
+    Ok(match (spec.kind, spec.is_variable()) {
+        (KIND_EXCLUSIVE_QUEUE, false) => Link::Exclusive(exclusive::sender(spec)?),
+        (KIND_EXCLUSIVE_QUEUE, true) => Link::Frames(exclusive::frame_sender(spec)?),
+        (_, false) => Link::Shared(shared::sender(spec)?),
+        (_, true) => Link::SharedFrames(shared::frame_sender(spec)?),
+    })
+}
+
+/// Takes a receiver's place in the queue that `spec` describes.
+pub(crate) fn open_receiver(spec: &Spec) -> Result<ReceiverLink, OpenError> {
+    Ok(match (spec.kind, spec.is_variable()) {
+        (KIND_EXCLUSIVE_QUEUE, false) => Link::Exclusive(exclusive::receiver(spec)?),
+        (KIND_EXCLUSIVE_QUEUE, true) => Link::Frames(exclusive::frame_receiver(spec)?),
+        (_, false) => Link::Shared(shared::receiver(spec)?),
+        (_, true) => Link::SharedFrames(shared::frame_receiver(spec)?),
+    })
 }

@@ -33,20 +33,19 @@ pub use server::{Server, Stopper};
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
 use crate::info::ChannelInfo;
-use crate::layout::{KIND_SERVICE, LINE_BYTES};
-use crate::liveness;
+use crate::layout::{KIND_SERVICE, LINE_BYTES, Side};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::segment::{self, Lifetime, ReplySpec, Spec};
-use crate::station::Side;
+use crate::ring::calls::MAX_LINES;
+use crate::segment::{self, Lifetime, Pages, ReplySpec, Spec};
+use crate::station;
 use core::marker::PhantomData;
 use desk::Desk;
 
-/// Calls that are under way at the same time, unless somebody says otherwise.
-const DEFAULT_CALLS: usize = 256;
-
 /// Places for clients, and as many for servers.
 const PLACES: u32 = 64;
+
+const _: () = assert!(2 * PLACES <= MAX_LINES, "calls can tell all participants apart");
 
 /// Describes a service, and opens its ends.
 ///
@@ -74,9 +73,9 @@ const PLACES: u32 = 64;
 pub struct Service<Req, Rep> {
     name: String,
     domain: Option<String>,
-    capacity: usize,
-    requested_capacity: Option<usize>,
+    capacity: Option<usize>,
     lifetime: Lifetime,
+    pages: Pages,
     messages: PhantomData<fn(Req) -> Rep>,
 }
 
@@ -92,9 +91,9 @@ impl<Req: IpcMessage, Rep: IpcMessage> Service<Req, Rep> {
         Service {
             name: name.into(),
             domain: None,
-            capacity: DEFAULT_CALLS,
-            requested_capacity: None,
+            capacity: None,
             lifetime: Lifetime::default(),
+            pages: Pages::default(),
             messages: PhantomData,
         }
     }
@@ -104,7 +103,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Service<Req, Rep> {
     ///
     /// Each takes the request and the reply, in at least 128 bytes, and 128 bytes of the queue.
     pub fn capacity(mut self, calls: usize) -> Self {
-        (self.capacity, self.requested_capacity) = (calls, Some(calls));
+        self.capacity = Some(calls);
         self
     }
 
@@ -112,6 +111,18 @@ impl<Req: IpcMessage, Rep: IpcMessage> Service<Req, Rep> {
     /// client, every call has been delivered then, and [`Lifetime::Drained`] does the same as [`Lifetime::Attached`].
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
+        self
+    }
+
+    /// Whether to fault every page of the segment in while the service is opened, as [`Queue::prefault`](crate::Queue::prefault).
+    pub fn prefault(mut self, prefault: bool) -> Self {
+        self.pages.prefault = Some(prefault);
+        self
+    }
+
+    /// Whether to have the segment in huge pages, as [`Queue::huge_pages`](crate::Queue::huge_pages).
+    pub fn huge_pages(mut self, huge_pages: bool) -> Self {
+        self.pages.huge = huge_pages;
         self
     }
 
@@ -147,45 +158,27 @@ impl<Req: IpcMessage, Rep: IpcMessage> Service<Req, Rep> {
     /// [`OpenError::InUse`] if somebody who lives takes part in it.
     pub fn remove(&self) -> Result<bool, OpenError> {
         let name = SegmentName::new(self.domain.as_deref(), &self.name)?;
-        segment::remove(&name, |segment| match liveness::first_living(segment) {
-            None => Ok(()),
-            Some((index, peer)) => {
-                let is_first = index < segment.geometry().first_role;
-                let role = if is_first { Role::Client } else { Role::Server };
-                Err(OpenError::InUse { channel: self.name.clone(), role, peer })
-            }
-        })
+        segment::remove(&name, |segment| station::check_unused(segment, [Role::Client, Role::Server]))
     }
 
     fn spec(&self) -> Result<Spec, OpenError> {
-        check_message::<Req>()?;
-        check_message::<Rep>()?;
-        Ok(Spec {
-            name: SegmentName::new(self.domain.as_deref(), &self.name)?,
-            kind: KIND_SERVICE,
-            message: Req::NAME,
-            message_bytes: size_of::<Req>(),
-            message_align: align_of::<Req>(),
-            schema: Req::SCHEMA,
-            fingerprint: Req::FINGERPRINT,
-            reply: Some(ReplySpec {
-                message: Rep::NAME,
-                bytes: size_of::<Rep>(),
-                align: align_of::<Rep>(),
-                schema: Rep::SCHEMA,
-                fingerprint: Rep::FINGERPRINT,
-            }),
-            capacity: Some(self.capacity),
-            roles: [PLACES; 2],
-            lifetime: self.lifetime,
-            history: 0,
-            evict_after: None,
-            flags: 0,
-        })
+        let mut spec =
+            Spec::new::<Req>(SegmentName::new(self.domain.as_deref(), &self.name)?, KIND_SERVICE, [PLACES; 2])?;
+        check_reply::<Rep>()?;
+        spec.reply = Some(ReplySpec {
+            message: Rep::NAME,
+            bytes: size_of::<Rep>(),
+            align: align_of::<Rep>(),
+            schema: Rep::SCHEMA,
+            fingerprint: Rep::FINGERPRINT,
+        });
+        (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
+        Ok(spec)
     }
 }
 
-fn check_message<T: IpcMessage>() -> Result<(), OpenError> {
+/// Refuses what cannot be a reply; `Spec::new` has refused the same in a request.
+fn check_reply<T: IpcMessage>() -> Result<(), OpenError> {
     let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
     if size_of::<T>() == 0 {
         return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");

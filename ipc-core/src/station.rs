@@ -6,10 +6,13 @@
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;
-use crate::liveness::{Claim, PROBE_INTERVAL, Participant, Sight, Watch};
+use crate::layout::{Side, unpadded};
+use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
+use crate::os;
+use crate::os::fork::Epoch;
+use crate::ring::{Company, Life};
 use crate::segment::{self, Opened, Segment, Spec};
 use crate::waiting::{self, Announced, Sleepers, Spin};
-use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -19,32 +22,6 @@ use std::time::Instant;
 
 /// How long to wait for somebody who has closed to give the place back, which takes microseconds.
 const LEAVING_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Which of the two sides of a channel a participant is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Those who fill the ring: senders, publishers, writers, clients.
-    First,
-    /// Those who empty it: receivers, subscribers, readers, servers.
-    Second,
-}
-
-impl Side {
-    /// The lines that this side has in a table with `first` lines of the first side, and `all` together.
-    fn lines(self, first: u32, all: u32) -> Range<u32> {
-        match self {
-            Side::First => 0..first,
-            Side::Second => first..all,
-        }
-    }
-
-    fn other(self) -> Side {
-        match self {
-            Side::First => Side::Second,
-            Side::Second => Side::First,
-        }
-    }
-}
 
 /// How long to wait.
 #[derive(Clone, Copy)]
@@ -60,6 +37,10 @@ pub(crate) enum Patience {
 impl Patience {
     /// To wait for `limit` from now.
     pub(crate) fn from_timeout(limit: Duration) -> Self {
+        if limit.is_zero() {
+            // To announce a sleep that cannot come would cost a barrier on every processor.
+            return Patience::None;
+        }
         // A limit beyond what the clock can express is no limit.
         Instant::now().checked_add(limit).map_or(Patience::Forever, Patience::Until)
     }
@@ -91,6 +72,8 @@ pub(crate) enum Blocked {
     Died(Peer),
     /// The ring is damaged.
     Corrupt(Corrupt),
+    /// This process was forked from the one that opened the channel.
+    Forked,
 }
 
 /// A place in a channel that has been taken, with the lifecycle lock still held so that the ring can be attached to.
@@ -107,9 +90,9 @@ impl Joined {
         &self.opened.segment
     }
 
-    /// The line of the participant table that has been taken.
-    pub(crate) fn line(&self) -> u32 {
-        self.participant.line()
+    /// The line of the participant table that has been taken, counted from the first one of its side.
+    pub(crate) fn line(&self) -> usize {
+        (self.participant.line() - self.side.lines_of(self.segment().geometry()).start) as usize
     }
 
     /// The place by itself, and what there is to know about the channel. The lifecycle lock goes.
@@ -119,16 +102,26 @@ impl Joined {
         (participant, info)
     }
 
-    /// The lines of this participant's side.
-    pub(crate) fn lines(&self) -> Range<u32> {
-        side_lines(self.segment(), self.side)
+    /// Whether this participant may take its side for its own until somebody else joins it, who tells it so by a
+    /// barrier that reaches it.
+    pub(crate) fn company(&self) -> Company {
+        let segment = self.segment();
+        let mut others = self.side.lines_of(segment.geometry()).filter(|&line| line != self.participant.line());
+        let is_alone = !others.any(|line| liveness::life(segment, line) == Life::Live);
+        if is_alone && os::joins_barriers() { Company::Alone } else { Company::Others }
     }
 }
 
-/// The lines of the participant table that belong to a side.
-pub(crate) fn side_lines(segment: &Segment, side: Side) -> Range<u32> {
+/// Whether nobody who lives takes part in the channel; the error says who does. `roles` names the two sides.
+pub(crate) fn check_unused(segment: &Segment, roles: [Role; 2]) -> Result<(), OpenError> {
     let geometry = segment.geometry();
-    side.lines(geometry.first_role, geometry.participants)
+    match liveness::first_living(segment, 0..geometry.participants) {
+        None => Ok(()),
+        Some((index, peer)) => {
+            let role = roles[usize::from(index >= geometry.first_role)];
+            Err(OpenError::InUse { channel: unpadded(&geometry.name), role, peer })
+        }
+    }
 }
 
 /// Opens the channel and takes a place on `side`. Waits for a predecessor that has closed and is on its way out.
@@ -143,7 +136,7 @@ pub(crate) fn join(
     let started = Instant::now();
     loop {
         let opened = segment::open(spec)?;
-        let lines = side_lines(&opened.segment, side);
+        let lines = side.lines_of(opened.segment.geometry());
         let places = lines.end - lines.start;
         let sweep = |line| sweep(&opened.segment, line);
         let peer = match Participant::join(&opened.segment, &opened.lifecycle, lines, sweep)? {
@@ -170,6 +163,8 @@ pub(crate) struct Station {
     theirs: NonNull<AtomicU32>,
     /// The word that this side sleeps on. Mapped for as long as `participant` is.
     mine: NonNull<AtomicU32>,
+    /// When the channel was opened. In a child that was forked since, nothing here leads to it any more.
+    epoch: Epoch,
     /// Who sleeps on `mine`.
     sleepers: Sleepers,
     spin: Spin,
@@ -200,12 +195,12 @@ impl Station {
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
         waiting::register([data, space]);
         let (mine, theirs) = if joined.side == Side::First { (space, data) } else { (data, space) };
-        let (mine, theirs) = (NonNull::from(mine), NonNull::from(theirs));
+        let (mine, theirs, epoch) = (NonNull::from(mine), NonNull::from(theirs), segment.epoch());
         let mut end = attach(&joined);
-        let watch = Watch::new(segment, side_lines(segment, joined.side.other()), || is_unfinished(&mut end));
+        let watch = Watch::new(segment, joined.side.other().lines_of(segment.geometry()), || is_unfinished(&mut end));
         let Joined { opened, participant, predecessor, .. } = joined;
         let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
-        (Station { theirs, mine, sleepers, spin: Spin::new(), watch, participant, info }, end)
+        (Station { theirs, mine, epoch, sleepers, spin: Spin::new(), watch, participant, info }, end)
     }
 
     /// What there is to know about the channel.
@@ -216,6 +211,13 @@ impl Station {
     /// The channel's segment.
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         self.participant.segment()
+    }
+
+    /// Whether this process was forked from the one that opened the channel. To be asked before anything that should
+    /// have an effect: all that would come of it otherwise is a change of memory that nobody shares.
+    #[inline(always)]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.epoch.is_past()
     }
 
     /// Wakes everybody on the other side who sleeps.
@@ -232,22 +234,26 @@ impl Station {
         waiting::wake_some(unsafe { self.theirs.as_ref() }, count);
     }
 
-    /// Waits until `look` says that it is this end's turn.
+    /// Waits until `look` says that it is the turn of `end`.
     ///
     /// `tend` is called from time to time: to repair what a dead participant holds up.
     #[cold]
     #[inline(never)]
-    pub(crate) fn wait(
+    pub(crate) fn wait<E>(
         &mut self,
         patience: Patience,
-        mut look: impl FnMut() -> Result<bool, Corrupt>,
-        mut tend: impl FnMut(&Segment),
+        end: &mut E,
+        look: impl Fn(&mut E) -> Result<bool, Corrupt>,
+        tend: impl Fn(&mut E, &Segment),
     ) -> Result<(), Blocked> {
+        if self.is_forked() {
+            return Err(Blocked::Forked);
+        }
         let may_spin = !matches!(patience, Patience::None);
         let shares_processor = self.watch.only_line().is_some_and(|line| self.participant.shares_processor(line));
         let mut found = Ok(false);
         let mut ready = || {
-            found = look();
+            found = look(end);
             !matches!(found, Ok(false))
         };
         if may_spin {
@@ -266,18 +272,15 @@ impl Station {
         let mine = unsafe { mine.as_ref() };
         let mut last_tended: Option<Instant> = None;
         loop {
-            let mut announced = match patience {
-                Patience::None => None,
-                _ => Some(Announced::new(mine, *sleepers)),
-            };
+            let mut announced = patience.left().map(|_| Announced::new(mine, *sleepers));
             loop {
                 // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
                 let verdict = watch.sight();
                 if last_tended.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
                     last_tended = Some(Instant::now());
-                    tend(participant.segment());
+                    tend(end, participant.segment());
                 }
-                if look().map_err(Blocked::Corrupt)? {
+                if look(end).map_err(Blocked::Corrupt)? {
                     return Ok(());
                 }
                 match verdict {
@@ -291,7 +294,7 @@ impl Station {
                 let Some(left) = patience.left() else { return Err(Blocked::Timeout) };
                 let Some(announced) = &mut announced else { return Err(Blocked::Timeout) };
                 let is_still_announced = announced.sleep(left);
-                if look().map_err(Blocked::Corrupt)? {
+                if look(end).map_err(Blocked::Corrupt)? {
                     return Ok(());
                 }
                 if !is_still_announced {
@@ -303,6 +306,9 @@ impl Station {
 
     /// Says that this participant leaves of its own will and has published everything, and wakes the other side.
     pub(crate) fn close(&self) {
+        if self.is_forked() {
+            return;
+        }
         self.participant.close();
         self.wake();
     }
@@ -310,6 +316,30 @@ impl Station {
     /// Gives the place back, after [`close`](Station::close), and removes the segment if this was the last participant
     /// and its lifetime says so.
     pub(crate) fn leave(&mut self, is_drained: impl FnOnce() -> bool) {
-        self.participant.leave(is_drained);
+        if !self.is_forked() {
+            self.participant.leave(is_drained);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::os::BARRIERS;
+    use crate::{Queue, RecvTimeoutError};
+
+    #[test]
+    fn a_timeout_of_zero_costs_no_barrier() {
+        let queue = Queue::<u64>::new("zero").spsc().domain(format!("unit-{}", std::process::id()));
+        let mut rx = queue.receiver().unwrap();
+        let before = BARRIERS.get();
+        assert_eq!(rx.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+        assert_eq!(BARRIERS.get(), before);
+        // On a busy machine a limit may pass before the sleep is announced.
+        let sleeps = (0..100).any(|_| {
+            assert_eq!(rx.recv_timeout(Duration::from_millis(20)), Err(RecvTimeoutError::Timeout));
+            BARRIERS.get() > before
+        });
+        assert!(sleeps, "a limit that leaves time to sleep does");
     }
 }

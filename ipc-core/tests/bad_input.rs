@@ -92,6 +92,14 @@ unsafe impl IpcMessage for Page {
     };
     const ANY_BITS: bool = true;
 
+    fn tail_len(_: *const Self) -> usize {
+        0
+    }
+
+    fn pointer(at: *mut u8, _: usize) -> *mut Self {
+        at.cast()
+    }
+
     unsafe fn validate(_: *const Self) -> Result<(), Invalid> {
         Ok(())
     }
@@ -319,8 +327,8 @@ fn capacities_that_make_no_sense_are_refused() {
     let domain = Domain::new("absurd");
     let cases = [
         (0, "a queue holds at least 1 message"),
-        (usize::MAX, "a queue holds at most 2^31 messages"),
-        ((1 << 31) + 1, "a queue holds at most 2^31 messages"),
+        (usize::MAX, "an exclusive queue holds at most 2^31 messages"),
+        ((1 << 31) + 1, "an exclusive queue holds at most 2^31 messages"),
     ];
     for (capacity, rule) in cases {
         assert_capacity(&domain.queue::<u64>("absurd").capacity(capacity), capacity, 8, rule);
@@ -340,11 +348,17 @@ fn messages_that_no_slot_can_hold_are_refused() {
 }
 
 #[test]
-fn a_queue_that_is_not_exclusive_is_refused() {
+fn a_queue_of_the_other_kind_is_refused() {
     let domain = Domain::new("shared");
-    let error = refusal(&Queue::<u64>::new("shared").domain(domain.name()));
-    assert!(matches!(error, OpenError::Unsupported(_)), "{error:?}");
-    assert_says(&error, &["not in this version", "add .spsc()"]);
+    let shared = Queue::<u64>::new("shared").domain(domain.name());
+    let (tx, rx) = (shared.sender().unwrap(), shared.receiver().unwrap());
+    let error = refusal(&shared.clone().spsc());
+    assert!(matches!(error, OpenError::Kind { .. }), "{error:?}");
+    assert_says(&error, &["is a shared queue (created by", "opens it as an exclusive queue", "use another name"]);
+    drop((tx, rx));
+    let _tx = shared.clone().spsc().sender().unwrap();
+    assert_says(&refusal(&shared), &["is an exclusive queue", "opens it as a shared queue"]);
+    drop(shared.spsc().receiver());
 }
 
 #[test]
@@ -511,7 +525,7 @@ fn assert_mismatch<T: IpcMessage>(queue: &Queue<T>, creator: u32, expected: &[&s
     let error = refusal(queue);
     let OpenError::Mismatch(mismatch) = &error else { panic!("{error:?}") };
     let Mismatch { channel, message, creator: found, differences } = &**mismatch;
-    assert_eq!((channel.as_str(), *message), ("ticks", T::NAME));
+    assert_eq!((channel.as_str(), message.as_str()), ("ticks", T::NAME));
     assert_eq!(*found, Peer { pid: creator, program: program().into() });
     let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
     assert_eq!(differences, expected);

@@ -2,7 +2,7 @@
 
 use core::mem::offset_of;
 use ipc_core::schema::{self, Schema};
-use ipc_core::{IpcMessage, List, Opt, Queue, Receiver, Sender, Str};
+use ipc_core::{IpcMessage, Latest, List, Opt, Pipe, Queue, Receiver, Sender, Str};
 use ipc_macros::IpcMessage;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -242,7 +242,11 @@ fn the_header() {
         ("ring_lines", u32(1)),
         ("slots", u64(4)),
         ("stamps_offset", u64(0)),
-        ("reserved", vec![0; 104]),
+        ("reply_bytes", u64(0)),
+        ("reply_align", u32(0)),
+        ("reply_schema_bytes", u32(0)),
+        ("reply_fingerprint", vec![0; 16]),
+        ("reserved", vec![0; 72]),
     ]);
     let spec = spec();
     let table = fields(section(&spec, 3));
@@ -359,4 +363,52 @@ fn a_segment_byte_by_byte() {
     tx.send(reading("T5", Opt::None, State::Good, 0.0)).unwrap();
     assert_eq!(rx.len(), 4);
     compare_dump("slot-0-again", &example.bytes(), |_| false);
+}
+
+#[test]
+fn a_latest_value() {
+    let spec = spec();
+    let line = fields(section(&spec, 14));
+    assert_eq!(end_of(&line), 128);
+    let latest = Latest::<[u64; 8]>::new("latest").domain(format!("spec-{}", process::id()));
+    let mut writer = latest.writer().unwrap();
+    for number in 1..=6 {
+        writer.write([number; 8]).unwrap();
+    }
+    let bytes = fs::read(&writer.info().path).unwrap();
+    assert_eq!(
+        (u32_at(&bytes, 20), u32_at(&bytes, 84), u32_at(&bytes, 364)),
+        (5, 65, 1),
+        "kind, participants, first role"
+    );
+    assert_eq!((u64_at(&bytes, 56), u64_at(&bytes, 392)), (1, 4), "capacity and slots");
+    assert_eq!(u64_at(&bytes, 64), 128, "64 bytes and a stamp, and not packed");
+    let (waits, slots) = (u64_at(&bytes, 96) as usize, u64_at(&bytes, 104) as usize);
+    assert_eq!(u64_at(&bytes, waits + 256 + line["version"].0), 6);
+    for version in 3..=6 {
+        let slot = slots + 128 * (version as usize % 4);
+        assert_eq!((u64_at(&bytes, slot), u64_at(&bytes, slot + 56)), (version, version));
+        assert_eq!(u64_at(&bytes, slot + 120), version, "the stamp");
+    }
+    // The slot that is opened next, for version 7, is marked.
+    let draft = writer.loan().unwrap();
+    drop(draft);
+    let bytes = fs::read(&writer.info().path).unwrap();
+    assert_eq!(u64_at(&bytes, slots + 128 * 3 + 120), !7);
+}
+
+#[test]
+fn the_channels_of_a_pipe() {
+    let pipe = Pipe::<u32, u64>::new("pipe").domain(format!("spec-{}", process::id()));
+    let mut left = pipe.left().unwrap();
+    left.send(7).unwrap();
+    let (tx, rx) = left.halves();
+    for (path, channel, live) in [(&tx.info().path, "pipe.lr", 0), (&rx.info().path, "pipe.rl", 1)] {
+        let bytes = fs::read(path).unwrap();
+        assert!(path.to_string_lossy().ends_with(channel));
+        assert_eq!(bytes[232..360], padded(channel, 128));
+        assert_eq!(u32_at(&bytes, 20), 1, "an exclusive queue");
+        assert_eq!([0, 1].map(|line| u64_at(&bytes, 4096 + 128 * line) & 3), [1 - live, live]);
+    }
+    assert_eq!(pipe.right().unwrap().recv(), Ok(Some(7)));
 }

@@ -8,7 +8,9 @@ use std::ops::Deref;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 
-#[cfg(not(loom))]
+#[cfg(slipring_tsan)]
+use super::withheld as base;
+#[cfg(not(any(loom, slipring_tsan)))]
 use core::sync::atomic as base;
 #[cfg(loom)]
 use loom::sync::atomic as base;

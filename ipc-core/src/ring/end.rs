@@ -45,7 +45,44 @@ pub(crate) trait End: Sized {
     /// Messages in the ring: exact while all ends stand still, an estimate (at most the capacity) otherwise.
     fn len(&self) -> usize;
 
+    /// Whether no message is left, be it in the ring or in somebody's hands.
+    fn is_drained(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Gives the slot back without having filled or emptied it, where that takes something to be done.
     #[inline(always)]
     fn abandon(&mut self) {}
+
+    /// Leaves the ring, where that takes something to be done.
+    fn detach(&mut self) {}
+
+    /// Messages that were lost with those who died, since the ring was made.
+    fn losses(&self) -> u64 {
+        0
+    }
+
+    /// How often the message that this end owns has been delivered before, to others who died with it.
+    fn returned(&self) -> u16 {
+        0
+    }
+}
+
+/// An end that fills frames for messages that vary in length. Its slot is a frame of the length that was asked for.
+pub(crate) trait VariableProducer: End {
+    /// Asks for a frame with so many bytes of payload, in place of the one asked for before. The error is the most that
+    /// there can be.
+    fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize>;
+
+    /// Makes the frame that was asked for shorter, to so many bytes of payload. It stays where it is.
+    fn shorten(&mut self, payload_bytes: usize);
+
+    /// The longest payload, in bytes. An empty ring has room for a frame that holds it, wherever its ends are.
+    fn limit_bytes(&self) -> usize;
+}
+
+/// An end that empties frames.
+pub(crate) trait VariableConsumer: End {
+    /// Bytes of the payload at this end's place, when it is this end's own.
+    fn bytes(&self) -> usize;
 }

@@ -5,7 +5,7 @@ mod pairs;
 use core::fmt;
 
 use self::pairs::{Named, Pair, pairs};
-use super::tree::{Field, Schema, Value, Variant};
+use super::tree::{Field, Schema, UnitVariant, Variant};
 use super::{Prim, decode};
 
 /// The most differences that are listed; two schemas that have nothing in common need no more.
@@ -19,7 +19,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The field that differs: `a.b[].c`, where `[]` stands for the items of an array or list. Empty if it is the
+    /// The field that differs: `a.b[].c`, where `[]` stands for the items of an array, list or tail. Empty if it is the
     /// message as a whole.
     pub fn path(&self) -> &str {
         &self.path
@@ -113,9 +113,9 @@ impl Found {
     /// Looks inside two types. That they are declared differently, `u8` and `u16` for example, is what whoever uses
     /// them has found already.
     fn inside(&mut self, ours: &Schema, theirs: &Schema) {
-        use Schema::{Array, Enum, List, Opt, Struct, Union};
+        use Schema::{Array, Enum, List, Opt, Slice, Struct, Union};
         match (ours, theirs) {
-            (Array { item: ours, .. }, Array { item: theirs, .. }) => {
+            (Array { item: ours, .. }, Array { item: theirs, .. }) | (Slice { item: ours }, Slice { item: theirs }) => {
                 self.at("[]", |found| found.inside(ours, theirs));
             }
             (Opt { item, offset }, Opt { item: their_item, offset: their_offset }) => {
@@ -173,9 +173,9 @@ impl Found {
         }
     }
 
-    fn values(&mut self, tag: Prim, ours: &[Value], their_tag: Prim, theirs: &[Value]) {
-        let number = |value: &Value| tag.tag_value(value.bits);
-        let their_number = |value: &Value| their_tag.tag_value(value.bits);
+    fn values(&mut self, tag: Prim, ours: &[UnitVariant], their_tag: Prim, theirs: &[UnitVariant]) {
+        let number = |value: &UnitVariant| tag.tag_value(value.bits);
+        let their_number = |value: &UnitVariant| their_tag.tag_value(value.bits);
         for pair in pairs(ours, theirs, |our, their| number(our) == their_number(their)) {
             match pair {
                 Pair::Both(our, their) => {
@@ -224,7 +224,7 @@ impl Named for Field {
     }
 }
 
-impl Named for Value {
+impl Named for UnitVariant {
     fn name(&self) -> &str {
         &self.name
     }
@@ -247,5 +247,7 @@ fn kind(schema: &Schema) -> &'static str {
         Schema::Opt { .. } => "an `Opt`",
         Schema::Str { .. } => "a `Str`",
         Schema::List { .. } => "a `List`",
+        Schema::Slice { .. } => "a tail of items",
+        Schema::Text => "a tail of text",
     }
 }

@@ -1,15 +1,17 @@
 //! The geometry of a segment: planned by its creator, checked by everybody else.
 
-use super::{not_a_segment, program_name};
+use super::{Pages, Segment, not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::layout::{
     self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, FLAG_VARIABLE, FORMAT_VERSION,
-    GEOMETRY_BYTES, Geometry, KIND_LATEST, KIND_SERVICE, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES,
-    padded,
+    GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_SERVICE, LATEST_SLOTS, LINE_BYTES, MAGIC,
+    PAGE_BYTES, WORD_BYTES, padded,
 };
+use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::os;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -19,7 +21,8 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Lifetime {
-    /// It is removed if every message was delivered; otherwise it stays for a later receiver.
+    /// It is removed if every message was delivered; otherwise it stays for a later receiver. (A latest value is not
+    /// delivered to anyone, and removed: see [`Latest::lifetime`](crate::Latest::lifetime).)
     #[default]
     Drained = 0,
     /// It is removed, and undelivered messages with it.
@@ -30,6 +33,9 @@ pub enum Lifetime {
 
 /// Largest number of slots.
 const MAX_CAPACITY: usize = 1 << 31;
+
+/// Largest number of slots of a ring that several share, whose positions and stamps have other things to say as well.
+const MAX_SHARED_SLOTS: usize = 1 << 29;
 
 /// Most lines of a participant table.
 const MAX_PARTICIPANTS: u32 = 4096;
@@ -46,6 +52,9 @@ const MAX_SEGMENT_BYTES: u64 = 1 << 46;
 /// Largest number of calls of a service: what a ticket can tell apart.
 const MAX_CALLS: usize = crate::ring::calls::MAX_CALLS;
 
+/// Calls of a service that can be under way at the same time, unless somebody says otherwise.
+const DEFAULT_CALLS: usize = 256;
+
 /// Default size of a ring. Measured on Zen 4, rings of a few MiB carry several times the messages of small ones, whose
 /// dirty lines travel from core to core instead of through the shared cache.
 const DEFAULT_RING_BYTES: usize = 4 << 20;
@@ -54,6 +63,7 @@ const DEFAULT_RING_BYTES: usize = 4 << 20;
 const DEFAULT_MIN_CAPACITY: usize = 16;
 
 /// What a service replies with.
+#[derive(Clone, Debug)]
 pub(crate) struct ReplySpec {
     pub(crate) message: &'static str,
     pub(crate) bytes: usize,
@@ -63,17 +73,18 @@ pub(crate) struct ReplySpec {
 }
 
 /// What a program wants of a channel.
+#[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) name: SegmentName,
     pub(crate) kind: u32,
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
     pub(crate) message_bytes: usize,
     pub(crate) message_align: usize,
-    pub(crate) schema: &'static [u8],
+    pub(crate) schema: Cow<'static, [u8]>,
     pub(crate) fingerprint: u128,
     /// `None` if the channel is no service.
     pub(crate) reply: Option<ReplySpec>,
-    /// `None` leaves the choice to the library.
+    /// In messages, or in bytes if they vary in length. `None` leaves the choice to the library.
     pub(crate) capacity: Option<usize>,
     /// Participant lines of the first role, and of the second.
     pub(crate) roles: [u32; 2],
@@ -84,9 +95,66 @@ pub(crate) struct Spec {
     pub(crate) evict_after: Option<Duration>,
     /// The `FLAG_` bits.
     pub(crate) flags: u32,
+    /// How this process wants the memory.
+    pub(crate) pages: Pages,
 }
 
 impl Spec {
+    /// A channel for messages of type `T`, with the options as they are by default.
+    pub(crate) fn new<T: IpcMessage + ?Sized>(
+        name: SegmentName,
+        kind: u32,
+        roles: [u32; 2],
+    ) -> Result<Self, OpenError> {
+        let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
+        let varies = T::TYPE.tail().is_some();
+        if T::TYPE.size == 0 && !varies {
+            return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
+        }
+        if T::TYPE.align > LINE_BYTES {
+            return refuse("it is aligned to more than 128 bytes; lower its `align`");
+        }
+        Ok(Spec {
+            name,
+            kind,
+            message: T::NAME.into(),
+            message_bytes: T::TYPE.size,
+            message_align: T::TYPE.align,
+            schema: T::SCHEMA.into(),
+            fingerprint: T::FINGERPRINT,
+            reply: None,
+            capacity: None,
+            roles,
+            lifetime: Lifetime::default(),
+            history: 0,
+            evict_after: None,
+            flags: if varies { FLAG_VARIABLE } else { 0 },
+            pages: Pages::default(),
+        })
+    }
+
+    /// What to want of a channel in order to join it as it is.
+    pub(crate) fn of_segment(segment: &Segment, name: SegmentName, message: &str, schema: Vec<u8>) -> Self {
+        let geometry = segment.geometry();
+        Spec {
+            name,
+            kind: geometry.kind,
+            message: message.to_owned().into(),
+            message_bytes: geometry.message_bytes as usize,
+            message_align: geometry.message_align as usize,
+            fingerprint: u128::from_le_bytes(geometry.fingerprint),
+            schema: schema.into(),
+            reply: None,
+            capacity: Some(geometry.user_capacity()),
+            roles: [geometry.first_role, geometry.participants - geometry.first_role],
+            lifetime: geometry.lifetime(),
+            history: geometry.history as usize,
+            evict_after: Some(Duration::from_nanos(geometry.evict_after_ns)).filter(|limit| !limit.is_zero()),
+            flags: geometry.flags,
+            pages: Pages::default(),
+        }
+    }
+
     /// Refuses a capacity that no channel can have, whether or not this program would get to create it.
     pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
         match self.capacity {
@@ -94,11 +162,46 @@ impl Spec {
             Some(capacity) if self.kind == KIND_SERVICE && capacity > MAX_CALLS => {
                 Err(self.refuse_capacity("a service holds at most 32,768 calls"))
             }
-            Some(capacity) if capacity > MAX_CAPACITY => {
-                Err(self.refuse_capacity("a queue holds at most 2^31 messages"))
+            Some(_) if self.slots() > MAX_CAPACITY => {
+                Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
+            }
+            Some(_) if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots() + self.history > MAX_SHARED_SLOTS => {
+                Err(self.refuse_capacity("only an exclusive queue holds more than 2^29 messages, history included"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether messages vary in length.
+    pub(crate) fn is_variable(&self) -> bool {
+        self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// Bytes of a slot, or of a unit if messages vary in length.
+    fn slot_bytes(&self) -> usize {
+        let reply = self.reply.as_ref().map_or((0, 1), |reply| (reply.bytes, reply.align));
+        let slot_bytes = slot_bytes(self.kind, self.flags, (self.message_bytes, self.message_align), reply);
+        slot_bytes.unwrap_or(usize::MAX)
+    }
+
+    /// The capacity in slots, or in units if messages vary in length.
+    fn slots(&self) -> usize {
+        let slot_bytes = self.slot_bytes();
+        if self.is_variable() {
+            // A message takes half of them at most: so many that one with an empty tail can be sent at least.
+            let least = (self.message_bytes.div_ceil(slot_bytes) + 1).saturating_mul(2).max(DEFAULT_MIN_CAPACITY);
+            return self.capacity.unwrap_or(DEFAULT_RING_BYTES).div_ceil(slot_bytes).max(least);
+        }
+        if self.kind == KIND_SERVICE {
+            return self.capacity.unwrap_or(DEFAULT_CALLS);
+        }
+        self.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY))
+    }
+
+    /// The capacity that was asked for as the channel will have it: if messages vary in length, in whole units.
+    pub(crate) fn requested_capacity(&self) -> Option<usize> {
+        let unit_bytes = if self.is_variable() { self.slot_bytes() } else { 1 };
+        self.capacity.map(|_| self.slots().saturating_mul(unit_bytes))
     }
 
     fn refuse_capacity(&self, rule: &'static str) -> OpenError {
@@ -110,10 +213,6 @@ impl Geometry {
     /// Lays out a new segment.
     pub(super) fn plan(spec: &Spec) -> Result<Self, OpenError> {
         let reply = spec.reply.as_ref();
-        let reply_size = reply.map_or((0, 1), |reply| (reply.bytes, reply.align));
-        let slot_bytes =
-            slot_bytes(spec.kind, (spec.message_bytes, spec.message_align), reply_size).unwrap_or(usize::MAX);
-        let capacity = spec.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
         let evict_after_ns = spec.evict_after.map_or(0, |limit| limit.as_nanos().try_into().unwrap_or(u64::MAX));
         let mut geometry = Geometry {
             magic: MAGIC,
@@ -123,8 +222,8 @@ impl Geometry {
             kind: spec.kind,
             instance: [0; 16],
             fingerprint: spec.fingerprint.to_le_bytes(),
-            capacity: capacity as u64,
-            slot_bytes: slot_bytes as u64,
+            capacity: spec.slots() as u64,
+            slot_bytes: spec.slot_bytes() as u64,
             message_bytes: spec.message_bytes as u64,
             message_align: spec.message_align as u32,
             participants: spec.roles[0] + spec.roles[1],
@@ -173,7 +272,8 @@ impl Geometry {
         self.stamps_offset = 0;
         let table = match self.kind {
             KIND_SERVICE => Some(self.call_cells().checked_mul(CALL_CELL_BYTES)?),
-            _ if self.flags & FLAG_VARIABLE != 0 => Some(self.slots.checked_mul(WORD_BYTES as u64)?),
+            KIND_EXCLUSIVE_QUEUE => None,
+            _ if self.is_variable() => Some(self.slots.checked_mul(WORD_BYTES as u64)?),
             _ => None,
         };
         if let Some(table) = table {
@@ -217,20 +317,23 @@ impl Geometry {
             (size(self.message_bytes, self.message_align), size(self.reply_bytes, self.reply_align.max(1)));
         let is_known = layout::kind_name(self.kind).is_some();
         let fits = message.zip(reply).is_some_and(|(message, reply)| {
-            let slot_bytes = slot_bytes(self.kind, message, reply);
+            let slot_bytes = slot_bytes(self.kind, self.flags, message, reply);
             self.slot_bytes % WORD_BYTES as u64 == 0
                 // A kind that is not known can be removed, and so has to be mapped, but nothing will touch its slots.
                 && (!is_known || slot_bytes == usize::try_from(self.slot_bytes).ok())
         });
         let is_its_kind =
             !is_known || self.ring_lines == layout::ring_lines(self.kind) && Some(self.slots) == self.slots_of_kind();
-        let bounded = (1..=MAX_CAPACITY as u64).contains(&self.capacity)
+        let least = if self.is_variable() { 2 } else { 1 };
+        let bounded = (least..=MAX_CAPACITY as u64).contains(&self.capacity)
             && self.history <= MAX_CAPACITY as u64
             && (1..=MAX_PARTICIPANTS).contains(&self.participants)
             && self.first_role <= self.participants
             && self.ring_lines <= MAX_RING_LINES
             && (self.kind != KIND_SERVICE || self.capacity <= MAX_CALLS as u64)
             && is_its_kind
+            && (self.kind == KIND_EXCLUSIVE_QUEUE || self.slots <= MAX_SHARED_SLOTS as u64)
+            && (self.kind == KIND_EXCLUSIVE_QUEUE || (1..self.participants).contains(&self.first_role))
             && self.schema_bytes <= MAX_SCHEMA_BYTES
             && self.reply_schema_bytes <= MAX_SCHEMA_BYTES;
         if !fits || !bounded {
@@ -243,6 +346,17 @@ impl Geometry {
             return Err(format!("it is truncated: {file_bytes} bytes where {} belong", self.total_bytes));
         }
         Ok(())
+    }
+
+    /// Whether messages vary in length.
+    pub(crate) fn is_variable(&self) -> bool {
+        self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// The capacity as users know it: in messages, or in bytes if they vary in length.
+    pub(crate) fn user_capacity(&self) -> usize {
+        let unit_bytes = if self.is_variable() { self.slot_bytes } else { 1 };
+        self.capacity.saturating_mul(unit_bytes) as usize
     }
 
     /// What becomes of the segment; a value of a later version keeps it.
@@ -261,12 +375,16 @@ fn size(bytes: u64, align: u32) -> Option<(usize, usize)> {
     Some((usize::try_from(bytes).ok()?, align))
 }
 
-/// Bytes of a slot of a channel of `kind`, for a message and, in a service, a reply, each given by its size and alignment.
-fn slot_bytes(kind: u32, message: (usize, usize), reply: (usize, usize)) -> Option<usize> {
-    match kind {
-        KIND_SERVICE => layout::call_layout(message, reply).map(|layout| layout.slot_bytes),
-        _ => layout::slot_bytes(kind, message.0, message.1),
+/// Bytes of a slot, or of a unit if messages vary in length, for a message and, in a service, a reply, each given by its
+/// size and alignment. `None` if that overflows.
+fn slot_bytes(kind: u32, flags: u32, message: (usize, usize), reply: (usize, usize)) -> Option<usize> {
+    if kind == KIND_SERVICE {
+        return layout::call_layout(message, reply).map(|layout| layout.slot_bytes);
     }
+    if flags & FLAG_VARIABLE != 0 {
+        return Some(layout::unit_bytes(message.1));
+    }
+    layout::slot_bytes(kind, message.0, message.1)
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.

@@ -1,15 +1,17 @@
 //! The rings of a segment, as borrowed parts.
 
 use super::Segment;
+use crate::atomics::AtomicU64;
 use crate::layout::{
-    CALL_CELL_BYTES, CallHead, LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, TakenLine, WORD_BYTES,
+    CALL_CELL_BYTES, CallHead, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine,
+    VersionLine, WORD_BYTES,
 };
 use crate::ring::calls::{self, Calls};
-use crate::ring::cells::Cells;
-use crate::ring::claims::{self, Counter, Records};
-use crate::ring::{Slots, exclusive, shared};
-use core::ops::Range;
+use crate::ring::claims::{Counter, Records, Role};
+use crate::ring::{Cells, Slots, exclusive, frames, latest, shared};
 use core::ptr::NonNull;
+
+const _: () = assert!(LATEST_SLOTS == latest::SLOTS as u64, "the geometry and the ring agree");
 
 impl Segment {
     /// The exclusive ring. It is mapped for as long as the segment lives.
@@ -19,11 +21,90 @@ impl Segment {
         // SAFETY: `Geometry::check` found `capacity` slots of `slot_bytes` from `slots_offset` on to lie in the segment,
         // all of which is mapped, and both to be positive; the offset and the slot size are multiples of 8 bytes.
         let slots = unsafe { Slots::new(words, geometry.slot_bytes as usize / 8, geometry.capacity as usize) };
+        // SAFETY: the word is mapped for as long as the segment lives, as the slots are.
+        unsafe { exclusive::Parts::new(slots, self.taken()) }
+    }
+
+    /// The exclusive ring of messages that vary in length. It is mapped for as long as the segment lives.
+    pub(crate) fn frame_ring(&self) -> frames::Parts {
+        let geometry = &self.geometry;
+        let (units, unit_bytes) = (geometry.slots as usize, geometry.slot_bytes as usize);
+        let Some(shape) = frames::Shape::new(units, unit_bytes, geometry.message_align as usize) else {
+            unreachable!("`Geometry::check` found a number of units that a ring can have")
+        };
+        let words = self.at(geometry.slots_offset).cast();
+        // SAFETY: `Geometry::check` found `slots` units of `slot_bytes` from `slots_offset` on to lie in the segment, all of
+        // which is mapped, at a multiple of a page; the word of `taken` is mapped for as long.
+        unsafe { frames::Parts::new(words, shape, self.taken()) }
+    }
+
+    /// The word with the consumer's place of an exclusive ring.
+    fn taken(&self) -> NonNull<AtomicU64> {
         let line = self.ring_line(0).cast::<TakenLine>();
         // SAFETY: the ring's first line lies in the segment (`Geometry::check`), suitably aligned.
-        let taken = unsafe { NonNull::from(&line.as_ref().taken) };
+        unsafe { NonNull::from(&line.as_ref().taken) }
+    }
+
+    /// The shared ring. It is mapped for as long as the segment lives.
+    pub(crate) fn shared_ring(&self) -> shared::Parts {
+        let returns = self.ring_word(1, 2);
+        // SAFETY: the word is mapped for as long as the segment lives.
+        unsafe { shared::Parts::new(self.cells(), self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
+    }
+
+    /// How the frames of a ring that several share are laid out.
+    pub(crate) fn frame_shape(&self) -> shared::FrameShape {
+        let geometry = &self.geometry;
+        shared::FrameShape::new(geometry.slots, geometry.slot_bytes as usize, geometry.message_align as usize)
+    }
+
+    /// The slots of a latest value, and its version. They are mapped for as long as the segment lives.
+    pub(crate) fn latest_ring(&self) -> latest::Parts {
+        let geometry = &self.geometry;
+        let words = self.at(geometry.slots_offset).cast();
+        // SAFETY: `Geometry::check` found `slots` slots of `slot_bytes` from `slots_offset` on to lie in the segment, all
+        // of which is mapped, and both to be positive; the offset and the slot size are multiples of 8 bytes.
+        let slots = unsafe { Slots::new(words, geometry.slot_bytes as usize / 8, geometry.slots as usize) };
+        let line = self.ring_line(0).cast::<VersionLine>();
+        // SAFETY: the ring's first line lies in the segment (`Geometry::check`), suitably aligned.
+        let version = unsafe { NonNull::from(&line.as_ref().version) };
         // SAFETY: the word is mapped for as long as the segment lives, as the slots are.
-        unsafe { exclusive::Parts::new(slots, taken) }
+        unsafe { latest::Parts::new(slots, version) }
+    }
+
+    /// The slots, or the units and the table of their stamps, of a ring that several share.
+    fn cells(&self) -> Cells {
+        let geometry = &self.geometry;
+        let (words, slots) = (self.at(geometry.slots_offset).cast(), geometry.slots as usize);
+        let slot_words = geometry.slot_bytes as usize / WORD_BYTES;
+        if geometry.stamps_offset == 0 {
+            // SAFETY: `Geometry::check` found so many slots of so many bytes to lie in the segment, all of which is
+            // mapped, both to be positive, and the number to be within bounds.
+            return unsafe { Cells::with_stamps_inside(words, slot_words, slots) };
+        }
+        let stamps = self.at(geometry.stamps_offset).cast();
+        // SAFETY: as above, and the table before the units has a word for each of them.
+        unsafe { Cells::with_stamps_apart(words, slot_words, stamps, slots) }
+    }
+
+    /// The counter and the records of those on `side`, whose counter is in the ring's line `line`.
+    fn role(&self, side: Side, line: u64) -> Role {
+        // SAFETY: both words are mapped for as long as the segment lives.
+        let counter = unsafe { Counter::new(self.ring_word(line, 0), self.ring_word(line, 1)) };
+        let lines = side.lines_of(&self.geometry);
+        let first = self.geometry.participants_offset + u64::from(lines.start) * LINE_BYTES as u64;
+        let record = self.at(first + RECORD_OFFSET_BYTES).cast();
+        // SAFETY: the records are parts of the lines of the participant table, which lies in the segment
+        // (`Geometry::check`) and stays mapped; a kind whose rings have records has lines for both sides.
+        let records = unsafe { Records::new(record, RECORD_STRIDE_WORDS, lines.len()) };
+        Role { counter, records }
+    }
+
+    /// Word `word` of the ring's control line `line`.
+    fn ring_word(&self, line: u64, word: usize) -> NonNull<AtomicU64> {
+        assert!(word < LINE_BYTES / WORD_BYTES, "a line has no word {word}");
+        // SAFETY: the line lies in the segment, and the word in the line.
+        unsafe { self.ring_line(line).cast::<AtomicU64>().add(word) }
     }
 
     /// The calls of a service. They are mapped for as long as the segment lives. `None` if this is no service.
@@ -57,25 +138,8 @@ impl Segment {
         let (stride, cells) = (CALL_CELL_BYTES as usize / WORD_BYTES, geometry.call_cells() as usize);
         // SAFETY: `Geometry::check` found so many cells from `stamps_offset` on to lie in the segment.
         let cells = unsafe { Cells::with_stamps_inside(words, stride, cells) };
-        let (tail, head) = (self.ring_line(0).cast(), self.ring_line(1).cast());
-        let producers = self.claims_role(tail, 0..geometry.first_role);
-        let consumers = self.claims_role(head, geometry.first_role..geometry.participants);
-        // SAFETY: a line has room for three words.
-        let returns = unsafe { head.add(2) };
+        let returns = self.ring_word(1, 2);
         // SAFETY: the word is mapped for as long as the segment lives, as the cells are.
-        unsafe { shared::Parts::new(cells, producers, consumers, returns) }
-    }
-
-    /// The counter that begins at `line`, and the records of the participants on `lines`, of whom there is at least one.
-    fn claims_role(&self, line: NonNull<crate::atomics::AtomicU64>, lines: Range<u32>) -> claims::Role {
-        // SAFETY: a line has room for two words.
-        let solo = unsafe { line.add(1) };
-        // SAFETY: both words lie in a line of the ring, which is mapped for as long as the segment lives.
-        let counter = unsafe { Counter::new(line, solo) };
-        let first = u64::from(lines.start) * LINE_BYTES as u64 + RECORD_OFFSET_BYTES;
-        let first = self.at(self.geometry.participants_offset + first).cast();
-        // SAFETY: the table of participants lies in the segment, with a record of three words in each of its lines.
-        let records = unsafe { Records::new(first, RECORD_STRIDE_WORDS, lines.len()) };
-        claims::Role { counter, records }
+        unsafe { shared::Parts::new(cells, self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
     }
 }

@@ -4,12 +4,13 @@ use super::desk::{Desk, turn};
 use super::pending::{Pending, Replies};
 use crate::error::{CallError, Corrupt, Peer};
 use crate::info::ChannelInfo;
+use crate::layout::Side;
 use crate::liveness::{self, Census};
 use crate::message::IpcMessage;
+use crate::ring::Company;
 use crate::ring::calls::Call;
-use crate::ring::claims::Company;
 use crate::ring::shared::{self, Producer};
-use crate::station::{Patience, Side, side_lines};
+use crate::station::Patience;
 use crate::waiting::{self, Sleepers};
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -25,7 +26,7 @@ use core::time::Duration;
 /// has to have an end.
 pub struct Client<Req, Rep> {
     pub(super) desk: Desk,
-    queue: RefCell<Option<Producer>>,
+    queue: RefCell<Producer>,
     /// Slots that this client had last, which it finds in its own cache.
     spare: RefCell<Vec<u32>>,
     /// Calls of this client that have a slot.
@@ -52,7 +53,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
         let deaths = Cell::new(census(&desk).deaths);
         Client {
             desk,
-            queue: RefCell::new(Some(queue)),
+            queue: RefCell::new(queue),
             spare: RefCell::default(),
             under_way: Cell::new(0),
             deaths,
@@ -136,6 +137,12 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
         self.desk.calls.slots()
     }
 
+    /// Calls that have a slot, of all clients together, as far as can be seen at this moment.
+    #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
+    pub fn len(&self) -> usize {
+        self.desk.calls.in_use()
+    }
+
     /// The service as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
         self.desk.info()
@@ -143,6 +150,9 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
 
     #[inline(always)]
     fn start(&self, request: Req, patience: Patience) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
+        if self.desk.is_forked() {
+            return Err(CallError::Forked(Some(request)));
+        }
         let deaths = self.deaths.get();
         let call = match self.claim() {
             Some(call) => call,
@@ -216,7 +226,6 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
     #[inline(always)]
     fn enqueue(&self, ticket: u64) -> Result<bool, Corrupt> {
         let mut queue = self.queue.borrow_mut();
-        let Some(queue) = queue.as_mut() else { return Ok(false) };
         if !turn(queue.claim(1))? {
             return Ok(false);
         }
@@ -254,7 +263,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
         if living > 0 || now == deaths {
             return None;
         }
-        let first_server = side_lines(self.desk.segment(), Side::Second).start;
+        let first_server = Side::Second.lines_of(self.desk.segment().geometry()).start;
         Some(liveness::last_dead(self.desk.segment(), fallen.unwrap_or(first_server)))
     }
 
@@ -282,22 +291,18 @@ impl Failure {
 }
 
 fn census(desk: &Desk) -> Census {
-    liveness::census(desk.segment(), side_lines(desk.segment(), Side::Second))
+    liveness::census(desk.segment(), Side::Second.lines_of(desk.segment().geometry()))
 }
 
 /// Lines of clients.
 fn desk_places(desk: &Desk) -> usize {
-    side_lines(desk.segment(), Side::First).len().max(1)
+    Side::First.lines_of(desk.segment().geometry()).len().max(1)
 }
 
 impl<Req, Rep> Drop for Client<Req, Rep> {
     fn drop(&mut self) {
-        let queue = self.queue.get_mut().take();
-        self.desk.leave(|| {
-            if let Some(queue) = queue {
-                queue.detach();
-            }
-        });
+        let Client { desk, queue, .. } = self;
+        desk.leave(|| queue.get_mut().detach());
     }
 }
 

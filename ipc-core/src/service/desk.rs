@@ -3,13 +3,14 @@
 
 use crate::error::{Corrupt, OpenError, Role};
 use crate::info::ChannelInfo;
-use crate::layout::CallHead;
-use crate::liveness::{self, Life, PROBE_INTERVAL, Participant};
+use crate::layout::{CallHead, Side};
+use crate::liveness::{self, PROBE_INTERVAL, Participant};
 use crate::message::IpcMessage;
+use crate::os::fork::Epoch;
 use crate::ring::calls::{Calls, End, Resolved};
-use crate::ring::{Evidence, Turn, claims, shared};
+use crate::ring::{Evidence, Life, Repair, Turn, shared};
 use crate::segment::{Segment, Spec};
-use crate::station::{self, Patience, Side};
+use crate::station::{self, Patience};
 use crate::waiting::{self, Announced, Sleepers, Spin};
 use crate::words;
 use core::cell::{Cell, RefCell};
@@ -29,6 +30,8 @@ pub(super) struct Desk {
     pub(super) calls: Calls,
     queue: shared::Parts,
     info: Box<ChannelInfo>,
+    /// When the service was opened. In a child that was forked since, nothing here leads to it any more.
+    epoch: Epoch,
     spin: RefCell<Spin>,
     last_tended: Cell<Option<Instant>>,
 }
@@ -46,9 +49,9 @@ impl Desk {
         let heads = (0..calls.slots()).map(|index| segment.call_head(index));
         waiting::register(words.into_iter().chain(heads.flat_map(|head| [&head.replies, &head.room])));
         let (participant, info) = joined.into_place(spec);
-        let queue = segment.call_queue();
+        let (queue, epoch) = (segment.call_queue(), segment.epoch());
         let (spin, last_tended) = (RefCell::new(Spin::new()), Cell::new(None));
-        Ok((Desk { participant, calls, queue, info, spin, last_tended }, queue))
+        Ok((Desk { participant, calls, queue, info, epoch, spin, last_tended }, queue))
     }
 
     /// The line in the participant table.
@@ -69,6 +72,13 @@ impl Desk {
 
     pub(super) fn info(&self) -> &ChannelInfo {
         &self.info
+    }
+
+    /// Whether this process was forked from the one that opened the service. To be asked before anything that should have
+    /// an effect.
+    #[inline(always)]
+    pub(super) fn is_forked(&self) -> bool {
+        self.epoch.is_past()
     }
 
     /// The word that servers sleep on who wait for a call.
@@ -182,6 +192,9 @@ impl Desk {
 
     /// Leaves: what this participant has left undone is resolved, its end of the queue given back by `detach`.
     pub(super) fn leave(&mut self, detach: impl FnOnce()) {
+        if self.is_forked() {
+            return;
+        }
         let me = self.line();
         for index in 0..self.calls.slots() {
             settle(&self.calls, index, me, |line| line == me, End::Dropped, |resolved| self.announce(index, resolved));
@@ -240,7 +253,7 @@ pub(super) fn corrupt(Evidence { slot, found, expected }: Evidence) -> Corrupt {
 /// Resolves everything that the last owner of `line`, whose lock the caller has just taken, has left undone.
 fn sweep(segment: &Segment, line: u32) -> bool {
     let Some(calls) = segment.calls() else { return true };
-    let life = |other| if other == line { liveness::last_life(segment, line) } else { liveness::life(segment, other) };
+    let life = |other| if other == line { liveness::afterlife(segment, line) } else { liveness::life(segment, other) };
     let is_resolved = repair(segment, &segment.call_queue(), line, life);
     let is_gone = |other| {
         other == line || other >= segment.geometry().participants || liveness::life(segment, other) != Life::Live
@@ -285,11 +298,7 @@ fn settle(
 fn repair(segment: &Segment, queue: &shared::Parts, line: u32, life: impl Fn(u32) -> Life) -> bool {
     let first_role = segment.geometry().first_role;
     let (first, is_client) = if line < first_role { (0, true) } else { (first_role, false) };
-    let life = |of: usize| match life(first + of as u32) {
-        Life::Live => claims::Life::Live,
-        Life::Dead { generation } => claims::Life::Dead { generation },
-        Life::Absent => claims::Life::Absent,
-    };
+    let life = |of: usize| life(first + of as u32);
     let of = (line - first) as usize;
     let repair = if is_client {
         queue.repair_producer(of, life)
@@ -298,5 +307,5 @@ fn repair(segment: &Segment, queue: &shared::Parts, line: u32, life: impl Fn(u32
         queue.repair_consumer(of, life, shared::Orphans::Redeliver)
     };
     // A damaged queue reports itself to those who use it.
-    repair != claims::Repair::Pending
+    repair != Repair::Pending
 }

@@ -97,6 +97,10 @@ impl<'c, Req: IpcMessage, Rep: IpcMessage> Pending<'c, Req, Rep> {
         if !self.is_open {
             return None;
         }
+        if self.client.desk.is_forked() {
+            self.is_open = false;
+            return Some(Some(Err(CallError::Forked(None))));
+        }
         let outcome = match self.look() {
             Some(outcome) => outcome,
             None => self.wait_for_outcome(patience)?,
@@ -223,6 +227,10 @@ impl<'c, Req: IpcMessage, Rep: IpcMessage> Pending<'c, Req, Rep> {
     }
 
     fn cancel(&mut self) {
+        if self.client.desk.is_forked() {
+            self.is_open = false;
+            return;
+        }
         match self.client.desk.calls.cancel(self.call) {
             Cancelled::TooLate(_) => self.free(),
             cancelled => {

@@ -87,6 +87,9 @@ impl<Rep> Answer<'_, Rep> {
     where
         Rep: IpcMessage,
     {
+        if self.desk.is_forked() {
+            return;
+        }
         // SAFETY: the call is this server's, and the place of the reply with it, as has been seen if a reply was sent
         // before; the geometry ensures that there is room and alignment for a `Rep`.
         unsafe { reply.place(self.desk.calls.reply(self.taken.index()).as_ptr().cast()) };
@@ -95,6 +98,10 @@ impl<Rep> Answer<'_, Rep> {
     /// Says how far the answer has come, and wakes the client. `false` if it has gone.
     #[inline(always)]
     fn say(&mut self, progress: Progress) -> bool {
+        if self.desk.is_forked() {
+            self.is_open = false;
+            return false;
+        }
         let is_heard = self.desk.calls.answer(self.taken, progress);
         if progress.end != End::Open || !is_heard {
             self.is_open = false;
@@ -109,6 +116,9 @@ impl<Rep> Answer<'_, Rep> {
 
     /// Waits until the client has read the last reply. `false` if it has gone.
     fn wait_for_place(&mut self) -> bool {
+        if self.desk.is_forked() {
+            return false;
+        }
         let look = || match self.desk.calls.server_progress(self.taken) {
             Progress::NONE => Some(true),
             Progress { end: End::Open, .. } => None,

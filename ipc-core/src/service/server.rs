@@ -2,11 +2,11 @@
 
 use super::desk::{self, Desk, turn};
 use super::request::Request;
-use crate::error::Corrupt;
+use crate::error::{AcceptError, Corrupt};
 use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
+use crate::ring::Company;
 use crate::ring::calls::Taken;
-use crate::ring::claims::Company;
 use crate::ring::shared::{self, Consumer};
 use crate::segment::Segment;
 use crate::station::Patience;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// has nobody to answer waits for the next client. A [`Stopper`] ends the wait.
 pub struct Server<Req, Rep> {
     pub(super) desk: Desk,
-    queue: RefCell<Option<Consumer>>,
+    queue: RefCell<Consumer>,
     stop: Arc<AtomicBool>,
     messages: PhantomData<fn(Req) -> Rep>,
 }
@@ -36,16 +36,16 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
     pub(super) fn new((desk, queue): (Desk, shared::Parts)) -> Self {
         // As for clients: never alone.
         let queue = Consumer::attach(queue, desk.queue_line(), Company::Others);
-        Server { desk, queue: RefCell::new(Some(queue)), stop: Arc::default(), messages: PhantomData }
+        Server { desk, queue: RefCell::new(queue), stop: Arc::default(), messages: PhantomData }
     }
 
     /// Answers every request with what `handler` makes of it, until a [`Stopper`] stops it.
     ///
     /// # Errors
     ///
-    /// [`Corrupt::Message`] if a request is no valid value; its client is told that it was dropped, and `serve` may be
-    /// called again. Otherwise the segment is damaged.
-    pub fn serve(&self, mut handler: impl FnMut(Req) -> Rep) -> Result<(), Corrupt> {
+    /// [`AcceptError::Corrupt`] if a request is no valid value (its client is told that it was dropped, and `serve` may be
+    /// called again), or the segment is damaged.
+    pub fn serve(&self, mut handler: impl FnMut(Req) -> Rep) -> Result<(), AcceptError> {
         while let Some(request) = self.accept()? {
             request.reply_with(&mut handler);
         }
@@ -70,7 +70,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline(always)]
-    pub fn accept(&self) -> Result<Option<Request<'_, Req, Rep>>, Corrupt> {
+    pub fn accept(&self) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
         self.accept_within(Patience::Forever)
     }
 
@@ -79,7 +79,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
     /// # Errors
     ///
     /// As for [`serve`](Server::serve).
-    pub fn accept_timeout(&self, limit: Duration) -> Result<Option<Request<'_, Req, Rep>>, Corrupt> {
+    pub fn accept_timeout(&self, limit: Duration) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
         self.accept_within(Patience::from_timeout(limit))
     }
 
@@ -88,7 +88,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
     /// # Errors
     ///
     /// As for [`serve`](Server::serve).
-    pub fn try_accept(&self) -> Result<Option<Request<'_, Req, Rep>>, Corrupt> {
+    pub fn try_accept(&self) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
         self.accept_within(Patience::None)
     }
 
@@ -102,13 +102,22 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
         self.desk.calls.slots()
     }
 
+    /// Calls that have a slot, of all clients together, as far as can be seen at this moment.
+    #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
+    pub fn len(&self) -> usize {
+        self.desk.calls.in_use()
+    }
+
     /// The service as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
         self.desk.info()
     }
 
     #[inline(always)]
-    fn accept_within(&self, patience: Patience) -> Result<Option<Request<'_, Req, Rep>>, Corrupt> {
+    fn accept_within(&self, patience: Patience) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
+        if self.desk.is_forked() {
+            return Err(AcceptError::Forked);
+        }
         let taken = match self.look() {
             Some(found) => found?,
             None => self.wait(patience)?,
@@ -116,7 +125,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
         let Some(taken) = taken else { return Ok(None) };
         // SAFETY: the call has been taken, and its request with it; the geometry says that it is laid out for a `Req`.
         let copy = |desk: &Desk| unsafe { desk::copy_out(desk.calls.request(taken.index())) };
-        Request::new(self, taken, copy).map(Some)
+        Ok(Some(Request::new(self, taken, copy)?))
     }
 
     /// The next call, or `None` in it if this server has been stopped. `None` if there is none.
@@ -133,7 +142,6 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
     #[inline(always)]
     fn take(&self) -> Result<Option<Taken>, Corrupt> {
         let mut queue = self.queue.borrow_mut();
-        let Some(queue) = queue.as_mut() else { return Ok(None) };
         // There are not more tickets than cells, unless others are at it, too.
         for _ in 0..self.desk.calls.slots().saturating_mul(4) {
             if !turn(queue.claim())? {
@@ -165,12 +173,8 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
 
 impl<Req, Rep> Drop for Server<Req, Rep> {
     fn drop(&mut self) {
-        let queue = self.queue.get_mut().take();
-        self.desk.leave(|| {
-            if let Some(queue) = queue {
-                queue.detach();
-            }
-        });
+        let Server { desk, queue, .. } = self;
+        desk.leave(|| queue.get_mut().detach());
     }
 }
 

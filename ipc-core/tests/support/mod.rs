@@ -206,6 +206,14 @@ impl Child {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "the child was to be alive until now");
     }
 
+    /// As [`kill`](Child::kill); returns what it had said and was not heard yet. A line that it did not finish is none.
+    pub(crate) fn kill_and_listen(mut self) -> Vec<String> {
+        self.process.kill().expect("a child can be killed");
+        self.process.wait().expect("a child can be waited for");
+        let lines = (&mut self.says).map_while(Result::ok);
+        lines.filter_map(|line| line.strip_prefix(MARK).map(str::to_owned)).collect()
+    }
+
     /// Stops the child, and returns when it has stopped.
     pub(crate) fn stop(&mut self) {
         let pid = self.pid() as libc::pid_t;

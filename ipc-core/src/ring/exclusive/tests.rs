@@ -1,6 +1,7 @@
 //! The exclusive ring against a naive oracle, through the wrap of its stamps, and between two threads.
 
 use super::*;
+use crate::ring::payload;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::thread;
@@ -37,7 +38,7 @@ impl Memory {
 }
 
 /// Payload word `word` of the slot at the end's place.
-fn payload(end: &impl End, word: usize) -> &AtomicU64 {
+fn word(end: &impl End, word: usize) -> &AtomicU64 {
     assert!(word < STRIDE - 1);
     // SAFETY: every slot has `STRIDE - 1` payload words.
     let word = unsafe { end.payload().add(word) };
@@ -46,13 +47,13 @@ fn payload(end: &impl End, word: usize) -> &AtomicU64 {
 }
 
 fn fill(end: &Producer, value: u64) {
-    payload(end, 0).store(value, Ordering::Relaxed);
-    payload(end, 1).store(!value, Ordering::Relaxed);
+    payload::store(word(end, 0), value);
+    payload::store(word(end, 1), !value);
 }
 
 fn read(end: &Consumer) -> u64 {
-    let value = payload(end, 0).load(Ordering::Relaxed);
-    assert_eq!(payload(end, 1).load(Ordering::Relaxed), !value, "torn message");
+    let value = payload::load(word(end, 0));
+    assert_eq!(payload::load(word(end, 1)), !value, "torn message");
     value
 }
 

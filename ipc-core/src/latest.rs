@@ -1,0 +1,134 @@
+//! Latest values: the newest value only, for state rather than events. One writes, and any number read.
+//!
+//! A pose, a price, a setting: what counts is how it is now, not how it got there. A reader that looks rarely misses
+//! what came between, a reader that looks often gets the same value again, and the writer notices neither: it never
+//! waits, and what a write costs does not depend on who reads. The algorithm, and the proof that no reader gets half of
+//! a value, are in `ring/latest.rs`.
+//!
+//! # Readers are participants
+//!
+//! Reading takes no place in the table: it stores nothing, and nobody has to know. All the same a reader takes one of
+//! [`READERS`] lines, for two reasons: the last to leave removes the segment, and a writer that is restarted has to find
+//! the readers of its predecessor in the segment that it opens; and tools can show who reads. Whoever needs more readers
+//! than that shares one of them between threads.
+
+mod reader;
+mod writer;
+
+pub use reader::Reader;
+pub use writer::{Draft, Writer};
+
+use crate::error::{OpenError, Role};
+use crate::layout::KIND_LATEST;
+use crate::layout::Side;
+use crate::message::IpcMessage;
+use crate::name::SegmentName;
+use crate::ring::latest as ring;
+use crate::segment::{self, Lifetime, Spec};
+use crate::station::{self, Station};
+use crate::waiting::Sleepers;
+use core::marker::PhantomData;
+
+/// Readers that a latest value has places for.
+pub const READERS: u32 = 64;
+
+/// Describes a latest value, and opens its ends.
+///
+/// ```
+/// use ipc_core::Latest;
+/// # let domain = format!("doc-{}", std::process::id());
+/// let position = Latest::<[f64; 2]>::new("position");
+/// # let position = position.domain(&domain);
+/// let mut reader = position.reader()?;
+/// assert_eq!(reader.read()?, None);
+/// let mut writer = position.writer()?;
+/// writer.write([1.0, 2.0])?;
+/// writer.write([1.5, 2.5])?;
+/// assert_eq!(reader.read()?, Some([1.5, 2.5]));
+/// assert_eq!(reader.version(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Latest<T> {
+    name: String,
+    domain: Option<String>,
+    lifetime: Lifetime,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Latest<T> {
+    fn clone(&self) -> Self {
+        Latest { name: self.name.clone(), domain: self.domain.clone(), lifetime: self.lifetime, message: PhantomData }
+    }
+}
+
+impl<T: IpcMessage> Latest<T> {
+    /// A latest value with this name, for which the rules are those of [`Queue::new`](crate::Queue::new).
+    pub fn new(name: impl Into<String>) -> Self {
+        Latest { name: name.into(), domain: None, lifetime: Lifetime::default(), message: PhantomData }
+    }
+
+    /// What becomes of the value when the last participant leaves.
+    ///
+    /// A value is state and not a message, so it is delivered to nobody and never undelivered: with
+    /// [`Lifetime::Drained`], as with [`Lifetime::Attached`], it goes when nobody writes or reads it any more, and who
+    /// comes afterwards finds none rather than an old one. Choose [`Lifetime::Persistent`] for a setting that is to
+    /// outlive the programs that set it and use it.
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// Separates this channel from those of the same name in other domains: as [`Queue::domain`](crate::Queue::domain).
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// Opens the writing end, of which there is one. Nobody needs to read yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] if there is a writer that lives (a dead one is succeeded at once, and the versions go on),
+    /// [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they say.
+    pub fn writer(&self) -> Result<Writer<T>, OpenError> {
+        let spec = self.spec()?;
+        let joined = station::join(&spec, Side::First, Role::Writer, |_, _| true)?;
+        let attach = |joined: &station::Joined| ring::Writer::attach(joined.segment().latest_ring());
+        Ok(Writer::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))
+    }
+
+    /// Opens a reading end. Nobody needs to write yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TableFull`] if there are [`READERS`] readers that live; otherwise as for [`writer`](Latest::writer).
+    pub fn reader(&self) -> Result<Reader<T>, OpenError> {
+        let spec = self.spec()?;
+        let joined = station::join(&spec, Side::Second, Role::Reader, |_, _| true)?;
+        let attach = |joined: &station::Joined| ring::Reader::attach(joined.segment().latest_ring());
+        // That the author of a value has gone concerns also those who come to read it afterwards.
+        let has_value = |ring: &mut ring::Reader| ring.version() != 0;
+        Ok(Reader::new(Station::new(&spec, joined, Sleepers::Many, attach, has_value)))
+    }
+
+    /// Removes the channel, with its value. `Ok(false)` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] if somebody who lives takes part in it.
+    pub fn remove(&self) -> Result<bool, OpenError> {
+        let roles = [Role::Writer, Role::Reader];
+        segment::remove(&self.segment_name()?, |segment| station::check_unused(segment, roles))
+    }
+
+    fn segment_name(&self) -> Result<SegmentName, OpenError> {
+        SegmentName::new(self.domain.as_deref(), &self.name)
+    }
+
+    fn spec(&self) -> Result<Spec, OpenError> {
+        let spec = Spec::new::<T>(self.segment_name()?, KIND_LATEST, [1, READERS])?;
+        // One value can be read at a time. That there are four slots for it is the ring's affair.
+        Ok(Spec { capacity: Some(1), lifetime: self.lifetime, ..spec })
+    }
+}

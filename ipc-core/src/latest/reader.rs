@@ -1,0 +1,276 @@
+//! A reading end of a latest value.
+
+use crate::error::{Corrupt, Peer, ReadError, WaitNewerError};
+use crate::info::ChannelInfo;
+use crate::layout::Side;
+use crate::liveness;
+use crate::message::IpcMessage;
+use crate::ring::Evidence;
+use crate::ring::latest as ring;
+use crate::ring::latest::Outcome;
+use crate::station::{Blocked, Patience, Station};
+use crate::words;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::time::Duration;
+use std::thread;
+
+/// How often to let the processor go and try again when the writer has overtaken a whole round of attempts. It is a bound
+/// and not a tuning knob: to be overtaken in one round already takes a writer that is several times faster than a copy.
+const ROUNDS: usize = 1000;
+
+/// A reading end of a latest value.
+///
+/// All verbs copy the value out of the segment and validate the copy, so they are sound whatever the writer does, and a
+/// copy is of one value and never of two. They remember the version of what they returned, which is what *newer* refers
+/// to. Versions never go backwards for a reader.
+pub struct Reader<T> {
+    ring: ring::Reader,
+    /// Version of the value that was returned last.
+    seen: u64,
+    /// What [`read_ref`](Reader::read_ref) gives out.
+    buffer: Option<Box<MaybeUninit<T>>>,
+    /// Version of the valid value in `buffer`, 0 if there is none.
+    buffered: u64,
+    station: Station,
+}
+
+impl<T: IpcMessage> Reader<T> {
+    pub(super) fn new((station, ring): (Station, ring::Reader)) -> Self {
+        Reader { ring, seen: 0, buffer: None, buffered: 0, station }
+    }
+
+    /// Reads the newest value; `Ok(None)` if none has been written yet. It neither waits nor tells whether the writer
+    /// is still there, for which see [`writer`](Reader::writer). For large values see [`read_ref`](Reader::read_ref).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Corrupt`] if the value or the segment is damaged, [`ReadError::Overtaken`] in theory, and
+    /// [`ReadError::Forked`] in a process that was forked after the channel was opened.
+    #[inline(always)]
+    pub fn read(&mut self) -> Result<Option<T>, ReadError> {
+        let mut copy = MaybeUninit::<T>::uninit();
+        // SAFETY: `copy` has room for a `T`, which is what the channel was opened for.
+        let version = unsafe { fetch(&self.ring, copy.as_mut_ptr()) }?;
+        if version == 0 {
+            return nothing(&self.station);
+        }
+        self.seen = version;
+        // SAFETY: `fetch` has returned a version, and so has initialised every byte.
+        unsafe { validate(copy.as_ptr()) }?;
+        // SAFETY: every byte is initialised, and `validate` has found these to be a `T`.
+        Ok(Some(unsafe { copy.assume_init() }))
+    }
+
+    /// Reads the newest value if it is newer than the one that this reader returned last; `Ok(None)` if it is not. To find
+    /// that out costs one load.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Reader::read).
+    ///
+    /// ```
+    /// # let level = ipc_core::Latest::<u32>::new("newer").domain(format!("doc-{}", std::process::id()));
+    /// let (mut writer, mut reader) = (level.writer()?, level.reader()?);
+    /// writer.write(7)?;
+    /// assert_eq!(reader.read_if_newer()?, Some(7));
+    /// assert_eq!(reader.read_if_newer()?, None);
+    /// assert_eq!(reader.read()?, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline(always)]
+    pub fn read_if_newer(&mut self) -> Result<Option<T>, ReadError> {
+        // Where there is nothing, reading finds out why.
+        if self.is_newer() || self.seen == 0 { self.read() } else { Ok(None) }
+    }
+
+    /// Waits at most `limit` for a value that is newer than the one that this reader returned last, and reads it;
+    /// `Ok(None)` if none came in time. What was written while nobody waited is newer too. [`Duration::MAX`] is no limit.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitNewerError::Closed`] or [`WaitNewerError::WriterDied`] if there is no newer value and the writer has gone; the
+    /// latter once for every writer that died. [`WaitNewerError::Read`] as for [`read`](Reader::read).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let level = ipc_core::Latest::<u32>::new("wait").domain(format!("doc-{}", std::process::id()));
+    /// # let (mut writer, mut reader) = (level.writer()?, level.reader()?);
+    /// # std::thread::spawn(move || writer.write(7).unwrap());
+    /// // The writer is another program.
+    /// let value = reader.wait_newer(Duration::from_secs(10))?;
+    /// assert_eq!(value, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_newer(&mut self, limit: Duration) -> Result<Option<T>, WaitNewerError> {
+        if self.poll(limit)? { Ok(self.read()?) } else { Ok(None) }
+    }
+
+    /// Waits at most `limit` until there is a newer value, as [`wait_newer`](Reader::wait_newer) does, and leaves the
+    /// reading to a verb of your choice. With a limit of zero it only looks.
+    ///
+    /// # Errors
+    ///
+    /// As for `wait_newer`.
+    pub fn poll(&mut self, limit: Duration) -> Result<bool, WaitNewerError> {
+        if !self.station.is_forked() && self.is_newer() {
+            return Ok(true);
+        }
+        let Reader { ring, seen, station, .. } = self;
+        match station.wait(Patience::from_timeout(limit), ring, |ring| Ok(ring.version() != *seen), |_, _| {}) {
+            Ok(()) => Ok(true),
+            Err(Blocked::Timeout) => Ok(false),
+            Err(Blocked::Closed) => Err(WaitNewerError::Closed),
+            Err(Blocked::Died(peer)) => Err(WaitNewerError::WriterDied(peer)),
+            Err(Blocked::Corrupt(corrupt)) => Err(WaitNewerError::Read(corrupt.into())),
+            Err(Blocked::Forked) => Err(WaitNewerError::Read(ReadError::Forked)),
+        }
+    }
+
+    /// Reads the newest value into memory of this reader's own, on the heap, and returns a reference to it; `Ok(None)` if
+    /// none has been written yet. If the value has not changed since the last time, nothing is copied.
+    ///
+    /// For values that are too large to be moved around. The memory is allocated by the first call.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Reader::read).
+    pub fn read_ref(&mut self) -> Result<Option<&T>, ReadError> {
+        let buffer = self.buffer.get_or_insert_with(Box::new_uninit);
+        if self.buffered == 0 || self.buffered != self.ring.version() {
+            // Whatever goes wrong below leaves no value behind.
+            self.buffered = 0;
+            // SAFETY: the buffer has room for a `T`, which is what the channel was opened for.
+            let version = unsafe { fetch(&self.ring, buffer.as_mut_ptr()) }?;
+            if version == 0 {
+                return nothing(&self.station);
+            }
+            self.seen = version;
+            // SAFETY: `fetch` has returned a version, and so has initialised every byte.
+            unsafe { validate(buffer.as_ptr()) }?;
+            self.buffered = version;
+        }
+        self.seen = self.buffered;
+        // SAFETY: `buffered` is not 0, so every byte was initialised, and found to be a `T`.
+        Ok(Some(unsafe { buffer.assume_init_ref() }))
+    }
+
+    /// Version of the value that this reader returned last, 0 if there is none: the number of values that had been written
+    /// when it was. The difference of two versions says how many values came between.
+    pub fn version(&self) -> u64 {
+        self.seen
+    }
+
+    /// Who writes: `None` if nobody who lives does. Takes a system call.
+    pub fn writer(&self) -> Option<Peer> {
+        if self.station.is_forked() {
+            return None;
+        }
+        let segment = self.station.segment();
+        liveness::first_living(segment, Side::First.lines_of(segment.geometry())).map(|(_, peer)| peer)
+    }
+
+    /// The channel as it is, beside what was asked for.
+    pub fn info(&self) -> &ChannelInfo {
+        self.station.info()
+    }
+
+    /// Whether there is a value newer than the one that was returned last. Versions rise; if this one fell, something is
+    /// wrong, and reading will tell.
+    #[inline(always)]
+    fn is_newer(&self) -> bool {
+        self.ring.version() != self.seen
+    }
+}
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.station.close();
+        // A value is never undelivered.
+        self.station.leave(|| true);
+    }
+}
+
+impl<T> fmt::Debug for Reader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("channel", &self.station.info().name).finish_non_exhaustive()
+    }
+}
+
+/// Copies the newest value to `to` and returns its version; 0, and perhaps half of something at `to`, if there is none.
+///
+/// # Safety
+///
+/// `to` is writable for a `T`, and the ring is one of values of type `T`.
+#[inline(always)]
+unsafe fn fetch<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, ReadError> {
+    // SAFETY: as promised by the caller.
+    match unsafe { attempt(ring, to) } {
+        Outcome::Value(version) => Ok(version),
+        Outcome::Nothing => Ok(0),
+        Outcome::Broken(evidence) => Err(broken(evidence)),
+        // SAFETY: as promised by the caller.
+        Outcome::Again => unsafe { fetch_patiently(ring, to) },
+    }
+}
+
+/// As [`fetch`], when a round of attempts was in vain.
+///
+/// # Safety
+///
+/// As for [`fetch`].
+#[cold]
+#[inline(never)]
+unsafe fn fetch_patiently<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, ReadError> {
+    for _ in 0..ROUNDS {
+        thread::yield_now();
+        // SAFETY: as promised by the caller.
+        match unsafe { attempt(ring, to) } {
+            Outcome::Value(version) => return Ok(version),
+            Outcome::Nothing => return Ok(0),
+            Outcome::Broken(evidence) => return Err(broken(evidence)),
+            Outcome::Again => {}
+        }
+    }
+    Err(ReadError::Overtaken)
+}
+
+/// One round of attempts to copy the newest value to `to`.
+///
+/// # Safety
+///
+/// As for [`fetch`].
+#[inline(always)]
+unsafe fn attempt<T>(ring: &ring::Reader, to: *mut T) -> Outcome {
+    ring.read(|slot| {
+        // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words, which the geometry
+        // ensures; the caller vouches for `to`.
+        unsafe { words::load(slot.as_ptr().cast(), to.cast(), size_of::<T>()) }
+    })
+}
+
+/// Says why there is no value: because none has been written, or because the memory of a forked child's handles is blank.
+/// Asked nowhere else, so that to read a value costs no look at that.
+#[cold]
+fn nothing<V>(station: &Station) -> Result<Option<V>, ReadError> {
+    if station.is_forked() { Err(ReadError::Forked) } else { Ok(None) }
+}
+
+#[cold]
+fn broken(Evidence { slot, found, expected }: Evidence) -> ReadError {
+    ReadError::Corrupt(Corrupt::Stamp { slot, found, expected })
+}
+
+/// Whether the bytes of a copy are a value.
+///
+/// # Safety
+///
+/// `copy` leads to `size_of::<T>()` initialised bytes.
+#[inline(always)]
+unsafe fn validate<T: IpcMessage>(copy: *const T) -> Result<(), Corrupt> {
+    if !T::ANY_BITS {
+        // SAFETY: as promised by the caller.
+        unsafe { T::validate(copy) }?;
+    }
+    Ok(())
+}

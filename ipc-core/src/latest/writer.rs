@@ -1,0 +1,169 @@
+//! The writing end of a latest value.
+
+use crate::error::WriteError;
+use crate::info::ChannelInfo;
+use crate::message::IpcMessage;
+use crate::ring::latest as ring;
+use crate::station::Station;
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+/// The writing end of a latest value. It never waits. Dropping it closes it: the readers keep the last value, and those
+/// who wait for a newer one are told.
+pub struct Writer<T> {
+    ring: ring::Writer,
+    station: Station,
+    message: PhantomData<fn(T)>,
+}
+
+impl<T: IpcMessage> Writer<T> {
+    pub(super) fn new((station, ring): (Station, ring::Writer)) -> Self {
+        Writer { ring, station, message: PhantomData }
+    }
+
+    /// Makes `value` the newest one, and returns its version: the number of values that were ever written, this one
+    /// included. A large value is better filled in place, see [`loan`](Writer::loan).
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Forked`] in a process that was forked after the channel was opened. There is no other way to fail.
+    #[inline(always)]
+    pub fn write(&mut self, value: T) -> Result<u64, WriteError<T>> {
+        if self.station.is_forked() {
+            return Err(WriteError::Forked(value));
+        }
+        let slot = self.ring.open().as_ptr().cast();
+        // SAFETY: the open slot is this writer's to store to, and large and aligned enough for a `T`, which the geometry
+        // ensures.
+        unsafe { value.place(slot) };
+        Ok(self.publish())
+    }
+
+    /// Lends the slot of the next value, to be filled in place. [`Draft::publish`] makes it the newest one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Writer::write).
+    ///
+    /// ```
+    /// # let image = ipc_core::Latest::<[u8; 65_536]>::new("loan").domain(format!("doc-{}", std::process::id()));
+    /// let mut writer = image.writer()?;
+    /// let mut reader = image.reader()?;
+    /// let mut draft = writer.loan()?;
+    /// draft.fill(255);
+    /// assert_eq!(draft.publish(), 1);
+    /// assert_eq!(reader.read_ref()?.unwrap()[9], 255);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan(&mut self) -> Result<Draft<'_, T>, WriteError<()>> {
+        if self.station.is_forked() { Err(WriteError::Forked(())) } else { Ok(Draft::new(self)) }
+    }
+
+    /// Version of the newest value, 0 if there is none: the number of values that were ever written, by this writer and
+    /// those before it.
+    pub fn version(&self) -> u64 {
+        self.ring.version()
+    }
+
+    /// The channel as it is, beside what was asked for.
+    pub fn info(&self) -> &ChannelInfo {
+        self.station.info()
+    }
+
+    /// Makes what is in the open slot the newest value, and wakes everybody who waits for it.
+    #[inline(always)]
+    fn publish(&mut self) -> u64 {
+        self.ring.publish();
+        // Everybody, by way of a count: among many, one who is about to sleep is kept from it by that alone.
+        self.station.wake_some(u32::MAX);
+        self.ring.version()
+    }
+}
+
+impl<T> Drop for Writer<T> {
+    fn drop(&mut self) {
+        self.station.close();
+        // A value is never undelivered.
+        self.station.leave(|| true);
+    }
+}
+
+impl<T> fmt::Debug for Writer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("channel", &self.station.info().name).finish_non_exhaustive()
+    }
+}
+
+/// A value in the making, in its slot: it derefs to the value.
+///
+/// It holds *some* valid value: one written a while ago, or a blank one. Dropped without [`publish`](Draft::publish), it
+/// changes nothing for anybody. Assigning a whole value copies its padding, if it has any, into the segment; assigning
+/// field by field, or [`Writer::write`], does not.
+///
+/// The slot is memory that the channel's other participants can write too. That is sound as long as they are slipring
+/// programs, which store to no value that is not their own. A reader who is overtaken three times in the middle of a copy
+/// may be looking at the slot; it discards what it has copied.
+#[must_use = "a value that is not published is given up"]
+pub struct Draft<'a, T: IpcMessage> {
+    writer: &'a mut Writer<T>,
+    value: *mut T,
+}
+
+// SAFETY: `value` is a place in the segment that `writer` keeps mapped, and is used as the unique reference to it is.
+unsafe impl<T: IpcMessage + Send> Send for Draft<'_, T> {}
+// SAFETY: as for `Send`; a shared draft gives out shared references alone.
+unsafe impl<T: IpcMessage + Sync> Sync for Draft<'_, T> {}
+
+impl<'a, T: IpcMessage> Draft<'a, T> {
+    fn new(writer: &'a mut Writer<T>) -> Self {
+        let value: *mut T = writer.ring.open().as_ptr().cast();
+        if !T::ANY_BITS {
+            // SAFETY: the open slot is the writer's to store to, and large and aligned enough for a `T`.
+            unsafe { T::place_blank(value) };
+        }
+        Draft { writer, value }
+    }
+
+    /// Makes the value the newest one, wakes everybody who waits for it, and returns its version. In a child that was
+    /// forked since the slot was loaned, there is nobody to publish it to, and the version stays what it was.
+    pub fn publish(self) -> u64 {
+        if self.writer.station.is_forked() { self.writer.version() } else { self.writer.publish() }
+    }
+
+    /// The value's place, of which a forked child has only a blank page.
+    ///
+    /// # Panics
+    ///
+    /// In a child that was forked since the slot was loaned, if a blank page is not a value for certain.
+    #[inline(always)]
+    fn place(&self) -> *mut T {
+        let is_value = T::ANY_BITS || !self.writer.station.is_forked();
+        assert!(is_value, "this guard was taken before a fork, and its value is not in the child");
+        self.value
+    }
+}
+
+impl<T: IpcMessage> Deref for Draft<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: only this writer stores to the slot that it has opened, and it holds a valid `T`: any bits are one, or
+        // `new` has placed one, and `place` vouches for its still being there.
+        unsafe { &*self.place() }
+    }
+}
+
+impl<T: IpcMessage> DerefMut for Draft<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and `self` is borrowed uniquely. A reader that copies from here at the same time finds
+        // the slot's mark afterwards and discards the copy (V1 in `ring/latest.rs`): nothing depends on what it saw.
+        unsafe { &mut *self.place() }
+    }
+}
+
+impl<T: IpcMessage + fmt::Debug> fmt::Debug for Draft<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Draft").field(&**self).finish()
+    }
+}

@@ -1,0 +1,392 @@
+//! The shared queue: in one process, and between processes that are killed.
+
+mod support;
+
+use ipc_core::{OpenError, Queue, RecvTimeoutError, TryRecvError, TrySendError};
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+use support::{Child, Domain, PATIENCE, Part, listen, play, program, recv, recv_all, say};
+
+const PARTS: &[(&str, Part)] = &[
+    ("send_on_request", send_on_request),
+    ("send_bursts_until_killed", send_bursts_until_killed),
+    ("receive_until_killed", receive_until_killed),
+    ("hold_a_loan", hold_a_loan),
+    ("hold_a_message", hold_a_message),
+    ("send_many", send_many),
+];
+
+#[test]
+#[ignore = "the other process of the tests in this file"]
+fn child_main() {
+    play(PARTS);
+}
+
+/// Sender, number, and a check over both.
+type Message = [u64; 3];
+
+fn message(sender: u64, number: u64) -> Message {
+    [sender, number, !(sender << 32 | number)]
+}
+
+fn check([sender, number, check]: Message) -> (u64, u64) {
+    assert_eq!(check, !(sender << 32 | number), "a torn message");
+    (sender, number)
+}
+
+fn work(domain: &str) -> Queue<Message> {
+    Queue::new("work").domain(domain).capacity(8)
+}
+
+fn send_on_request(domain: &str) {
+    let mut tx = work(domain).sender().unwrap();
+    say("ready");
+    while let Some(number) = listen() {
+        tx.send(message(0, number.parse().unwrap())).unwrap();
+        say("sent");
+    }
+}
+
+/// How many messages a sender sends at a time. Few enough for all that is said of them to fit into a pipe.
+const BURST: u64 = 10;
+
+/// Sends a burst for every line that it is told, the first of which is its number, and says each that was sent.
+fn send_bursts_until_killed(domain: &str) {
+    let mut tx = work(domain).sender().unwrap();
+    say("ready");
+    let sender = listen().unwrap().parse().unwrap();
+    for burst in 0.. {
+        for number in burst * BURST..(burst + 1) * BURST {
+            tx.send(message(sender, number)).unwrap();
+            say(number.to_string());
+        }
+        listen();
+    }
+}
+
+/// Says what it has received.
+fn receive_until_killed(domain: &str) {
+    let mut rx = work(domain).receiver().unwrap();
+    say("ready");
+    while let Some(received) = rx.recv().unwrap() {
+        let (sender, number) = check(received);
+        say(format!("{sender} {number}"));
+    }
+    say("end");
+}
+
+fn hold_a_loan(domain: &str) {
+    let mut tx = work(domain).sender().unwrap();
+    let loan = tx.loan().unwrap();
+    say("held");
+    listen();
+    drop(loan);
+}
+
+fn hold_a_message(domain: &str) {
+    let mut rx = work(domain).receiver().unwrap();
+    let guard = rx.recv_ref().unwrap().unwrap();
+    say(check(*guard).1.to_string());
+    listen();
+}
+
+const MANY: u64 = 100_000;
+
+fn send_many(domain: &str) {
+    let sender = listen().unwrap().parse().unwrap();
+    let mut tx = work(domain).sender().unwrap();
+    (0..MANY).for_each(|number| tx.send(message(sender, number)).unwrap());
+}
+
+#[test]
+fn every_message_goes_to_one_of_many() {
+    const SENDERS: u64 = 4;
+    const EACH: u64 = 20_000;
+    let domain = Domain::new("many");
+    let received = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        let receivers: Vec<_> = (0..4).map(|_| work(domain.name()).receiver().unwrap()).collect();
+        for mut rx in receivers {
+            let received = &received;
+            scope.spawn(move || {
+                let mine = recv_all(&mut rx);
+                let mut latest = [None; SENDERS as usize];
+                for &message in &mine {
+                    let (sender, number) = check(message);
+                    let before = latest[sender as usize].replace(number);
+                    assert!(before < Some(number), "one receiver gets a sender's messages in order");
+                }
+                received.lock().unwrap().extend(mine);
+            });
+        }
+        for sender in 0..SENDERS {
+            let mut tx = work(domain.name()).sender().unwrap();
+            scope.spawn(move || (0..EACH).for_each(|number| tx.send(message(sender, number)).unwrap()));
+        }
+    });
+    let received = received.into_inner().unwrap();
+    assert_eq!(received.len() as u64, SENDERS * EACH);
+    assert_eq!(received.into_iter().collect::<HashSet<_>>().len() as u64, SENDERS * EACH, "none comes twice");
+}
+
+#[test]
+fn messages_come_in_one_order() {
+    let domain = Domain::new("order");
+    let mut senders: Vec<_> = (0..3).map(|_| work(domain.name()).sender().unwrap()).collect();
+    let mut receivers: Vec<_> = (0..3).map(|_| work(domain.name()).receiver().unwrap()).collect();
+    for round in 0..100 {
+        for number in 0..8 {
+            senders[(number * 7 + round) as usize % 3].try_send(message(0, round * 8 + number)).unwrap();
+        }
+        assert!(matches!(senders[0].try_send(message(0, 0)), Err(TrySendError::Full(_))));
+        for number in 0..8 {
+            let received = receivers[(number * 5 + round) as usize % 3].try_recv();
+            assert_eq!(received, Ok(Some(message(0, round * 8 + number))));
+        }
+        assert_eq!(receivers[0].try_recv(), Err(TryRecvError::Empty));
+    }
+}
+
+#[test]
+fn there_are_places_for_64_of_each() {
+    let domain = Domain::new("places");
+    let mut senders: Vec<_> = (0..64).map(|_| work(domain.name()).sender().unwrap()).collect();
+    let mut receivers: Vec<_> = (0..64).map(|_| work(domain.name()).receiver().unwrap()).collect();
+    let error = work(domain.name()).sender().unwrap_err();
+    assert!(matches!(error, OpenError::TableFull { places: 64, .. }), "{error:?}");
+    assert!(error.to_string().contains("has 64 senders, which is all that it has places for"), "{error}");
+    assert!(matches!(work(domain.name()).receiver(), Err(OpenError::TableFull { .. })));
+    for (number, tx) in senders.iter_mut().enumerate().take(8) {
+        tx.send(message(0, number as u64)).unwrap();
+    }
+    for (number, rx) in receivers.iter_mut().enumerate().take(8) {
+        assert_eq!(recv(rx), Ok(Some(message(0, number as u64))));
+    }
+    drop(senders.pop());
+    senders.push(work(domain.name()).sender().unwrap());
+}
+
+#[test]
+fn a_batch_is_published_once_and_received_whole() {
+    let domain = Domain::new("batch");
+    let (mut tx, mut rx) = (work(domain.name()).sender().unwrap(), work(domain.name()).receiver().unwrap());
+    assert_eq!(tx.send_batch((0..8).map(|number| message(0, number))), Ok(8));
+    let mut batch = Vec::new();
+    assert_eq!(rx.recv_batch(&mut batch, 5), Ok(5));
+    assert_eq!(rx.recv_batch(&mut batch, 5), Ok(3));
+    assert_eq!(batch, (0..8).map(|number| message(0, number)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_loan_that_is_dropped_leaves_no_gap() {
+    let domain = Domain::new("loan");
+    let (mut tx, mut rx) = (work(domain.name()).sender().unwrap(), work(domain.name()).receiver().unwrap());
+    for number in 0..50 {
+        drop(tx.loan().unwrap());
+        let mut loan = tx.loan().unwrap();
+        *loan = message(1, number);
+        loan.send();
+        assert_eq!(recv(&mut rx), Ok(Some(message(1, number))));
+    }
+    assert_eq!(rx.lost(), 0, "what is given back is not lost");
+}
+
+#[test]
+fn the_end_is_when_every_sender_has_gone() {
+    let domain = Domain::new("end");
+    let (mut first, second) = (work(domain.name()).sender().unwrap(), work(domain.name()).sender().unwrap());
+    let mut receivers = [work(domain.name()).receiver().unwrap(), work(domain.name()).receiver().unwrap()];
+    first.send(message(0, 0)).unwrap();
+    drop(first);
+    assert_eq!(recv(&mut receivers[0]), Ok(Some(message(0, 0))));
+    assert_eq!(receivers[0].recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
+    drop(second);
+    let mut late = work(domain.name()).receiver().unwrap();
+    assert_eq!(recv(&mut receivers[0]), Ok(None));
+    assert_eq!(recv(&mut receivers[1]), Ok(None));
+    assert_eq!(recv(&mut late), Ok(None), "who comes to a work queue late finds the work done");
+}
+
+#[test]
+fn newcomers_join_a_running_exchange() {
+    let domain = Domain::new("newcomers");
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let mut children: Vec<_> = (0..3).map(|_| Child::start("send_many", &domain)).collect();
+    let mut counts = [0u64; 3];
+    let mut take = |rx: &mut ipc_core::Receiver<Message>| {
+        let (sender, number) = check(recv(rx).unwrap().unwrap());
+        assert_eq!(number, counts[sender as usize], "the messages of sender {sender} come in order");
+        counts[sender as usize] += 1;
+        counts.iter().sum::<u64>()
+    };
+    // Each joins while the ones before are at work: alone at first, and then in company.
+    for (sender, child) in children.iter_mut().enumerate() {
+        child.tell(&sender.to_string());
+        let until = (sender as u64 + 1) * MANY / 2;
+        while take(&mut rx) < until {}
+    }
+    // And so does a second receiver, which takes some of them; one thread takes turns, so the order stays visible.
+    let mut second = work(domain.name()).receiver().unwrap();
+    for turn in 0.. {
+        if take(if turn % 3 == 0 { &mut second } else { &mut rx }) == 3 * MANY {
+            break;
+        }
+    }
+    children.into_iter().for_each(Child::finish);
+}
+
+#[test]
+fn a_message_held_by_the_dead_is_delivered_again() {
+    let domain = Domain::new("redelivered");
+    let mut tx = work(domain.name()).sender().unwrap();
+    let mut rx = work(domain.name()).receiver().unwrap();
+    for deaths in 1..=2 {
+        if deaths == 1 {
+            tx.send(message(0, 7)).unwrap();
+        }
+        let mut child = Child::start("hold_a_message", &domain);
+        assert_eq!(child.hear(), "7");
+        child.kill();
+    }
+    tx.send(message(0, 8)).unwrap();
+    assert_eq!(recv(&mut rx), Ok(Some(message(0, 8))), "nobody waits for the dead");
+    let again = rx.recv_ref_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!((*again, again.redelivered()), (message(0, 7), 2));
+    drop(again);
+    assert_eq!(rx.lost(), 0);
+}
+
+#[test]
+fn a_message_held_by_the_dead_can_be_given_up() {
+    let domain = Domain::new("given-up");
+    let queue = work(domain.name()).redeliver(false);
+    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    tx.send(message(0, 7)).unwrap();
+    let mut child = Child::start("hold_a_message", &domain);
+    assert_eq!(child.hear(), "7");
+    child.kill();
+    // As many as fit, and one more, for which the dead one's slot is needed.
+    for number in 0..9 {
+        tx.send_timeout(message(1, number), PATIENCE).unwrap();
+        assert_eq!(recv(&mut rx), Ok(Some(message(1, number))));
+    }
+    assert_eq!((rx.lost(), tx.lost()), (1, 1));
+}
+
+#[test]
+fn what_a_sender_died_with_holds_nobody_up() {
+    let domain = Domain::new("hole");
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let mut tx = work(domain.name()).sender().unwrap();
+    for deaths in 1..=10 {
+        let mut child = Child::start("hold_a_loan", &domain);
+        assert_eq!(child.hear(), "held");
+        tx.send(message(0, deaths)).unwrap();
+        assert_eq!(
+            rx.recv_timeout(Duration::from_millis(1)),
+            Err(RecvTimeoutError::Timeout),
+            "a live one is waited for"
+        );
+        child.kill();
+        assert_eq!(recv(&mut rx), Ok(Some(message(0, deaths))));
+        assert_eq!(rx.lost(), deaths);
+    }
+}
+
+#[test]
+fn a_stopped_sender_is_waited_for() {
+    let domain = Domain::new("stopped");
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let mut tx = work(domain.name()).sender().unwrap();
+    let mut child = Child::start("hold_a_loan", &domain);
+    assert_eq!(child.hear(), "held");
+    child.stop();
+    tx.send(message(0, 1)).unwrap();
+    assert_eq!(rx.recv_timeout(Duration::from_millis(300)), Err(RecvTimeoutError::Timeout));
+    child.resume();
+    child.finish();
+    assert_eq!(recv(&mut rx), Ok(Some(message(0, 1))));
+    assert_eq!(rx.lost(), 0);
+}
+
+#[test]
+fn the_last_senders_death_is_reported_and_no_other() {
+    let domain = Domain::new("last");
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let mut children: Vec<_> = (0..2).map(|_| Child::start("send_on_request", &domain)).collect();
+    for (number, child) in children.iter_mut().enumerate() {
+        assert_eq!(child.hear(), "ready");
+        child.tell(&number.to_string());
+        assert_eq!(child.hear(), "sent");
+        assert_eq!(recv(&mut rx), Ok(Some(message(0, number as u64))));
+    }
+    let pids: Vec<_> = children.iter().map(Child::pid).collect();
+    let mut children = children.into_iter();
+    children.next().unwrap().kill();
+    assert_eq!(rx.recv_timeout(Duration::from_millis(200)), Err(RecvTimeoutError::Timeout), "the other carries on");
+    children.next().unwrap().kill();
+    let mut dead = HashSet::new();
+    for _ in 0..2 {
+        match recv(&mut rx) {
+            Err(RecvTimeoutError::SenderDied(peer)) => {
+                assert_eq!(&*peer.program, program());
+                dead.insert(peer.pid);
+            }
+            other => panic!("{other:?} is no report of a death"),
+        }
+    }
+    assert_eq!(dead, pids.into_iter().collect());
+    assert_eq!(rx.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout), "and now for a successor");
+}
+
+#[test]
+fn whoever_is_killed_whenever_every_message_comes_once() {
+    const ROUNDS: u64 = 20;
+    let domain = Domain::new("soak");
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let keeper = work(domain.name()).sender().unwrap();
+    let (mut seen, mut acknowledged) = (HashSet::new(), HashSet::new());
+    let mut hidden = 0;
+    for round in 0..ROUNDS {
+        let mut receiver = Child::start("receive_until_killed", &domain);
+        assert_eq!(receiver.hear(), "ready");
+        let mut senders: Vec<_> = (0..2).map(|_| Child::start("send_bursts_until_killed", &domain)).collect();
+        for (at, sender) in senders.iter_mut().enumerate() {
+            assert_eq!(sender.hear(), "ready");
+            sender.tell(&(round * 2 + at as u64).to_string());
+        }
+        for _ in 0..round {
+            for (at, sender) in senders.iter_mut().enumerate() {
+                for _ in 0..BURST {
+                    acknowledged.insert((round * 2 + at as u64, sender.hear().parse::<u64>().unwrap()));
+                }
+                while let Ok(Some(received)) = rx.try_recv() {
+                    assert!(seen.insert(check(received)), "a message came twice");
+                }
+            }
+            senders.iter_mut().for_each(|sender| sender.tell("go on"));
+        }
+        // In the middle of a burst.
+        if round % 2 == 0 {
+            senders.drain(..).for_each(Child::kill);
+        }
+        let words = receiver.kill_and_listen();
+        senders.drain(..).for_each(Child::kill);
+        for word in words {
+            let (sender, number) = word.split_once(' ').unwrap();
+            let message = (sender.parse().unwrap(), number.parse().unwrap());
+            assert!(seen.insert(message), "{message:?} came twice");
+        }
+        // What it had received and not said yet.
+        hidden += 1;
+        while let Ok(Some(received)) = rx.recv_timeout(Duration::from_millis(200)) {
+            assert!(seen.insert(check(received)), "a message came twice");
+        }
+    }
+    drop(keeper);
+    let missing: Vec<_> = acknowledged.difference(&seen).collect();
+    assert!(missing.len() <= hidden, "{missing:?} were sent and never came, with {hidden} deaths of receivers");
+    assert!(rx.lost() <= 2 * ROUNDS, "a sender loses one message when it dies, at most");
+}
