@@ -13,7 +13,7 @@
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | one participant's part | `info`, `station` |
-//! | channels | [`queue`], [`latest`] |
+//! | channels | [`queue`], [`latest`], [`service`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 
@@ -24,6 +24,7 @@ pub mod message;
 pub mod pipe;
 pub mod queue;
 pub mod schema;
+pub mod service;
 pub mod words;
 
 mod atomics;
@@ -38,9 +39,9 @@ mod station;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role,
-    SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
-    WriteError,
+    AcceptError, CallError, Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError,
+    RecvTimeoutError, ReplyError, Role, SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError,
+    TryRecvError, TrySendError, WaitNewerError, WriteError,
 };
 pub use info::ChannelInfo;
 pub use latest::{Draft, Latest, Reader, Writer};
@@ -49,3 +50,4 @@ pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, LoanBatch, Queue, Received, ReceivedBatch, Receiver, Sender};
 pub use segment::{HugePages, Lifetime};
+pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};

@@ -215,6 +215,39 @@ pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     }
 }
 
+/// Who died last on line `index`, as far as it is known.
+pub(crate) fn last_dead(segment: &Segment, index: u32) -> Peer {
+    let slot = segment.participant(index);
+    match State::load(slot).phase {
+        Phase::Crashed => peer(slot),
+        _ => fallen(slot),
+    }
+}
+
+/// A look at all participants of one side.
+pub(crate) struct Census {
+    /// How many of them live.
+    pub(crate) living: usize,
+    /// How many died on these lines, since the segment was made.
+    pub(crate) deaths: u64,
+    /// A line whose last owner died.
+    pub(crate) fallen: Option<u32>,
+}
+
+/// Looks at the participants on `lines`, and asks the kernel for each of them that is said to live.
+pub(crate) fn census(segment: &Segment, lines: Range<u32>) -> Census {
+    let mut census = Census { living: 0, deaths: 0, fallen: None };
+    for index in lines {
+        match life(segment, index) {
+            Life::Live => census.living += 1,
+            Life::Dead { .. } => census.fallen = Some(index),
+            Life::Absent => {}
+        }
+        census.deaths += u64::from(State::load(segment.participant(index)).crashes);
+    }
+    census
+}
+
 /// The first participant on one of `lines` that lives, if any does.
 pub(crate) fn first_living(segment: &Segment, mut lines: Range<u32>) -> Option<(u32, Peer)> {
     let index = lines.find(|&index| segment.is_alive(index))?;

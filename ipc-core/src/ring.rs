@@ -5,6 +5,7 @@
 
 #[allow(dead_code, reason = "no channel uses it yet")]
 pub(crate) mod broadcast;
+pub(crate) mod calls;
 pub(crate) mod cells;
 pub(crate) mod claims;
 mod end;

@@ -45,7 +45,7 @@ impl Patience {
         Instant::now().checked_add(limit).map_or(Patience::Forever, Patience::Until)
     }
 
-    fn deadline(self) -> Option<Instant> {
+    pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Patience::Until(deadline) => Some(deadline),
             _ => None,
@@ -53,7 +53,7 @@ impl Patience {
     }
 
     /// What is left; `None` if nothing is.
-    fn left(self) -> Option<Duration> {
+    pub(crate) fn left(self) -> Option<Duration> {
         match self {
             Patience::None => None,
             Patience::Until(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
@@ -93,6 +93,13 @@ impl Joined {
     /// The line of the participant table that has been taken, counted from the first one of its side.
     pub(crate) fn line(&self) -> usize {
         (self.participant.line() - self.side.lines_of(self.segment().geometry()).start) as usize
+    }
+
+    /// The place by itself, and what there is to know about the channel. The lifecycle lock goes.
+    pub(crate) fn into_place(self, spec: &Spec) -> (Participant, Box<ChannelInfo>) {
+        let Joined { opened, participant, predecessor, .. } = self;
+        let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
+        (participant, info)
     }
 
     /// Whether this participant may take its side for its own until somebody else joins it, who tells it so by a
