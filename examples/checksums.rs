@@ -128,8 +128,7 @@ fn run(args: &Run) -> Result<()> {
         }
         if args.kill && killed == 0 && left <= paths.len() / 2 {
             let mut unlucky = workers.remove(0);
-            unlucky.kill()?;
-            unlucky.wait()?;
+            unlucky.kill().and_then(|()| unlucky.wait())?;
             killed += 1;
             workers.push(worker()?);
         }
