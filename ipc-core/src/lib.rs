@@ -13,10 +13,11 @@
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | one participant's part | `info`, `station` |
-//! | channels | [`queue`], [`latest`], [`service`] |
+//! | channels | [`queue`], [`broadcast`], [`latest`], [`service`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 
+pub mod broadcast;
 pub mod dynamic;
 pub mod error;
 pub mod latest;
@@ -38,10 +39,12 @@ mod segment;
 mod station;
 mod waiting;
 
+pub use broadcast::{Broadcast, Published, Publisher, Subscriber};
 pub use error::{
-    AcceptError, CallError, Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError,
-    RecvTimeoutError, ReplyError, Role, SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError,
-    TryRecvError, TrySendError, WaitNewerError, WriteError,
+    AcceptError, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError, Corrupt, LoanError,
+    LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, ReplyError, Role,
+    SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
+    WriteError,
 };
 pub use info::ChannelInfo;
 pub use latest::{Draft, Latest, Reader, Writer};

@@ -123,7 +123,8 @@ fn needs_attention(word: &AtomicU32) -> bool {
 #[cold]
 fn wake_all_slow(word: &AtomicU32) {
     if is_sleeper_certain(word) {
-        // Relaxed: the read-modify-write has a place in the word's own order, which is what `futex_wait` compares.
+        // Relaxed, twice: a read-modify-write has a place in the word's own order, which is what `futex_wait` compares.
+        word.fetch_add(WAKE_UP, Ordering::Relaxed);
         word.fetch_and(!SLEEPING, Ordering::Relaxed);
         os::futex_wake(word, u32::MAX);
     }

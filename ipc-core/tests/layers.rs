@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 11] = [
     &["segment"],
     &["liveness", "waiting"],
     &["info", "station"],
-    &["latest", "queue", "service"],
+    &["broadcast", "latest", "queue", "service"],
     &["pipe"],
     &["dynamic"],
 ];

@@ -76,7 +76,7 @@
 //! alive before J1.
 
 use super::cells::{Cells, Position, Stamp, State};
-use super::claims::{Claimant, Company, Life, Records, Repair, Role};
+use super::claims::{Claimant, Company, Counter, Life, Records, Repair, Role};
 use super::exclusive::{Evidence, Turn};
 use crate::atomics::{AtomicU64, fence};
 use core::ptr::NonNull;
@@ -158,6 +158,16 @@ impl Parts {
         debug_assert!(history < cells.capacity());
         let history = history.min(cells.capacity() - 1);
         Parts { cells, publishers, gate: Some(Gate { subscribers, history }) }
+    }
+
+    /// The publishers' counter.
+    pub(crate) fn counter(&self) -> &Counter {
+        &self.publishers.counter
+    }
+
+    /// Messages that were lost with publishers that died.
+    pub(crate) fn losses(&self) -> u64 {
+        self.publishers.records.losses()
     }
 
     /// Number of the message that is claimed next.
