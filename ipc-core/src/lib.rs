@@ -48,6 +48,6 @@ pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
-pub use queue::{Loan, Queue, Received, Receiver, Sender};
+pub use queue::{Loan, LoanBatch, Queue, Received, ReceivedBatch, Receiver, Sender};
 pub use segment::{HugePages, Lifetime};
 pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};

@@ -196,14 +196,17 @@ impl Participant {
     }
 }
 
-/// How the owner of line `index` is doing. The kernel is asked whenever the line says that there is one.
+/// How the owner of line `index` is doing. The kernel is asked whenever the line says that there is, or was, one.
+///
+/// A line that somebody is about to take over counts as that one's already, from when its lock is held: what its last
+/// owner left is the newcomer's to resolve, before it says LIVE.
 pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     let slot = segment.participant(index);
     let state = State::load(slot);
     match state.phase {
         Phase::Vacant | Phase::Closed => Life::Absent,
+        Phase::Live | Phase::Crashed if segment.is_alive(index) => Life::Live,
         Phase::Crashed => Life::Dead { generation: state.generation },
-        Phase::Live if segment.is_alive(index) => Life::Live,
         Phase::Live => match mark_crashed(slot, state) {
             State { phase: Phase::Crashed, generation, .. } => Life::Dead { generation },
             // It closed, or a successor came, in this moment.

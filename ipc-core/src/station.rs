@@ -310,7 +310,8 @@ impl Station {
             return;
         }
         self.participant.close();
-        self.wake();
+        // Everybody, by way of a count: among many, one who is about to sleep is kept from it by that alone.
+        self.wake_some(u32::MAX);
     }
 
     /// Gives the place back, after [`close`](Station::close), and removes the segment if this was the last participant
