@@ -369,7 +369,7 @@ impl World {
 const SERIALS: [u64; 5] = [0, 1, (1 << 32) - 2, SERIAL_MASK - 3, SERIAL_MASK];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn behaves_like_the_oracle(slots in 1usize..4, serial in prop::sample::select(&SERIALS[..]), steps in steps()) {
