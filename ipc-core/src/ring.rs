@@ -7,11 +7,13 @@
 pub(crate) mod broadcast;
 #[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
 pub(crate) mod cells;
-#[allow(dead_code, reason = "as above")]
+#[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
 pub(crate) mod claims;
 pub(crate) mod exclusive;
 #[cfg_attr(not(test), expect(dead_code, reason = "no channel has this ring yet"))]
 pub(crate) mod latest;
+#[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
+pub(crate) mod shared;
 mod slots;
 
 pub(crate) use slots::Slots;

@@ -142,8 +142,9 @@ impl Stamp {
 const LAP_MASK: u64 = (1 << LAP_BITS) - 1;
 const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
 
-/// A position that has a cell. Made by a [`Cells`], and to be used with no other one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A position that has a cell. Made by a [`Cells`], and to be used with no other one; the first one, which is the
+/// default, has a cell in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position(u64);
 
 impl Position {

@@ -55,6 +55,8 @@ use core::sync::atomic::Ordering;
 
 mod repair;
 
+pub(super) use repair::{Line, Owner};
+
 /// What a claim says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
