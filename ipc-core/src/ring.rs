@@ -10,6 +10,8 @@ pub(crate) mod cells;
 #[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
 pub(crate) mod claims;
 pub(crate) mod exclusive;
+#[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
+pub(crate) mod frames;
 #[cfg_attr(not(test), expect(dead_code, reason = "no channel has this ring yet"))]
 pub(crate) mod latest;
 #[allow(dead_code, reason = "no channel uses the rings of several participants yet")]

@@ -234,7 +234,7 @@ fn loom_two_publishers_have_one_order() {
 
 #[test]
 fn loom_publishers_wait_for_the_slowest_subscriber() {
-    for (subscribers, messages, preemptions) in [(1, 2, None), (2, 1, Some(1))] {
+    for (subscribers, messages, preemptions) in [(1, 2, Some(3)), (2, 1, Some(1))] {
         explore(&format!("lossless, 1 publisher, {subscribers} subscribers"), preemptions, move || {
             let memory = Memory::new(1, Some(0));
             let threads: Vec<_> = (0..subscribers)
