@@ -351,11 +351,29 @@ fn loom_repairers_are_killed_beside_each_other() {
             let repairers = [repair(death), repair(u32::MAX)];
             let mut consumer = memory.consumer(0);
             assert_eq!(memory.try_receive(&mut consumer), None);
-            repairers.into_iter().for_each(|repairer| drop(repairer.join().unwrap()));
+            repairers.into_iter().for_each(|repairer| _ = repairer.join().unwrap());
             assert_eq!(memory.try_receive(&mut consumer), None);
             assert_eq!((memory.parts().losses(), memory.parts().len()), (1, 0));
         });
     }
+}
+
+#[test]
+fn loom_the_only_producer_goes_on_where_another_one_died() {
+    explore("the only producer beside a repair", PREEMPTIONS, || {
+        let memory = Memory::new(2);
+        let mut mortal = memory.producer(0);
+        // Has written that it tries the first position, and has not moved the tail.
+        assert_eq!(die_after(2, || mortal.claim(1)), None);
+        memory.bury(0);
+        let mut only = Producer::attach(memory.parts(), 1, Company::Alone);
+        let shared = memory.clone();
+        let sender = thread::spawn(move || shared.send(&mut only, [11, 12]));
+        memory.repair_producer(0);
+        assert_eq!(sender.join().unwrap(), [11, 12]);
+        assert_eq!(memory.drain(&mut memory.consumer(0)), [11, 12]);
+        assert_eq!(memory.parts().losses(), 0);
+    });
 }
 
 /// A consumer dies before store number `death` of receiving, while another one receives and repairs.
@@ -424,7 +442,7 @@ fn loom_repairers_of_a_consumer_are_killed_beside_each_other() {
                 let repairers = [repair(death), repair(u32::MAX)];
                 let mut consumer = memory.consumer(1);
                 let mut all = Vec::from_iter(memory.try_receive(&mut consumer));
-                repairers.into_iter().for_each(|repairer| drop(repairer.join().unwrap()));
+                repairers.into_iter().for_each(|repairer| _ = repairer.join().unwrap());
                 assert_eq!(memory.repair_consumer(0, orphans), Repair::Resolved);
                 all.extend(memory.try_receive(&mut consumer));
                 let losses = memory.parts().losses();
@@ -432,5 +450,38 @@ fn loom_repairers_of_a_consumer_are_killed_beside_each_other() {
                 assert!(memory.parts().is_drained());
             });
         }
+    }
+}
+
+/// A consumer puts its message back, another one takes it and dies before store number `death`, and a third repairs.
+fn dying_with_a_returned_message(death: u32) {
+    let memory = Memory::new(1);
+    let mut producer = memory.producer(0);
+    assert_eq!(memory.send(&mut producer, [1]), [1]);
+    let mut first = memory.consumer(0);
+    let mut mortal = memory.consumer(1);
+    assert_eq!(first.claim(), Turn::Ours);
+    let shared = memory.clone();
+    let doomed = thread::spawn(move || {
+        let got = die_after(death, || shared.try_receive(&mut mortal));
+        shared.bury(LINES + 1);
+        got.flatten()
+    });
+    let shared = memory.clone();
+    let repairer = thread::spawn(move || shared.repair_consumer(1, Orphans::Redeliver));
+    first.put_back();
+    let mut received = Vec::from_iter(doomed.join().unwrap());
+    repairer.join().unwrap();
+    assert_eq!(memory.repair_consumer(1, Orphans::Redeliver), Repair::Resolved);
+    received.extend(memory.drain(&mut first));
+    assert_eq!(received, [1]);
+    assert_eq!(memory.send(&mut producer, [2]), [2]);
+}
+
+#[test]
+fn loom_a_consumer_is_killed_with_a_message_that_was_put_back() {
+    for death in 0..6 {
+        let name = format!("a consumer of a returned message dies before store {death}");
+        explore(&name, PREEMPTIONS, move || dying_with_a_returned_message(death));
     }
 }

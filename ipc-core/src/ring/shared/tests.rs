@@ -291,7 +291,7 @@ proptest::proptest! {
 
 #[test]
 fn threads_exchange_everything_once_and_in_order() {
-    const MESSAGES: u64 = 30_000;
+    const MESSAGES: u64 = 10_000;
     const SENDERS: u64 = 2;
     for (capacity, is_variable) in [(1, false), (2, false), (64, false), (61, true)] {
         let memory = Memory::new(capacity, (1 << 32) - 5);

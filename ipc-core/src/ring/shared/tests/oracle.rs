@@ -170,7 +170,7 @@ impl<'a> World<'a> {
         let Some(line) = lines.find(|&line| self.can_happen(event.action, line, units)) else { return };
         match event.action {
             Action::Claim => self.claim(line, units, fuel),
-            Action::Pass => self.commit(line, fuel, Producer::pass, |value| Entry::Message(value)),
+            Action::Pass => self.commit(line, fuel, Producer::pass, Entry::Message),
             Action::Abandon => self.commit(line, fuel, Producer::abandon, |_| Entry::Gap),
             Action::Take => self.take(line, fuel),
             Action::Release => self.give(line, fuel, Consumer::pass),
