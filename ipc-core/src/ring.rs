@@ -11,7 +11,7 @@ pub(crate) mod cells;
 pub(crate) mod claims;
 pub(crate) mod exclusive;
 #[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
-pub(crate) mod frames;
+pub(crate) mod broadcast_frames;
 #[cfg_attr(not(test), expect(dead_code, reason = "no channel has this ring yet"))]
 pub(crate) mod latest;
 #[allow(dead_code, reason = "no channel uses the rings of several participants yet")]
