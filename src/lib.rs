@@ -48,6 +48,7 @@
 //! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
 //! | to send | [`Sender`]; in place, [`Loan`] |
 //! | to receive | [`Receiver`]; in place, [`Received`] |
+//! | to wait for any of many channels | [`WaitSet`], [`Source`] |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
 //! | why something failed | [`error`] |
@@ -71,7 +72,7 @@ pub use ipc_core::{error, message, schema};
 pub use ipc_core::{
     ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, Invalid, IpcMessage, Latest, Lifetime, List, Loan,
     LoanError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader, Received, Receiver, RecvError,
-    RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Str, TooLong, TryLoanError,
-    TryRecvError, TrySendError, WaitNewerError, WriteError, Writer,
+    RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Source, Str, TooLong, TryLoanError,
+    TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
 pub use ipc_macros::IpcMessage;

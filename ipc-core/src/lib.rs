@@ -12,9 +12,11 @@
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
+//! | waiting for others | `interest`, `lookout` |
 //! | one participant's part | `info`, `station` |
 //! | channels | [`queue`], [`latest`] |
 //! | made of channels | [`pipe`] |
+//! | many ends at once | [`wait_set`] |
 
 pub mod error;
 pub mod latest;
@@ -22,12 +24,15 @@ pub mod message;
 pub mod pipe;
 pub mod queue;
 pub mod schema;
+pub mod wait_set;
 pub mod words;
 
 mod atomics;
 mod info;
+mod interest;
 mod layout;
 mod liveness;
+mod lookout;
 mod name;
 mod os;
 mod ring;
@@ -40,9 +45,11 @@ pub use error::{
     SendError, SendTimeoutError, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError,
 };
 pub use info::ChannelInfo;
+pub use interest::Source;
 pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, Queue, Received, Receiver, Sender};
 pub use segment::Lifetime;
+pub use wait_set::WaitSet;

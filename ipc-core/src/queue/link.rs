@@ -2,6 +2,7 @@
 
 use super::port::{Port, Tended};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::ring::{exclusive, shared};
 use crate::station::{Blocked, Patience};
 
@@ -82,6 +83,29 @@ impl<X: Tended, S: Tended> Link<X, S> {
         match self {
             Link::Exclusive(port) => port.abandon(),
             Link::Shared(port) => port.abandon(),
+        }
+    }
+}
+
+impl<X: Tended, S: Tended> Sealed for Link<X, S> {
+    fn interest(&self) -> Interest {
+        match self {
+            Link::Exclusive(port) => port.interest(),
+            Link::Shared(port) => port.interest(),
+        }
+    }
+
+    fn look(&mut self) -> bool {
+        match self {
+            Link::Exclusive(port) => port.look(),
+            Link::Shared(port) => port.look(),
+        }
+    }
+
+    fn probe(&mut self) -> bool {
+        match self {
+            Link::Exclusive(port) => port.probe(),
+            Link::Shared(port) => port.probe(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::link::{Link, ReceiverLink};
 use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::station::{Blocked, Patience};
 use core::fmt;
@@ -206,6 +207,20 @@ impl<T: IpcMessage> Receiver<T> {
             Link::Exclusive(port) => port.recv(patience),
             Link::Shared(port) => port.recv(patience),
         }
+    }
+}
+
+impl<T> Sealed for Receiver<T> {
+    fn interest(&self) -> Interest {
+        self.link.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.link.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.link.probe()
     }
 }
 

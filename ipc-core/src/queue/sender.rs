@@ -3,6 +3,7 @@
 use super::link::{Link, SenderLink};
 use crate::error::{LoanError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::station::{Blocked, Patience};
 use core::fmt;
@@ -168,6 +169,20 @@ impl<T: IpcMessage> Sender<T> {
             Link::Exclusive(port) => port.send(message, patience),
             Link::Shared(port) => port.send(message, patience),
         }
+    }
+}
+
+impl<T> Sealed for Sender<T> {
+    fn interest(&self) -> Interest {
+        self.link.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.link.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.link.probe()
     }
 }
 
