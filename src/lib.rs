@@ -64,15 +64,15 @@
 //! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
 //!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
 //!
-//! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, the latest
-//! value, and messages of fixed size.
+//! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, and the latest
+//! value.
 
 pub use ipc_core::{error, message, schema};
 
 pub use ipc_core::{
-    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, Invalid, IpcMessage, Latest, Lifetime, List, Loan,
-    LoanError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader, Received, Receiver, RecvError,
-    RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Source, Str, TooLong, TryLoanError,
-    TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
+    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest, Lifetime,
+    List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader,
+    Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Str,
+    TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
 pub use ipc_macros::IpcMessage;

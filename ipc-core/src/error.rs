@@ -119,6 +119,16 @@ pub enum OpenError {
         /// Places for it.
         places: u32,
     },
+    /// There is no channel of this name, and it is not for this call to create one.
+    #[error(
+        "there is no channel \"{channel}\" in the domain \"{domain}\": start the program that creates it, or set SLIPRING_DOMAIN"
+    )]
+    NoChannel {
+        /// The channel's name.
+        channel: String,
+        /// Where it was looked for.
+        domain: String,
+    },
     /// The channel exists as one of another kind.
     #[error(
         "channel \"{channel}\" is {found} (created by {creator}), and this program opens it as {expected}: use another name, or the same declaration on both sides"
@@ -161,6 +171,17 @@ pub enum OpenError {
     ByteOrder {
         /// The file.
         path: PathBuf,
+    },
+    /// The process, or the system, has no descriptor left.
+    #[error(
+        "no descriptor is left for {}, of {limit} that this process may have: each open channel takes one; close what is not used, or raise the limit (ulimit -n, LimitNOFILE=, fs.file-max)",
+        path.display()
+    )]
+    Descriptors {
+        /// The file that was to be opened, or the directory in which one was to be created.
+        path: PathBuf,
+        /// Descriptors that the process may have (its soft limit).
+        limit: u64,
     },
     /// There is not enough shared memory.
     #[error(
@@ -207,7 +228,7 @@ pub struct Mismatch {
     /// The channel's name.
     pub channel: String,
     /// The message's name in this program.
-    pub message: &'static str,
+    pub message: String,
     /// Who created the segment, and so decided what it carries.
     pub creator: Peer,
     /// Every difference, field by field.
@@ -259,6 +280,9 @@ pub enum RecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a receive that does not wait returned no message.
@@ -274,6 +298,9 @@ pub enum TryRecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// As [`RecvError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a receive with a time limit returned no message.
@@ -289,6 +316,21 @@ pub enum RecvTimeoutError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// As [`RecvError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
+}
+
+/// A message that varies in length is longer than its channel can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "a message of {bytes} bytes is longer than the {limit} that this channel can carry: create it with a capacity of more than twice the message"
+)]
+pub struct TooLarge {
+    /// Bytes of the message.
+    pub bytes: usize,
+    /// Bytes of the longest message, a little less than half of the channel's capacity.
+    pub limit: usize,
 }
 
 /// Why a blocking send did not happen. Every variant gives the message back.
@@ -301,9 +343,15 @@ pub enum SendError<T> {
     /// The channel is full, and the receiver died. Each death is reported once, and the next call waits for a successor.
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// The message is longer than the channel's ring can carry.
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// Why a send that does not wait did not happen. Every variant gives the message back.
@@ -319,9 +367,15 @@ pub enum TrySendError<T> {
     /// As [`SendError::ReceiverDied`].
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// As [`SendError::TooLarge`].
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// As [`SendError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// Why a send with a time limit did not happen. Every variant gives the message back.
@@ -337,9 +391,15 @@ pub enum SendTimeoutError<T> {
     /// As [`SendError::ReceiverDied`].
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
+    /// As [`SendError::TooLarge`].
+    #[error("{1}")]
+    TooLarge(T, TooLarge),
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// As [`SendError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// A batch was sent in part. The messages that had not been taken from the iterator are still in it.
@@ -358,6 +418,9 @@ pub type LoanError = SendError<()>;
 /// Why no slot could be loaned without waiting.
 pub type TryLoanError = TrySendError<()>;
 
+/// Why no slot could be loaned in time.
+pub type LoanTimeoutError = SendTimeoutError<()>;
+
 /// Why a latest value could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -369,6 +432,9 @@ pub enum ReadError {
     /// Shared memory is damaged. After [`Corrupt::Message`], the value can be read again when a new one was written.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why waiting for a newer value brought none.

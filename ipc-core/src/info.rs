@@ -2,7 +2,7 @@
 
 use crate::error::Peer;
 use crate::layout::unpadded;
-use crate::segment::{Lifetime, Segment, Spec};
+use crate::segment::{HugePages, Lifetime, Segment, Spec};
 use std::path::PathBuf;
 
 /// The channel as it is, beside what was asked for.
@@ -17,12 +17,14 @@ pub struct ChannelInfo {
     pub path: PathBuf,
     /// Size of the segment in bytes.
     pub segment_bytes: u64,
-    /// Messages that fit.
+    /// Messages that fit; if they vary in length, the size of the ring in bytes.
     pub capacity: usize,
-    /// Messages that this program asked to fit.
+    /// What this program asked for in place of [`capacity`](ChannelInfo::capacity); bytes are rounded up to what a ring has.
     pub requested_capacity: Option<usize>,
     /// What becomes of the segment when the last participant leaves.
     pub lifetime: Lifetime,
+    /// Whether this process has the segment in huge pages, and if not, why not.
+    pub huge_pages: HugePages,
     /// Whether this call created the channel; otherwise it joined one, and that one's options count.
     pub created: bool,
     /// Who created the channel.
@@ -39,9 +41,10 @@ impl ChannelInfo {
             domain: unpadded(&geometry.domain),
             path: segment.path().into(),
             segment_bytes: geometry.total_bytes,
-            capacity: geometry.capacity as usize,
-            requested_capacity: spec.capacity,
+            capacity: geometry.user_capacity(),
+            requested_capacity: spec.requested_capacity(),
             lifetime: geometry.lifetime(),
+            huge_pages: segment.huge_pages().clone(),
             created,
             creator: segment.creator(),
             predecessor,

@@ -97,7 +97,8 @@ pub(crate) const LATEST_SLOTS: u64 = 4;
 pub(crate) const FLAG_DROP_HELD: u32 = 1;
 
 /// Bit of [`Geometry::flags`]: messages have a trailing part of variable length, `message_bytes` counts what is before
-/// it, slots are units of which a message takes several, and the stamps are a table of their own.
+/// it, and slots are units of which a message takes several. An exclusive queue has headers in the units; other kinds have
+/// their stamps in a table of their own.
 pub(crate) const FLAG_VARIABLE: u32 = 2;
 
 /// The immutable first bytes of a segment.
@@ -409,6 +410,11 @@ pub(crate) fn slot_bytes(kind: u32, bytes: usize, align: usize) -> Option<usize>
     let least = bytes.checked_next_multiple_of(WORD_BYTES)?.checked_add(WORD_BYTES)?;
     let is_packed = kind == KIND_EXCLUSIVE_QUEUE && least > SLOT_LINE_BYTES;
     least.checked_next_multiple_of(align.max(if is_packed { WORD_BYTES } else { SLOT_LINE_BYTES }))
+}
+
+/// Bytes of a unit of a channel whose messages vary in length and are aligned to `align`.
+pub(crate) const fn unit_bytes(align: usize) -> usize {
+    if align > SLOT_LINE_BYTES { align } else { SLOT_LINE_BYTES }
 }
 
 /// Text in a zero-padded field of `N` bytes, cut at a character boundary if it is too long.

@@ -15,9 +15,11 @@
 //! | waiting for others | `interest`, `lookout` |
 //! | one participant's part | `info`, `station` |
 //! | channels | [`queue`], [`latest`] |
+//! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 //! | many ends at once | [`wait_set`] |
 
+pub mod dynamic;
 pub mod error;
 pub mod latest;
 pub mod message;
@@ -41,8 +43,9 @@ mod station;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role, SendBatchError,
-    SendError, SendTimeoutError, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError,
+    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role,
+    SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
+    WriteError,
 };
 pub use info::ChannelInfo;
 pub use interest::Source;
@@ -51,5 +54,5 @@ pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, Queue, Received, Receiver, Sender};
-pub use segment::Lifetime;
+pub use segment::{HugePages, Lifetime};
 pub use wait_set::WaitSet;

@@ -49,20 +49,21 @@
 //!
 //! # Fork
 //!
-//! A child has no threads but its own. It gets a new lookout, and what it has inherited from the old one it leaves alone.
+//! A child has no threads but its own. It gets a new lookout, and what it has inherited from the old one it leaves alone:
+//! the ends that are watched there are dead, as their verbs say (`os/fork.rs`).
 
 use crate::error::OpenError;
 use crate::interest::Interest;
 use crate::liveness::Survey;
 use crate::os;
+use crate::os::fork::{Epoch, Local};
 use crate::waiting::{self, Sleepers};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -91,7 +92,7 @@ impl Watched {
         // Before the first look of whoever waits, so that what happens after it is a change.
         let survey = interest.survey();
         let entry = Arc::new(Entry { interest, state: Mutex::new(State { armed: None, survey }) });
-        let post = Lookout::get().assign(&entry).map_err(|source| {
+        let post = LOOKOUT.get().assign(&entry).map_err(|source| {
             let path = entry.interest.path().to_owned();
             OpenError::Os { action: "start the thread that watches", path, source }
         })?;
@@ -118,7 +119,7 @@ impl Watched {
 
     /// Disarms the end; `true` if it had been woken.
     fn stand_down(&mut self) -> bool {
-        if !self.is_armed || !self.post.is_ours() {
+        if !self.is_armed || self.post.epoch.is_past() {
             return false;
         }
         self.is_armed = false;
@@ -133,7 +134,7 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         self.abandon();
-        if self.post.is_ours() {
+        if !self.post.epoch.is_past() {
             self.post.dismiss(&self.entry);
         }
     }
@@ -142,8 +143,7 @@ impl Drop for Watched {
 /// Wakes `waker` as soon as something happens at one of `watched`: R1, the barrier (one for all) and A, after which the
 /// caller looks (R2) at each of them.
 pub(crate) fn arm(watched: &mut [Watched], waker: &Waker) {
-    let process = process::id();
-    if watched.iter().any(|watched| watched.post.process != process) {
+    if watched.iter().any(|watched| watched.post.epoch.is_past()) {
         // Nobody watches. Whoever waits learns from the verbs of the end that it is dead.
         return waker.wake_by_ref();
     }
@@ -236,8 +236,8 @@ impl Entry {
 
 /// A thread, and the ends that it watches.
 struct Post {
-    /// The process that the thread belongs to.
-    process: u32,
+    /// The epoch that the thread belongs to.
+    epoch: Epoch,
     /// Bumped to have the thread look at everything once more.
     bumps: AtomicU32,
     /// At most [`POST_WORDS`].
@@ -245,10 +245,6 @@ struct Post {
 }
 
 impl Post {
-    fn is_ours(&self) -> bool {
-        self.process == process::id()
-    }
-
     fn bump(&self) {
         // Release: publishes what was changed before; pairs with the Acquire in `keep_watch`.
         self.bumps.fetch_add(1, Ordering::Release);
@@ -273,7 +269,7 @@ impl Post {
             if seen != Some(bumps) {
                 seen = Some(bumps);
                 entries.clone_from(&lock(&self.entries));
-                if entries.is_empty() && Lookout::get().retire(self) {
+                if entries.is_empty() && LOOKOUT.get().retire(self) {
                     return;
                 }
             }
@@ -302,35 +298,15 @@ impl Post {
 }
 
 /// The posts of this process.
+#[derive(Default)]
 struct Lookout {
-    process: u32,
     /// The posts with a thread. Locked before any of their `entries`.
     posts: Mutex<Vec<Arc<Post>>>,
 }
 
+static LOOKOUT: Local<Lookout> = Local::new();
+
 impl Lookout {
-    /// The lookout of this process.
-    fn get() -> &'static Lookout {
-        static LOOKOUT: AtomicPtr<Lookout> = AtomicPtr::new(ptr::null_mut());
-
-        let process = process::id();
-        loop {
-            // Acquire: pairs with the Release below, which publishes the lookout.
-            let current = LOOKOUT.load(Ordering::Acquire);
-            // SAFETY: what is stored there is never freed; it is null or published completely.
-            if let Some(lookout) = unsafe { current.as_ref() }.filter(|lookout| lookout.process == process) {
-                return lookout;
-            }
-            // What a child has inherited may be locked by a thread that it does not have, so it is left alone, for good.
-            let fresh = Box::into_raw(Box::new(Lookout { process, posts: Mutex::default() }));
-            // Release: as above. Relaxed: the loop loads it again.
-            if LOOKOUT.compare_exchange(current, fresh, Ordering::Release, Ordering::Relaxed).is_err() {
-                // SAFETY: it came from a box, and nobody has seen it.
-                drop(unsafe { Box::from_raw(fresh) });
-            }
-        }
-    }
-
     /// Has an end watched by a post that has room, or by a new one.
     fn assign(&self, entry: &Arc<Entry>) -> io::Result<Arc<Post>> {
         let mut posts = lock(&self.posts);
@@ -344,7 +320,7 @@ impl Lookout {
             }
         }
         let entries = Mutex::new(vec![entry.clone()]);
-        let post = Arc::new(Post { process: self.process, bumps: AtomicU32::new(0), entries });
+        let post = Arc::new(Post { epoch: Epoch::now(), bumps: AtomicU32::new(0), entries });
         let kept = post.clone();
         thread::Builder::new().name("slipring-lookout".into()).spawn(move || kept.keep_watch())?;
         posts.push(post.clone());

@@ -53,6 +53,7 @@ mod prims;
 pub mod private;
 mod store;
 mod str;
+pub(crate) mod tail;
 
 use core::mem::MaybeUninit;
 
@@ -71,6 +72,8 @@ pub const MAX_ALIGN: usize = 128;
 /// Derive it; the module's documentation has an example. Every field has to be a message too: integers, floats,
 /// `bool`, `char`, arrays, [`Opt`], [`Str`], [`List`], and other derived types.
 ///
+/// The last field of a struct may be a *tail*: `[T]`, or `str`. Such a message varies in length, from one to the next.
+///
 /// # Safety
 ///
 /// - The type has a layout that is the same in every program (`repr(C)` or a primitive representation), at most
@@ -81,6 +84,7 @@ pub const MAX_ALIGN: usize = 128;
 /// - `place` and `place_blank` leave a valid value, whatever the other bytes of the destination hold, and write neither
 ///   outside it nor to its padding.
 /// - `DENSE` is true only if the type has no padding, so that all of its bytes are initialised.
+/// - `tail_len` and `pointer` take pointers apart and put them together, and do nothing else.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be placed in shared memory",
     label = "not an `IpcMessage`",
@@ -109,6 +113,13 @@ pub unsafe trait IpcMessage: Send + Sync + 'static {
     /// Whether no byte is padding, so that a value can be copied as bytes.
     const DENSE: bool = false;
 
+    /// The length of the tail of the message at `at`: items, or bytes of text. The pointer says so, and nothing is read. 0
+    /// for a type without a tail.
+    fn tail_len(at: *const Self) -> usize;
+
+    /// The pointer to a message at `at` whose tail has the length `tail_len`, which a type without a tail ignores.
+    fn pointer(at: *mut u8, tail_len: usize) -> *mut Self;
+
     /// Checks that the bytes at `at` are a valid value.
     ///
     /// # Errors
@@ -126,12 +137,12 @@ pub unsafe trait IpcMessage: Send + Sync + 'static {
     ///
     /// # Safety
     ///
-    /// `to` is aligned and writable for the size of `Self`, and does not overlap `self`. Other processes may access
+    /// If there are tails, those of `self` and `to` have the same length. `to` is aligned and writable for the size of `Self`, and does not overlap `self`. Other processes may access
     /// the destination at the same time, but this one only atomically.
     unsafe fn place(&self, to: *mut Self);
 
     /// Stores some valid value at `to`, in the manner of [`place`](Self::place): zeros, first variants, and empty
-    /// texts, lists and options.
+    /// texts, lists and options. A tail of text becomes NUL characters.
     ///
     /// # Safety
     ///

@@ -1,19 +1,21 @@
 //! Queues: each message goes to exactly one receiver, in the order in which it was sent.
 //!
 //! A *shared* queue has any number of senders and receivers, up to 64 of each, over the ring of `ring/shared.rs`. An
-//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs`, and the fastest path. The
-//! way of a message from `send` to the store that publishes it: [`Sender::send`] -> `Port::send` -> `End::is_ready` ->
-//! [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
+//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs` or, if messages vary in
+//! length, of `ring/frames.rs`; it is the fastest path. The way of a message from `send` to the store that publishes it:
+//! [`Sender::send`] -> `Port::send` -> `End::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
 mod exclusive;
 mod link;
+mod loan;
 mod port;
 mod receiver;
 mod sender;
 mod shared;
 
+pub use loan::Loan;
 pub use receiver::{Iter, Received, Receiver};
-pub use sender::{Loan, Sender};
+pub use sender::Sender;
 
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
@@ -21,10 +23,11 @@ use crate::info::ChannelInfo;
 use crate::layout::{FLAG_DROP_HELD, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::segment::{self, Lifetime, Segment, Spec};
+use crate::segment::{self, Lifetime, Pages, Segment, Spec};
 use crate::station;
 use core::marker::PhantomData;
 use link::Link;
+pub(crate) use link::{ReceiverLink, SenderLink};
 
 /// Senders, and receivers, that a shared queue has places for.
 const SHARED_PLACES: u32 = 64;
@@ -34,6 +37,9 @@ const SHARED_PLACES: u32 = 64;
 /// What [`#[derive(IpcMessage)]`](crate::message::IpcMessage) declares with `#[ipc(queue = "...")]` is such a
 /// description, which `T::channel()` returns. Whichever end is opened first creates the channel, and its options count;
 /// the other end joins what it finds, and [`ChannelInfo`] tells where that differs from what was asked for.
+///
+/// A description is `Clone`, `Send` and `Sync`: any thread may open an end from it, also in a child that was forked,
+/// whose inherited ends are dead ([`Sender`], "Threads and forks").
 ///
 /// ```
 /// use ipc_core::Queue;
@@ -47,23 +53,24 @@ const SHARED_PLACES: u32 = 64;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Queue<T> {
+pub struct Queue<T: ?Sized> {
     name: String,
     domain: Option<String>,
     capacity: Option<usize>,
     lifetime: Lifetime,
     exclusive: bool,
     redeliver: bool,
+    pages: Pages,
     message: PhantomData<fn() -> T>,
 }
 
-impl<T> Clone for Queue<T> {
+impl<T: ?Sized> Clone for Queue<T> {
     fn clone(&self) -> Self {
         Queue { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
     }
 }
 
-impl<T: IpcMessage> Queue<T> {
+impl<T: IpcMessage + ?Sized> Queue<T> {
     /// A queue with this name: 1 to 128 ASCII letters, digits, `_`, `-` and `.`, not starting with a dot and without
     /// two dots in a row. The name is checked when an end is opened.
     pub fn new(name: impl Into<String>) -> Self {
@@ -74,6 +81,7 @@ impl<T: IpcMessage> Queue<T> {
             lifetime: Lifetime::default(),
             exclusive: false,
             redeliver: true,
+            pages: Pages::default(),
             message: PhantomData,
         }
     }
@@ -82,6 +90,9 @@ impl<T: IpcMessage> Queue<T> {
     /// carries the most messages a second. A smaller ring bounds how far the sender can run ahead.
     ///
     /// A slot takes the message and 8 bytes, and at least 64; the memory of all is reserved when the channel is created.
+    ///
+    /// **Of messages that vary in length** it is the size of the ring in bytes, rounded up; by default 4 MiB. A message
+    /// takes 8 bytes more than it has (or as many as it is aligned to), in units of 64, and at most half of the ring.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = Some(messages);
         self
@@ -110,6 +121,32 @@ impl<T: IpcMessage> Queue<T> {
         self
     }
 
+    /// Whether to fault every page of the segment in while the channel is opened. By default that is done for segments of
+    /// up to 64 MiB.
+    ///
+    /// What it costs: opening takes longer, by up to a millisecond for each MiB. What it saves: in the first lap through
+    /// the ring, a page fault for every 4 KiB, which takes 1 to 8 us. The memory itself is reserved either way.
+    ///
+    /// Each process decides for itself; in one process, the first handle of a channel does for all of them.
+    pub fn prefault(mut self, prefault: bool) -> Self {
+        self.pages.prefault = Some(prefault);
+        self
+    }
+
+    /// Whether to have the segment in huge pages (2 MiB on most machines), for large rings and messages that are read in
+    /// an order that the processor does not foresee. Where they cannot be had, the channel has ordinary pages, and
+    /// [`ChannelInfo::huge_pages`] says why.
+    ///
+    /// What it costs: the kernel has to find contiguous memory and copies what is in the segment already, so that opening
+    /// takes longer by 1 to 10 ms for each MiB, and on a machine whose memory is fragmented that may be in vain. A
+    /// segment smaller than one huge page cannot have any, and the rest that does not fill one has ordinary pages.
+    ///
+    /// Each process decides for itself; in one process, the first handle of a channel does for all of them.
+    pub fn huge_pages(mut self, huge_pages: bool) -> Self {
+        self.pages.huge = huge_pages;
+        self
+    }
+
     /// Separates this channel from those of the same name in other domains. By default the environment variable
     /// `SLIPRING_DOMAIN` says which, and without it the domain is `default`. 1 to 64 ASCII letters, digits, `_`, `-`.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
@@ -125,11 +162,7 @@ impl<T: IpcMessage> Queue<T> {
     /// stopped), [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they
     /// say.
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
-        let spec = self.spec()?;
-        Ok(Sender::new(match spec.kind {
-            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::sender(&spec)?),
-            _ => Link::Shared(shared::sender(&spec)?),
-        }))
+        Ok(Sender::new(open_sender(&self.spec()?)?))
     }
 
     /// Opens the receiving end. Nobody needs to send yet.
@@ -138,11 +171,7 @@ impl<T: IpcMessage> Queue<T> {
     ///
     /// As for [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
-        let spec = self.spec()?;
-        Ok(Receiver::new(match spec.kind {
-            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::receiver(&spec)?),
-            _ => Link::Shared(shared::receiver(&spec)?),
-        }))
+        Ok(Receiver::new(open_receiver(&self.spec()?)?))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
@@ -177,8 +206,29 @@ impl<T: IpcMessage> Queue<T> {
     fn spec(&self) -> Result<Spec, OpenError> {
         let (kind, roles) =
             if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
-        let spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
-        let flags = if self.redeliver { 0 } else { FLAG_DROP_HELD };
-        Ok(Spec { capacity: self.capacity, lifetime: self.lifetime, flags, ..spec })
+        let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
+        (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
+        spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
+        Ok(spec)
     }
+}
+
+/// Takes a sender's place in the queue that `spec` describes.
+pub(crate) fn open_sender(spec: &Spec) -> Result<SenderLink, OpenError> {
+    Ok(match (spec.kind, spec.is_variable()) {
+        (KIND_EXCLUSIVE_QUEUE, false) => Link::Exclusive(exclusive::sender(spec)?),
+        (KIND_EXCLUSIVE_QUEUE, true) => Link::Frames(exclusive::frame_sender(spec)?),
+        (_, false) => Link::Shared(shared::sender(spec)?),
+        (_, true) => Link::SharedFrames(shared::frame_sender(spec)?),
+    })
+}
+
+/// Takes a receiver's place in the queue that `spec` describes.
+pub(crate) fn open_receiver(spec: &Spec) -> Result<ReceiverLink, OpenError> {
+    Ok(match (spec.kind, spec.is_variable()) {
+        (KIND_EXCLUSIVE_QUEUE, false) => Link::Exclusive(exclusive::receiver(spec)?),
+        (KIND_EXCLUSIVE_QUEUE, true) => Link::Frames(exclusive::frame_receiver(spec)?),
+        (_, false) => Link::Shared(shared::receiver(spec)?),
+        (_, true) => Link::SharedFrames(shared::frame_receiver(spec)?),
+    })
 }

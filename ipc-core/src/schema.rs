@@ -18,6 +18,8 @@
 //!          | 0x44 offset item                            Opt: one byte, 0 or 1, then the item at the offset
 //!          | 0x45 capacity                               Str: u16 length, then so many bytes
 //!          | 0x46 capacity offset item                   List: u32 length, then so many items from the offset on
+//!          | 0x47 item                                   tail: as many items as there are
+//!          | 0x48                                        tail: UTF-8 text, as many bytes as there are
 //! field   := name offset type
 //! variant := name value count field*
 //! name    := len byte*                                   UTF-8, 1 to 255 bytes
@@ -36,6 +38,9 @@
 //! - Sizes that are not listed follow: an array's is `len` times its item's; an `Opt`'s is `offset` plus its item's;
 //!   a `List`'s is `offset` plus `capacity` times its item's, rounded up to a multiple of `offset`; a `Str`'s is 2 plus
 //!   `capacity`, rounded up to a multiple of 2.
+//! - A tail is the message itself, or the last field of the outermost struct, and nothing else. Its length comes with the
+//!   message. It counts as 0 bytes; so the `size` of a struct with a tail is the tail's offset, rounded up to `align`. The
+//!   items of a tail have at least 1 byte.
 //! - Types nest at most [`MAX_DEPTH`] deep, and a schema has at most [`MAX_SCHEMA_BYTES`] bytes.
 //! - Multi-byte primitives in messages have the byte order of the machine; the segment's header has a mark for it.
 //!
@@ -74,7 +79,7 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub struct Type {
     /// The name as it is written in the source, without path or arguments.
     pub name: &'static str,
-    /// Size in bytes.
+    /// Size in bytes. If there is a tail, that of a message whose tail is empty.
     pub size: usize,
     /// Alignment in bytes.
     pub align: usize,
@@ -134,6 +139,44 @@ pub enum Kind {
         /// Where the first one lies.
         offset: usize,
     },
+    /// A tail: as many items as there are.
+    Slice {
+        /// Each of them.
+        item: &'static Type,
+    },
+    /// A tail: UTF-8 text, as many bytes as there are.
+    Text,
+}
+
+/// The part of a message that varies in length. It comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Where it begins, in bytes from the start of the message.
+    pub offset: usize,
+    /// Bytes of each item; 1 for text.
+    pub item_bytes: usize,
+    /// Whether it is text, and not items.
+    pub is_text: bool,
+}
+
+impl Type {
+    /// The tail, if messages of this type have one.
+    pub const fn tail(&self) -> Option<Tail> {
+        match self.kind {
+            Kind::Slice { item } => Some(Tail { offset: 0, item_bytes: item.size, is_text: false }),
+            Kind::Text => Some(Tail { offset: 0, item_bytes: 1, is_text: true }),
+            Kind::Struct { fields } => match fields {
+                [.., Field { offset, ty: Type { kind: Kind::Slice { item }, .. }, .. }] => {
+                    Some(Tail { offset: *offset, item_bytes: item.size, is_text: false })
+                }
+                [.., Field { offset, ty: Type { kind: Kind::Text, .. }, .. }] => {
+                    Some(Tail { offset: *offset, item_bytes: 1, is_text: true })
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// A field of a struct or of an enum's variant.
@@ -282,4 +325,6 @@ mod tags {
     pub(super) const OPT: u8 = 0x44;
     pub(super) const STR: u8 = 0x45;
     pub(super) const LIST: u8 = 0x46;
+    pub(super) const SLICE: u8 = 0x47;
+    pub(super) const TEXT: u8 = 0x48;
 }

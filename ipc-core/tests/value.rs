@@ -66,6 +66,8 @@ impl Random {
                 bytes[..4].copy_from_slice(&(len as u32).to_ne_bytes());
                 self.items(item, len, &mut bytes[offset..]);
             }
+            Kind::Slice { item } => self.items(item, bytes.len() / item.size, bytes),
+            Kind::Text => bytes.fill(b'a'),
         }
     }
 
@@ -266,4 +268,39 @@ fn looser_forms_are_written_too() {
         written::<types::Only<Pair<bool, u8>>>([("first", true.into()), ("second", 3u8.into())]).0,
         Pair { first: true, second: 3 }
     );
+}
+
+#[test]
+fn tails_are_read_and_written_to_the_end_of_the_message() {
+    let schema = schema_of_tail::<[u16]>();
+    let value = Value::List(vec![1u16.into(), 2u16.into(), 3u16.into()]);
+    let mut bytes = vec![0xff; schema.bytes_for(&value) as usize];
+    schema.write(&value, &mut bytes).unwrap();
+    assert_eq!(schema.read(&bytes).unwrap(), value);
+    assert!(schema.read(&bytes[..5]).is_err(), "an item that is cut off");
+    assert!(schema.write(&value, &mut [0; 4]).is_err(), "a message that is too short");
+
+    let text = schema_of_tail::<str>();
+    let value = Value::Str("größe".into());
+    let mut bytes = vec![0; text.bytes_for(&value) as usize];
+    text.write(&value, &mut bytes).unwrap();
+    assert_eq!(bytes, "größe".as_bytes());
+    assert_eq!(text.read(&bytes).unwrap(), value);
+    assert!(text.read(&bytes[..3]).is_err(), "a character that is cut off");
+    assert_eq!(text.read(&[]).unwrap(), Value::Str(String::new()));
+
+    let schema = schema_of_tail::<types::Parcel>();
+    for len in [0, 1, 7] {
+        let contents = Value::List((0..len).map(|item: u32| item.into()).collect());
+        let value = Value::Struct(vec![("weight".into(), 2.5f64.into()), ("contents".into(), contents)]);
+        let mut bytes = vec![0xff; schema.bytes_for(&value) as usize];
+        assert_eq!(bytes.len(), 8 + 4 * len as usize);
+        schema.write(&value, &mut bytes).unwrap();
+        assert_eq!(schema.read(&bytes).unwrap(), value);
+    }
+    assert!(schema.read(&[0; 7]).is_err(), "a head that is cut off");
+}
+
+fn schema_of_tail<T: IpcMessage + ?Sized>() -> Schema {
+    decode(T::SCHEMA).expect("the derive encodes what can be decoded")
 }

@@ -72,6 +72,14 @@ impl<'a> Message<'a> {
 }
 
 impl Shape<'_> {
+    /// The last field, if it is one that makes the message vary in length.
+    pub(crate) fn tail(&self) -> Option<&Field<'_>> {
+        match self {
+            Self::Struct(fields) => fields.last().filter(|field| field.varies()),
+            Self::Enum(_) => None,
+        }
+    }
+
     /// All fields, whichever variant they belong to.
     pub(crate) fn fields(&self) -> Box<dyn Iterator<Item = &Field<'_>> + '_> {
         match self {
@@ -82,6 +90,15 @@ impl Shape<'_> {
 }
 
 impl Field<'_> {
+    /// Whether its type is written as one without a fixed length: `[T]` or `str`.
+    pub(crate) fn varies(&self) -> bool {
+        match self.ty {
+            Type::Slice(_) => true,
+            Type::Path(ty) => ty.qself.is_none() && ty.path.is_ident("str"),
+            _ => false,
+        }
+    }
+
     /// The name in the schema: the field's, or its number.
     pub(crate) fn name(&self) -> String {
         match &self.member {

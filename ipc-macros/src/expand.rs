@@ -6,6 +6,7 @@
 
 pub(crate) mod channel;
 mod enums;
+mod tails;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -19,6 +20,8 @@ struct Members {
     kind: TokenStream,
     any_bits: TokenStream,
     dense: TokenStream,
+    /// Size and alignment, and how a pointer is taken apart and put together.
+    extent: Extent,
     /// Statements on `__at: *const u8`, before the final `Ok(())`.
     validate: TokenStream,
     /// Statements on `self` and `__to: *mut u8`.
@@ -31,16 +34,46 @@ struct Members {
     checks: TokenStream,
 }
 
+/// The members of the implementation that differ between messages of one length and messages with a tail.
+struct Extent {
+    /// An expression for the size in bytes, of an empty tail if there is one.
+    size: TokenStream,
+    align: TokenStream,
+    /// An expression for the length of the tail, given `__at: *const Self`.
+    tail_len: TokenStream,
+    /// An expression for the pointer, given `__at: *mut u8` and `__len: usize`.
+    pointer: TokenStream,
+    /// A statement that keeps the length of the tail as `__len`, given `__wide`, a pointer to `Self`.
+    len: TokenStream,
+}
+
+impl Extent {
+    /// That of a type without a tail.
+    fn fixed() -> Self {
+        Self {
+            size: quote!(::core::mem::size_of::<Self>()),
+            align: quote!(::core::mem::align_of::<Self>()),
+            tail_len: quote!(0),
+            pointer: quote!(__at.cast()),
+            len: TokenStream::new(),
+        }
+    }
+}
+
 /// Everything that a derive writes for a valid declaration.
 pub(crate) fn message(message: &Message<'_>) -> TokenStream {
     let Message { ident, generics, attrs, .. } = message;
     let name = message.name();
     let krate = &attrs.krate;
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
-    let Members { kind, any_bits, dense, validate, place, place_blank, items, checks } = match &message.shape {
-        Shape::Struct(fields) => struct_members(&name, fields),
+    let Members { kind, any_bits, dense, extent, validate, place, place_blank, items, checks } = match &message.shape {
+        Shape::Struct(fields) => match message.shape.tail() {
+            None => struct_members(&name, fields),
+            Some(tail) => tails::members(message, &name, fields, tail),
+        },
         Shape::Enum(variants) => enums::members(message, &name, variants),
     };
+    let Extent { size, align, tail_len, pointer, len } = extent;
     let (checked_here, checked_in_use) = compile_time_checks(message);
     let channel = attrs.channel.as_ref().map(|declared| channel::implementation(message, declared));
     quote! {
@@ -62,30 +95,43 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
                     #checks
                     &__schema::Type {
                         name: #name,
-                        size: ::core::mem::size_of::<Self>(),
-                        align: ::core::mem::align_of::<Self>(),
+                        size: #size,
+                        align: #align,
                         kind: #kind,
                     }
                 };
                 const ANY_BITS: ::core::primitive::bool = #any_bits;
                 const DENSE: ::core::primitive::bool = #dense;
 
+                #[inline(always)]
+                fn tail_len(__at: *const Self) -> ::core::primitive::usize {
+                    #tail_len
+                }
+
+                #[inline(always)]
+                fn pointer(__at: *mut ::core::primitive::u8, __len: ::core::primitive::usize) -> *mut Self {
+                    #pointer
+                }
+
                 #[inline]
-                unsafe fn validate(__at: *const Self) -> ::core::result::Result<(), __Invalid> {
-                    let __at = __at.cast::<::core::primitive::u8>();
+                unsafe fn validate(__wide: *const Self) -> ::core::result::Result<(), __Invalid> {
+                    #len
+                    let __at = __wide.cast::<::core::primitive::u8>();
                     #validate
                     ::core::result::Result::Ok(())
                 }
 
                 #[inline]
-                unsafe fn place(&self, __to: *mut Self) {
-                    let __to = __to.cast::<::core::primitive::u8>();
+                unsafe fn place(&self, __wide: *mut Self) {
+                    #len
+                    let __to = __wide.cast::<::core::primitive::u8>();
                     #place
                 }
 
                 #[inline]
-                unsafe fn place_blank(__to: *mut Self) {
-                    let __to = __to.cast::<::core::primitive::u8>();
+                unsafe fn place_blank(__wide: *mut Self) {
+                    #len
+                    let __to = __wide.cast::<::core::primitive::u8>();
                     #place_blank
                 }
             }
@@ -99,12 +145,16 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
 /// What the compiler is to check about the type: beside the implementation, and within `TYPE`. A type without
 /// parameters is checked where it is declared, and the others where they are used.
 fn compile_time_checks(message: &Message<'_>) -> (TokenStream, TokenStream) {
+    let has_tail = message.shape.tail().is_some();
     if !message.generics.params.is_empty() {
-        return (TokenStream::new(), quote!(__private::check::<Self>();));
+        // What has a tail is checked with its layout.
+        let check = (!has_tail).then(|| quote!(__private::check::<Self>();));
+        return (TokenStream::new(), quote!(#check));
     }
     let ident = message.ident;
+    let check = (!has_tail).then(|| quote_spanned!(ident.span()=> const _: () = __private::check::<#ident>();));
     let here = quote_spanned! {ident.span()=>
-        const _: () = __private::check::<#ident>();
+        #check
         const _: ::core::primitive::u128 = <#ident as __IpcMessage>::FINGERPRINT;
     };
     (here, TokenStream::new())
@@ -112,19 +162,7 @@ fn compile_time_checks(message: &Message<'_>) -> (TokenStream, TokenStream) {
 
 /// A struct is its fields, one after the other.
 fn struct_members(name: &str, fields: &[Field<'_>]) -> Members {
-    let placed: Vec<_> = fields
-        .iter()
-        .map(|field| {
-            let member = &field.member;
-            Placed {
-                ty: field.ty,
-                name: field.name(),
-                label: field.name(),
-                offset: quote!(::core::mem::offset_of!(Self, #member)),
-                value: quote!(&self.#member),
-            }
-        })
-        .collect();
+    let placed: Vec<_> = fields.iter().map(Placed::in_struct).collect();
     let types = fields.iter().map(|field| field.ty);
     let dense_types = types.clone();
     let sizes = types.clone();
@@ -136,6 +174,7 @@ fn struct_members(name: &str, fields: &[Field<'_>]) -> Members {
             #(<#dense_types as __IpcMessage>::DENSE &&)*
             0 #(+ ::core::mem::size_of::<#sizes>())* == ::core::mem::size_of::<Self>()
         },
+        extent: Extent::fixed(),
         validate: placed.iter().map(|field| field.validate(name)).collect(),
         place: placed.iter().map(Placed::place).collect(),
         place_blank: placed.iter().map(Placed::place_blank).collect(),
@@ -155,34 +194,70 @@ struct Placed<'a> {
     offset: TokenStream,
     /// An expression for a reference to the value, given `self`.
     value: TokenStream,
+    /// Whether it is a tail, whose length is `__len`.
+    varies: bool,
 }
 
-impl Placed<'_> {
+impl<'a> Placed<'a> {
+    /// A field of a struct.
+    fn in_struct(field: &'a Field<'a>) -> Self {
+        let member = &field.member;
+        Placed {
+            ty: field.ty,
+            name: field.name(),
+            label: field.name(),
+            offset: quote!(::core::mem::offset_of!(Self, #member)),
+            value: quote!(&self.#member),
+            varies: false,
+        }
+    }
+
+    /// An expression for a pointer to the field, given `__at`.
+    fn source(&self) -> TokenStream {
+        let Self { ty, offset, .. } = self;
+        if self.varies {
+            quote!(<#ty as __IpcMessage>::pointer(__private::field::<::core::primitive::u8>(__at, #offset).cast_mut(), __len))
+        } else {
+            quote!(__private::field(__at, #offset))
+        }
+    }
+
+    /// As `source`, of a destination, given `__to`.
+    fn destination(&self) -> TokenStream {
+        let Self { ty, offset, .. } = self;
+        if self.varies {
+            quote!(<#ty as __IpcMessage>::pointer(__private::field_mut(__to, #offset), __len))
+        } else {
+            quote!(__private::field_mut(__to, #offset))
+        }
+    }
+
     fn validate(&self, type_name: &str) -> TokenStream {
-        let Self { ty, label, offset, .. } = self;
+        let Self { ty, label, .. } = self;
+        let at = self.source();
         quote! {
             // SAFETY: the field lies at this offset of what the caller vouches for.
-            if let ::core::result::Result::Err(__invalid) =
-                unsafe { <#ty as __IpcMessage>::validate(__private::field(__at, #offset)) }
-            {
+            if let ::core::result::Result::Err(__invalid) = unsafe { <#ty as __IpcMessage>::validate(#at) } {
                 return ::core::result::Result::Err(__invalid.within(#type_name, #label));
             }
         }
     }
 
     fn place(&self) -> TokenStream {
-        let Self { ty, offset, value, .. } = self;
+        let Self { ty, value, .. } = self;
+        let to = self.destination();
         quote! {
             // SAFETY: the field lies at this offset of the destination that the caller vouches for.
-            unsafe { <#ty as __IpcMessage>::place(#value, __private::field_mut(__to, #offset)) };
+            unsafe { <#ty as __IpcMessage>::place(#value, #to) };
         }
     }
 
     fn place_blank(&self) -> TokenStream {
-        let Self { ty, offset, .. } = self;
+        let ty = self.ty;
+        let to = self.destination();
         quote! {
             // SAFETY: the field lies at this offset of the destination that the caller vouches for.
-            unsafe { <#ty as __IpcMessage>::place_blank(__private::field_mut(__to, #offset)) };
+            unsafe { <#ty as __IpcMessage>::place_blank(#to) };
         }
     }
 }

@@ -33,6 +33,12 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
             const NAME: &'static str = "refused";
             const TYPE: &'static #krate::schema::Type = <u8 as #krate::message::IpcMessage>::TYPE;
             const ANY_BITS: bool = false;
+            fn tail_len(_: *const Self) -> usize {
+                ::core::unreachable!()
+            }
+            fn pointer(_: *mut u8, _: usize) -> *mut Self {
+                ::core::unreachable!()
+            }
             unsafe fn validate(_: *const Self) -> ::core::result::Result<(), #krate::message::Invalid> {
                 ::core::unreachable!()
             }

@@ -29,6 +29,10 @@ fn a_channel_says_only_what_was_given() {
         builder(quote!(queue = "desk.b", lifetime = "persistent", capacity = 4_096u32, spsc)),
         "::slipring::Queue::new(\"desk.b\").capacity(4096).spsc().lifetime(::slipring::Lifetime::Persistent)"
     );
+    assert_eq!(
+        builder(quote!(queue = "a", huge_pages, spsc, prefault = false)),
+        "::slipring::Queue::new(\"a\").spsc().prefault(false).huge_pages(true)"
+    );
 }
 
 #[test]
@@ -49,6 +53,8 @@ fn nothing_valid_is_refused() {
         "#[repr(C, align(128))] struct M<T: IpcMessage, const N: usize> { a: [T; N], b: Str<65_535> }",
         "#[repr(C)] struct M<T> where T: a::IpcMessage { r#type: mine::String, b: T, c: Str<{ 7 }> }",
         "#[repr(i64)] enum M { A = -5, B }",
+        "#[repr(C)] struct M(u8, str);",
+        "#[repr(C, align(64))] struct M<T: IpcMessage> { a: T, b: [T] }",
         "#[repr(u8, C)] enum M { A(u8), B { x: Vec } = 7, C() }",
     ] {
         let text = derived(syn::parse_str(input).unwrap());
@@ -68,10 +74,15 @@ fn odd_declarations_are_errors_and_no_panics() {
         "#[ipc(queue)] #[repr(C)] struct M { a: u8 }",
         "#[ipc(queue = 7)] #[repr(C)] struct M { a: u8 }",
         "#[ipc(a::b)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, prefault)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, prefault = 1)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, prefault =)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, huge_pages, huge_pages)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(huge_pages)] #[repr(C)] struct M { a: u8 }",
         "#[ipc(crate = \"7\")] #[repr(C)] struct M { a: u8 }",
         "#[ipc(crate = \"\")] #[repr(C)] struct M { a: u8 }",
         "#[ipc(queue = \"a\", spsc, capacity = 99999999999999999999999)] #[repr(C)] struct M { a: u8 }",
-        "#[repr(C, align(99999999999999999999999))] struct M { a: [u8] }",
+        "#[repr(C, align(99999999999999999999999))] struct M { a: [u8], b: u8 }",
         "#[repr(align)] struct M { a: () }",
         "#[repr(C)] struct M<'a, T: 'a, const N: usize = 3>(&'a T, fn(T), *mut [T; N], dyn A, !);",
         "#[repr(C, u8)] enum M<T> where T: Copy { A(Option<Vec<T>>), B { x: (u8,) } }",

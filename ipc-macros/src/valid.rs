@@ -7,7 +7,7 @@ mod channel;
 mod types;
 
 use proc_macro2::Ident;
-use syn::{GenericParam, Generics, LitInt, Type, TypeParam, TypeParamBound, WherePredicate};
+use syn::{GenericParam, Generics, LitInt, TraitBound, Type, TypeParam, TypeParamBound, WherePredicate};
 
 use crate::ast::{Message, Shape, Variant};
 use crate::attr::Repr;
@@ -23,8 +23,13 @@ const MAX_TYPE_NAME: usize = 255;
 
 /// Reports everything that keeps a declaration from being a message.
 pub(crate) fn check(message: &Message<'_>, errors: &mut Errors) {
+    let tail = message.shape.tail().map(|tail| tail.ty);
     for field in message.shape.fields() {
-        types::check(field.ty, errors);
+        if tail.is_some_and(|tail| core::ptr::eq(tail, field.ty)) {
+            types::check_tail(field.ty, errors);
+        } else {
+            types::check(field.ty, errors);
+        }
     }
     check_generics(message.generics, errors);
     match &message.shape {
@@ -64,15 +69,28 @@ fn check_generics(generics: &Generics, errors: &mut Errors) {
                 let ident = &param.ident;
                 errors.at(param, format!("this may be any type, and has to be a message: write `{ident}: IpcMessage`"));
             }
+            GenericParam::Type(param) if may_be_unsized(param, generics) => {
+                errors.at(param, "a field of any length is written out, as `[T]` or `str`: remove `?Sized`");
+            }
             _ => {}
         }
     }
 }
 
+/// Whether a type parameter has the bound `?Sized`, where it is declared or in the `where` clause.
+fn may_be_unsized(param: &TypeParam, generics: &Generics) -> bool {
+    has_bound(param, generics, |bound| bound.maybe.is_some())
+}
+
 /// Whether a type parameter is bounded by `IpcMessage`, where it is declared or in the `where` clause.
 fn is_bounded(param: &TypeParam, generics: &Generics) -> bool {
-    let is_message = |bound: &TypeParamBound| match bound {
-        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == "IpcMessage"),
+    has_bound(param, generics, |bound| bound.path.segments.last().is_some_and(|last| last.ident == "IpcMessage"))
+}
+
+/// Whether a type parameter has a bound like this, where it is declared or in the `where` clause.
+fn has_bound(param: &TypeParam, generics: &Generics, is_wanted: impl Fn(&TraitBound) -> bool) -> bool {
+    let is_wanted = |bound: &TypeParamBound| match bound {
+        TypeParamBound::Trait(bound) => is_wanted(bound),
         _ => false,
     };
     let predicates = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
@@ -80,9 +98,9 @@ fn is_bounded(param: &TypeParam, generics: &Generics) -> bool {
         WherePredicate::Type(predicate) => Some(predicate),
         _ => None,
     });
-    param.bounds.iter().any(is_message)
+    param.bounds.iter().any(&is_wanted)
         || in_clause.any(|predicate| match &predicate.bounded_ty {
-            Type::Path(ty) => ty.path.is_ident(&param.ident) && predicate.bounds.iter().any(is_message),
+            Type::Path(ty) => ty.path.is_ident(&param.ident) && predicate.bounds.iter().any(&is_wanted),
             _ => false,
         })
 }

@@ -46,14 +46,15 @@ impl<T: IpcMessage> Reader<T> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Corrupt`] if the value or the segment is damaged, [`ReadError::Overtaken`] in theory.
+    /// [`ReadError::Corrupt`] if the value or the segment is damaged, [`ReadError::Overtaken`] in theory, and
+    /// [`ReadError::Forked`] in a process that was forked after the channel was opened.
     #[inline(always)]
     pub fn read(&mut self) -> Result<Option<T>, ReadError> {
         let mut copy = MaybeUninit::<T>::uninit();
         // SAFETY: `copy` has room for a `T`, which is what the channel was opened for.
         let version = unsafe { fetch(&self.ring, copy.as_mut_ptr()) }?;
         if version == 0 {
-            return Ok(None);
+            return nothing(&self.station);
         }
         self.seen = version;
         // SAFETY: `fetch` has returned a version, and so has initialised every byte.
@@ -80,7 +81,8 @@ impl<T: IpcMessage> Reader<T> {
     /// ```
     #[inline(always)]
     pub fn read_if_newer(&mut self) -> Result<Option<T>, ReadError> {
-        if self.is_newer() { self.read() } else { Ok(None) }
+        // Where there is nothing, reading finds out why.
+        if self.is_newer() || self.seen == 0 { self.read() } else { Ok(None) }
     }
 
     /// Waits at most `limit` for a value that is newer than the one that this reader returned last, and reads it;
@@ -112,17 +114,17 @@ impl<T: IpcMessage> Reader<T> {
     ///
     /// As for `wait_newer`.
     pub fn poll(&mut self, limit: Duration) -> Result<bool, WaitNewerError> {
-        if self.is_newer() {
+        if !self.station.is_forked() && self.is_newer() {
             return Ok(true);
         }
-        let patience = if limit.is_zero() { Patience::None } else { Patience::from_timeout(limit) };
         let Reader { ring, seen, station, .. } = self;
-        match station.wait(patience, ring, |ring| Ok(ring.version() != *seen), |_, _| {}) {
+        match station.wait(Patience::from_timeout(limit), ring, |ring| Ok(ring.version() != *seen), |_, _| {}) {
             Ok(()) => Ok(true),
             Err(Blocked::Timeout) => Ok(false),
             Err(Blocked::Closed) => Err(WaitNewerError::Closed),
             Err(Blocked::Died(peer)) => Err(WaitNewerError::WriterDied(peer)),
             Err(Blocked::Corrupt(corrupt)) => Err(WaitNewerError::Read(corrupt.into())),
+            Err(Blocked::Forked) => Err(WaitNewerError::Read(ReadError::Forked)),
         }
     }
 
@@ -142,7 +144,7 @@ impl<T: IpcMessage> Reader<T> {
             // SAFETY: the buffer has room for a `T`, which is what the channel was opened for.
             let version = unsafe { fetch(&self.ring, buffer.as_mut_ptr()) }?;
             if version == 0 {
-                return Ok(None);
+                return nothing(&self.station);
             }
             self.seen = version;
             // SAFETY: `fetch` has returned a version, and so has initialised every byte.
@@ -162,6 +164,9 @@ impl<T: IpcMessage> Reader<T> {
 
     /// Who writes: `None` if nobody who lives does. Takes a system call.
     pub fn writer(&self) -> Option<Peer> {
+        if self.station.is_forked() {
+            return None;
+        }
         let segment = self.station.segment();
         liveness::first_living(segment, Side::First.lines_of(segment.geometry())).map(|(_, peer)| peer)
     }
@@ -259,6 +264,13 @@ unsafe fn attempt<T>(ring: &ring::Reader, to: *mut T) -> Outcome {
         // ensures; the caller vouches for `to`.
         unsafe { words::load(slot.as_ptr().cast(), to.cast(), size_of::<T>()) }
     })
+}
+
+/// Says why there is no value: because none has been written, or because the memory of a forked child's handles is blank.
+/// Asked nowhere else, so that to read a value costs no look at that.
+#[cold]
+fn nothing<V>(station: &Station) -> Result<Option<V>, ReadError> {
+    if station.is_forked() { Err(ReadError::Forked) } else { Ok(None) }
 }
 
 #[cold]

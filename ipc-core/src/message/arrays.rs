@@ -18,6 +18,16 @@ unsafe impl<T: IpcMessage, const N: usize> IpcMessage for [T; N] {
     const ANY_BITS: bool = T::ANY_BITS || N == 0;
     const DENSE: bool = T::DENSE || N == 0;
 
+    #[inline(always)]
+    fn tail_len(_: *const Self) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn pointer(at: *mut u8, _: usize) -> *mut Self {
+        at.cast()
+    }
+
     #[inline]
     unsafe fn validate(at: *const Self) -> Result<(), Invalid> {
         if Self::ANY_BITS {

@@ -45,17 +45,24 @@ pub enum Reason {
         /// The most that fits.
         capacity: usize,
     },
-    /// The text of a [`Str`](super::Str) that is not UTF-8.
+    /// The text of a [`Str`](super::Str) or a tail that is not UTF-8.
     Utf8 {
         /// How many of its bytes are.
         valid_up_to: usize,
     },
-    /// A number of bytes that is not the size of the message.
+    /// A number of bytes that is not the size of the message, or less than what is before its tail.
     Size {
         /// How many there are.
         given: usize,
         /// How many there should be.
         expected: usize,
+    },
+    /// A tail that does not consist of whole items.
+    Tail {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many an item has.
+        item_bytes: usize,
     },
 }
 
@@ -117,6 +124,9 @@ impl fmt::Display for Reason {
             }
             Self::Size { given, expected } => {
                 write!(f, "{given} bytes, where the message has {expected}")
+            }
+            Self::Tail { bytes, item_bytes } => {
+                write!(f, "a tail of {bytes} bytes, which is no multiple of an item's {item_bytes}")
             }
         }
     }

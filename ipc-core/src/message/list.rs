@@ -252,6 +252,16 @@ unsafe impl<T: IpcMessage, const N: usize> IpcMessage for List<T, N> {
     };
     const ANY_BITS: bool = false;
 
+    #[inline(always)]
+    fn tail_len(_: *const Self) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn pointer(at: *mut u8, _: usize) -> *mut Self {
+        at.cast()
+    }
+
     #[inline]
     unsafe fn validate(at: *const Self) -> Result<(), Invalid> {
         // SAFETY: the length is the first field of what the caller vouches for.

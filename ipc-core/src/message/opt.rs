@@ -148,6 +148,16 @@ unsafe impl<T: IpcMessage> IpcMessage for Opt<T> {
     };
     const ANY_BITS: bool = false;
 
+    #[inline(always)]
+    fn tail_len(_: *const Self) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn pointer(at: *mut u8, _: usize) -> *mut Self {
+        at.cast()
+    }
+
     #[inline]
     unsafe fn validate(at: *const Self) -> Result<(), Invalid> {
         // SAFETY: the tag is the first byte of what the caller vouches for.

@@ -22,6 +22,16 @@ macro_rules! prims {
             const DENSE: bool = true;
 
             #[inline(always)]
+            fn tail_len(_: *const Self) -> usize {
+                0
+            }
+
+            #[inline(always)]
+            fn pointer(at: *mut u8, _: usize) -> *mut Self {
+                at.cast()
+            }
+
+            #[inline(always)]
             unsafe fn validate(at: *const Self) -> Result<(), Invalid> {
                 check_bits!($check, at, $bits)
             }

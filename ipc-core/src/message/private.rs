@@ -17,6 +17,27 @@ pub const fn check<T: IpcMessage>() {
     );
 }
 
+/// As [`check`], for a message with a tail: `message` is one whose tail is empty and begins `tail_offset` bytes into it.
+/// Refuses, too, a layout that is not the one of `Described`, where the tail is at byte `described_offset`.
+#[track_caller]
+pub const fn check_tail<T: IpcMessage + ?Sized, Described>(message: &T, tail_offset: isize, described_offset: usize) {
+    assert!(
+        align_of_val(message) <= MAX_ALIGN,
+        "this message's alignment exceeds 128 bytes, the most that a slot offers"
+    );
+    assert!(
+        !needs_drop::<T>(),
+        "this message has a destructor, which would run in the receiving program for what the sending one owns: \
+         remove `impl Drop`, here or in a field's type"
+    );
+    assert!(
+        size_of_val(message) == size_of::<Described>()
+            && align_of_val(message) == align_of::<Described>()
+            && tail_offset == described_offset as isize,
+        "the layout of a message with a tail differs from its described one"
+    );
+}
+
 /// The field of type `T` that lies `offset` bytes into a message.
 #[inline(always)]
 pub const fn field<T>(message: *const u8, offset: usize) -> *const T {

@@ -258,6 +258,16 @@ unsafe impl<const N: usize> IpcMessage for Str<N> {
     };
     const ANY_BITS: bool = false;
 
+    #[inline(always)]
+    fn tail_len(_: *const Self) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn pointer(at: *mut u8, _: usize) -> *mut Self {
+        at.cast()
+    }
+
     #[inline]
     unsafe fn validate(at: *const Self) -> Result<(), Invalid> {
         // SAFETY: `Self` is an integer and bytes, so initialised memory is a reference's worth of it; the caller

@@ -1,111 +1,180 @@
 //! One end of a queue, whichever ring the queue has.
 
 use super::port::{Port, Tended};
+use crate::error::{Corrupt, TooLarge};
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
-use crate::ring::{exclusive, shared};
+use crate::message::tail::{bytes_with, tail_len_of};
+use crate::message::{Invalid, IpcMessage};
+use crate::ring::{VariableConsumer, exclusive, frames, shared};
 use crate::station::{Blocked, Patience};
 
 /// An end of a queue. The verbs of single messages tell the rings apart once and then stay with one of them; everything
 /// else does it here.
-pub(super) enum Link<X: Tended, S: Tended> {
-    /// The only one on its side.
+pub(crate) enum Link<X, F, S, G>
+where
+    X: Tended,
+    F: Tended,
+    S: Tended,
+    G: Tended,
+{
+    /// The only one on its side, for messages of one length.
     Exclusive(Port<X>),
-    /// One of several.
+    /// The only one on its side, for messages that vary in length.
+    Frames(Port<F>),
+    /// One of several, for messages of one length.
     Shared(Port<S>),
+    /// One of several, for messages that vary in length.
+    SharedFrames(Port<G>),
 }
 
 /// The end of a sender.
-pub(super) type SenderLink = Link<exclusive::Producer, shared::Producer>;
+pub(crate) type SenderLink = Link<exclusive::Producer, frames::Producer, shared::Producer, shared::FrameProducer>;
 
 /// The end of a receiver.
-pub(super) type ReceiverLink = Link<exclusive::Consumer, shared::Consumer>;
+pub(crate) type ReceiverLink = Link<exclusive::Consumer, frames::Consumer, shared::Consumer, shared::FrameConsumer>;
 
-impl<X: Tended, S: Tended> Link<X, S> {
-    /// What there is to know about the channel.
-    pub(super) fn info(&self) -> &ChannelInfo {
-        match self {
-            Link::Exclusive(port) => port.info(),
-            Link::Shared(port) => port.info(),
+/// Calls a function of the port that a link has.
+macro_rules! of_port {
+    ($link:expr, $port:ident => $call:expr) => {
+        match $link {
+            Link::Exclusive($port) => $call,
+            Link::Frames($port) => $call,
+            Link::Shared($port) => $call,
+            Link::SharedFrames($port) => $call,
         }
+    };
+}
+
+impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
+    /// What there is to know about the channel.
+    pub(crate) fn info(&self) -> &ChannelInfo {
+        of_port!(self, port => port.info())
     }
 
     /// Number of messages in the ring, as far as can be seen at this moment.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Link::Exclusive(port) => port.end().len(),
-            Link::Shared(port) => port.end().len(),
-        }
+    pub(crate) fn len(&self) -> usize {
+        of_port!(self, port => port.end().len())
     }
 
     /// Messages that were lost with those who died.
-    pub(super) fn losses(&self) -> u64 {
-        match self {
-            Link::Exclusive(port) => port.end().losses(),
-            Link::Shared(port) => port.end().losses(),
-        }
+    pub(crate) fn losses(&self) -> u64 {
+        of_port!(self, port => port.end().losses())
     }
 
     /// How often the message in the slot that this end owns has been delivered before.
-    pub(super) fn returned(&self) -> u16 {
-        match self {
-            Link::Exclusive(port) => port.end().returned(),
-            Link::Shared(port) => port.end().returned(),
-        }
+    pub(crate) fn returned(&self) -> u16 {
+        of_port!(self, port => port.end().returned())
+    }
+
+    /// Whether this process was forked from the one that opened the channel.
+    pub(crate) fn is_forked(&self) -> bool {
+        of_port!(self, port => port.is_forked())
+    }
+
+    /// See [`Port::assert_not_forked`].
+    pub(crate) fn assert_not_forked(&self) {
+        of_port!(self, port => port.assert_not_forked())
     }
 
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
-    pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
-        match self {
-            Link::Exclusive(port) => port.take_turn(patience),
-            Link::Shared(port) => port.take_turn(patience),
-        }
+    pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+        of_port!(self, port => port.take_turn(patience))
     }
 
-    /// The payload of the slot that this end owns.
-    pub(super) fn payload<T>(&self) -> *mut T {
-        match self {
-            Link::Exclusive(port) => port.payload(),
-            Link::Shared(port) => port.payload(),
-        }
+    /// Where the message in the slot that this end owns begins.
+    pub(crate) fn start(&self) -> *mut u8 {
+        of_port!(self, port => port.payload())
+    }
+
+    /// The message of type `T` in the slot that this end owns; its tail, if it has one, has the length `tail_len`.
+    pub(crate) fn payload<T: IpcMessage + ?Sized>(&self, tail_len: usize) -> *mut T {
+        T::pointer(self.start(), tail_len)
     }
 
     /// Passes the slot to the other side.
-    pub(super) fn pass(&mut self) {
-        match self {
-            Link::Exclusive(port) => port.pass(),
-            Link::Shared(port) => port.pass(),
-        }
+    pub(crate) fn pass(&mut self) {
+        of_port!(self, port => port.pass())
     }
 
     /// Gives the slot back as it is.
-    pub(super) fn abandon(&mut self) {
-        match self {
-            Link::Exclusive(port) => port.abandon(),
-            Link::Shared(port) => port.abandon(),
-        }
+    pub(crate) fn abandon(&mut self) {
+        of_port!(self, port => port.abandon())
     }
 }
 
-impl<X: Tended, S: Tended> Sealed for Link<X, S> {
-    fn interest(&self) -> Interest {
-        match self {
-            Link::Exclusive(port) => port.interest(),
-            Link::Shared(port) => port.interest(),
+impl SenderLink {
+    /// Asks for a slot that a message with a tail of the length `tail_len` fits.
+    pub(crate) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
+        self.claim_bytes(bytes_with::<T>(tail_len).unwrap_or(usize::MAX))
+    }
+
+    /// Asks for a slot for a message of so many bytes, where messages vary in length.
+    pub(crate) fn claim_bytes(&mut self, bytes: usize) -> Result<(), TooLarge> {
+        let claimed = match self {
+            Link::Exclusive(_) | Link::Shared(_) => Ok(()),
+            Link::Frames(port) => port.claim(bytes),
+            Link::SharedFrames(port) => port.claim(bytes),
+        };
+        claimed.map_err(|limit| TooLarge { bytes, limit })
+    }
+
+    /// Makes the slot that this end owns shorter, for a tail of the length `tail_len`.
+    pub(crate) fn shorten<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) {
+        match (self, bytes_with::<T>(tail_len)) {
+            (Link::Frames(port), Some(bytes)) => port.shorten(bytes),
+            (Link::SharedFrames(port), Some(bytes)) => port.shorten(bytes),
+            _ => {}
         }
+    }
+
+    /// The length of the longest tail that can be sent.
+    pub(crate) fn max_tail_len<T: IpcMessage + ?Sized>(&self) -> usize {
+        let limit_bytes = match self {
+            Link::Exclusive(_) | Link::Shared(_) => 0,
+            Link::Frames(port) => port.limit_bytes(),
+            Link::SharedFrames(port) => port.limit_bytes(),
+        };
+        T::TYPE.tail().map_or(0, |tail| limit_bytes.saturating_sub(tail.offset) / tail.item_bytes.max(1))
+    }
+}
+
+impl ReceiverLink {
+    /// Bytes of the message in the slot that this end owns, and the length of its tail.
+    pub(crate) fn extent<T: IpcMessage + ?Sized>(&self) -> Result<(usize, usize), Invalid> {
+        match self.bytes() {
+            None => Ok((T::TYPE.size, 0)),
+            Some(bytes) => Ok((bytes, tail_len_of::<T>(bytes)?)),
+        }
+    }
+
+    /// Bytes of the message in the slot that this end owns, if messages vary in length.
+    pub(crate) fn bytes(&self) -> Option<usize> {
+        match self {
+            Link::Exclusive(_) | Link::Shared(_) => None,
+            Link::Frames(port) => Some(port.end().bytes()),
+            Link::SharedFrames(port) => Some(port.end().bytes()),
+        }
+    }
+
+    /// Passes a slot that holds no valid message, and says why.
+    #[cold]
+    pub(crate) fn skip(&mut self, invalid: Invalid) -> Corrupt {
+        self.pass();
+        invalid.into()
+    }
+}
+
+impl<X: Tended, F: Tended, S: Tended, G: Tended> Sealed for Link<X, F, S, G> {
+    fn interest(&self) -> Interest {
+        of_port!(self, port => port.interest())
     }
 
     fn look(&mut self) -> bool {
-        match self {
-            Link::Exclusive(port) => port.look(),
-            Link::Shared(port) => port.look(),
-        }
+        of_port!(self, port => port.look())
     }
 
     fn probe(&mut self) -> bool {
-        match self {
-            Link::Exclusive(port) => port.probe(),
-            Link::Shared(port) => port.probe(),
-        }
+        of_port!(self, port => port.probe())
     }
 }

@@ -7,7 +7,7 @@ use crate::error::Corrupt;
 use crate::info::ChannelInfo;
 use crate::interest::Interest;
 use crate::message::IpcMessage;
-use crate::ring::{End, Evidence, Turn};
+use crate::ring::{End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
 use crate::words;
@@ -41,6 +41,29 @@ impl<E: Tended> Port<E> {
         &self.end
     }
 
+    /// Whether the slot at this end's place is its own. Never in a child that was forked since the channel was opened;
+    /// [`wait`](Port::wait) says so.
+    #[inline(always)]
+    pub(crate) fn is_ready(&mut self) -> bool {
+        !self.station.is_forked() && self.end.is_ready()
+    }
+
+    /// Whether this process was forked from the one that opened the channel.
+    #[inline(always)]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.station.is_forked()
+    }
+
+    /// For guards over values that not all bits are: in a forked child their slot is blank.
+    ///
+    /// # Panics
+    ///
+    /// In a child that was forked since the channel was opened.
+    #[inline(always)]
+    pub(crate) fn assert_not_forked(&self) {
+        assert!(!self.is_forked(), "this guard was taken before a fork, and its message is not in the child");
+    }
+
     /// Places a message in the next slot and publishes it. Without a slot, `patience` is asked how long to wait.
     #[inline(always)]
     pub(super) fn send<T: IpcMessage>(
@@ -52,7 +75,7 @@ impl<E: Tended> Port<E> {
             return Err((message, blocked));
         }
         // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-        unsafe { message.place(self.payload()) };
+        unsafe { message.place(self.payload().cast()) };
         self.pass();
         Ok(())
     }
@@ -76,14 +99,14 @@ impl<E: Tended> Port<E> {
     ) -> Result<usize, (usize, T, Blocked)> {
         let mut batch = Batch { port: self, passed: 0, flushed: 0 };
         for message in messages {
-            if !batch.port.end.is_ready() {
+            if !batch.port.is_ready() {
                 batch.flush();
                 if let Err(blocked) = batch.port.take_turn(&patience) {
                     return Err((batch.passed, message, blocked));
                 }
             }
             // SAFETY: as in `send`.
-            unsafe { message.place(batch.port.payload()) };
+            unsafe { message.place(batch.port.payload().cast()) };
             batch.port.end.pass();
             batch.passed += 1;
         }
@@ -112,7 +135,7 @@ impl<E: Tended> Port<E> {
                 Ok(message) => messages.push(message),
                 Err(corrupt) => return Ok(Err(corrupt)),
             }
-            if batch.passed == max || !batch.port.end.is_ready() {
+            if batch.passed == max || !batch.port.is_ready() {
                 return Ok(Ok(messages.len() - before));
             }
         }
@@ -138,12 +161,12 @@ impl<E: Tended> Port<E> {
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
     #[inline(always)]
     pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
-        if self.end.is_ready() { Ok(()) } else { self.wait(patience()) }
+        if self.is_ready() { Ok(()) } else { self.wait(patience()) }
     }
 
     /// The payload of the slot that this end owns.
     #[inline(always)]
-    pub(super) fn payload<T>(&self) -> *mut T {
+    pub(super) fn payload(&self) -> *mut u8 {
         self.end.payload().as_ptr().cast()
     }
 
@@ -189,8 +212,28 @@ impl<E: Tended> Port<E> {
     #[cold]
     #[inline(never)]
     fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
+        if self.is_forked() {
+            return Err(Blocked::Forked);
+        }
         let Port { end, station } = self;
         station.wait(patience, end, turn, E::tend)
+    }
+}
+
+impl<E: Tended + VariableProducer> Port<E> {
+    /// Asks for a slot of so many bytes. The error is the most that there can be.
+    pub(super) fn claim(&mut self, bytes: usize) -> Result<(), usize> {
+        self.end.ask_for(bytes)
+    }
+
+    /// Makes the slot that this end owns shorter.
+    pub(super) fn shorten(&mut self, bytes: usize) {
+        self.end.shorten(bytes);
+    }
+
+    /// The most bytes that a slot can have.
+    pub(super) fn limit_bytes(&self) -> usize {
+        self.end.limit_bytes()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
+use crate::message::tail::Copied;
 use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::marker::PhantomData;
@@ -20,17 +21,23 @@ use crossbeam_utils::CachePadded;
 /// Every verb returns `Ok(None)` (or 0) when the sender has closed and everything it sent was received. A receiver
 /// that comes before the first sender waits for it, and one that comes back to a channel without messages waits for
 /// the next. A sender that died without closing is reported once, after its messages; then the wait is for a successor.
-pub struct Receiver<T> {
+///
+/// # Threads and forks
+///
+/// A receiver is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
+/// that share one get to ask for [`info`](Receiver::info), [`len`](Receiver::len) and [`capacity`](Receiver::capacity)
+/// and nothing else; who wants to receive in many threads puts it into a `Mutex`.
+///
+/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
+/// to the channel, which is still the parent's. The child may open the channel again.
+pub struct Receiver<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     link: CachePadded<ReceiverLink>,
     message: PhantomData<fn() -> T>,
 }
 
+/// Messages of one length.
 impl<T: IpcMessage> Receiver<T> {
-    pub(super) fn new(link: ReceiverLink) -> Self {
-        Receiver { link: CachePadded::new(link), message: PhantomData }
-    }
-
     /// Receives a message, and waits for one if there is none.
     ///
     /// # Errors
@@ -95,6 +102,7 @@ impl<T: IpcMessage> Receiver<T> {
         let received = match &mut *self.link {
             Link::Exclusive(port) => port.recv_batch(batch, max, || Patience::Forever),
             Link::Shared(port) => port.recv_batch(batch, max, || Patience::Forever),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         };
         match received {
             Ok(received) => Ok(received?),
@@ -121,8 +129,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn poll(&mut self, limit: Duration) -> Result<bool, RecvError> {
-        let patience = || if limit.is_zero() { Patience::None } else { Patience::from_timeout(limit) };
-        match self.link.take_turn(patience) {
+        match self.link.take_turn(|| Patience::from_timeout(limit)) {
             Ok(()) => Ok(true),
             Err(Blocked::Timeout) => Ok(false),
             Err(blocked) => recv_end(blocked).map(|_: Option<T>| true),
@@ -133,6 +140,22 @@ impl<T: IpcMessage> Receiver<T> {
     /// after damage to the segment itself it would go on for ever, so stop there.
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { receiver: self }
+    }
+
+    #[inline(always)]
+    fn recv_within(&mut self, patience: impl FnOnce() -> Patience) -> Result<Result<T, Corrupt>, Blocked> {
+        match &mut *self.link {
+            Link::Exclusive(port) => port.recv(patience),
+            Link::Shared(port) => port.recv(patience),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
+        }
+    }
+}
+
+/// Messages of any kind.
+impl<T: IpcMessage + ?Sized> Receiver<T> {
+    pub(super) fn new(link: ReceiverLink) -> Self {
+        Receiver { link: CachePadded::new(link), message: PhantomData }
     }
 
     /// Receives a message in place, and waits for one if there is none. The slot is freed when the guard is dropped.
@@ -178,7 +201,7 @@ impl<T: IpcMessage> Receiver<T> {
         Ok(Some(Received::new(&mut self.link)?))
     }
 
-    /// Messages that fit into the channel.
+    /// Messages that fit into the channel; if they vary in length, the size of its ring in bytes.
     pub fn capacity(&self) -> usize {
         self.link.info().capacity
     }
@@ -201,16 +224,59 @@ impl<T: IpcMessage> Receiver<T> {
         self.link.info()
     }
 
-    #[inline(always)]
-    fn recv_within(&mut self, patience: impl FnOnce() -> Patience) -> Result<Result<T, Corrupt>, Blocked> {
-        match &mut *self.link {
-            Link::Exclusive(port) => port.recv(patience),
-            Link::Shared(port) => port.recv(patience),
+    /// Receives a message by value, whatever its length, and waits for one if there is none. It is copied out, word by word,
+    /// its slot is freed, and the copy is validated.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Receiver::recv).
+    pub fn recv_boxed(&mut self) -> Result<Option<Box<T>>, RecvError> {
+        if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
+            return recv_end(blocked);
         }
+        Ok(Some(self.take_boxed()?))
+    }
+
+    /// As [`recv_boxed`](Receiver::recv_boxed), if there is a message now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv`](Receiver::try_recv).
+    pub fn try_recv_boxed(&mut self) -> Result<Option<Box<T>>, TryRecvError> {
+        if let Err(blocked) = self.link.take_turn(|| Patience::None) {
+            return try_recv_end(blocked);
+        }
+        Ok(Some(self.take_boxed()?))
+    }
+
+    /// As [`recv_boxed`](Receiver::recv_boxed), waiting for a message at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_timeout`](Receiver::recv_timeout).
+    pub fn recv_boxed_timeout(&mut self, limit: Duration) -> Result<Option<Box<T>>, RecvTimeoutError> {
+        if let Err(blocked) = self.link.take_turn(|| Patience::from_timeout(limit)) {
+            return recv_timeout_end(blocked);
+        }
+        Ok(Some(self.take_boxed()?))
+    }
+
+    /// Copies the message out of the slot that this end has been found to own, frees the slot, validates the copy.
+    fn take_boxed(&mut self) -> Result<Box<T>, Corrupt> {
+        let (bytes, tail_len) = match self.link.extent::<T>() {
+            Ok(extent) => extent,
+            Err(invalid) => return Err(self.link.skip(invalid)),
+        };
+        let slot = self.link.payload::<T>(tail_len).cast();
+        // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes, has `bytes` in whole words, and `extent`
+        // has told the length of the tail from them.
+        let copy = unsafe { Copied::<T>::from_shared(slot, bytes, tail_len) };
+        self.link.pass();
+        Ok(copy.check()?)
     }
 }
 
-impl<T> Sealed for Receiver<T> {
+impl<T: ?Sized> Sealed for Receiver<T> {
     fn interest(&self) -> Interest {
         self.link.interest()
     }
@@ -224,7 +290,7 @@ impl<T> Sealed for Receiver<T> {
     }
 }
 
-impl<T> fmt::Debug for Receiver<T> {
+impl<T: ?Sized> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("channel", &self.link.info().name).finish_non_exhaustive()
     }
@@ -254,23 +320,33 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
 }
 
 /// A message in its slot. Dropping it frees the slot.
+///
+/// It is `Send` and `Sync`, as the message is: another thread may read it and drop it. After a fork the child's copy of
+/// it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's is
+/// what it was. References that were taken before the fork must not be used in the child.
 #[must_use = "dropping the guard frees the slot"]
-pub struct Received<'a, T: IpcMessage> {
+pub struct Received<'a, T: IpcMessage + ?Sized> {
     link: &'a mut ReceiverLink,
+    /// The length of the message's tail; 0 if it has none.
+    tail_len: usize,
     message: PhantomData<&'a T>,
 }
 
-impl<'a, T: IpcMessage> Received<'a, T> {
+impl<'a, T: IpcMessage + ?Sized> Received<'a, T> {
     /// Validates the message in the slot that `link` has been found to own. An invalid one is skipped.
     fn new(link: &'a mut ReceiverLink) -> Result<Self, Corrupt> {
+        let tail_len = match link.extent::<T>() {
+            Ok((_, tail_len)) => tail_len,
+            Err(invalid) => return Err(link.skip(invalid)),
+        };
         if !T::ANY_BITS {
-            // SAFETY: the slot is this end's own, holds `size_of::<T>()` initialised bytes, and is aligned for a `T`.
-            if let Err(invalid) = unsafe { T::validate(link.payload()) } {
-                link.pass();
-                return Err(invalid.into());
+            // SAFETY: the slot is this end's own, is aligned for a `T`, and holds as many initialised bytes as one with
+            // this tail has.
+            if let Err(invalid) = unsafe { T::validate(link.payload(tail_len)) } {
+                return Err(link.skip(invalid));
             }
         }
-        Ok(Received { link, message: PhantomData })
+        Ok(Received { link, tail_len, message: PhantomData })
     }
 
     /// How often the message has been delivered before, to receivers of a shared queue that died with it. 0 if never,
@@ -280,24 +356,30 @@ impl<'a, T: IpcMessage> Received<'a, T> {
     }
 }
 
-impl<T: IpcMessage> Deref for Received<'_, T> {
+impl<T: IpcMessage + ?Sized> Deref for Received<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one, or `new` has checked.
-        unsafe { &*self.link.payload::<T>() }
+        if !T::ANY_BITS {
+            self.link.assert_not_forked();
+        }
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child, where
+        // the slot is a blank one), or `new` has checked.
+        unsafe { &*self.link.payload::<T>(self.tail_len) }
     }
 }
 
-impl<T: IpcMessage> Drop for Received<'_, T> {
+impl<T: IpcMessage + ?Sized> Drop for Received<'_, T> {
     fn drop(&mut self) {
-        self.link.pass();
+        if !self.link.is_forked() {
+            self.link.pass();
+        }
     }
 }
 
-impl<T: IpcMessage + fmt::Debug> fmt::Debug for Received<'_, T> {
+impl<T: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for Received<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Received").field(&**self).finish()
+        f.debug_tuple("Received").field(&&**self).finish()
     }
 }
 
@@ -308,6 +390,7 @@ fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
         Blocked::Timeout | Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvError::Forked),
     }
 }
 
@@ -318,6 +401,7 @@ fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(TryRecvError::Forked),
     }
 }
 
@@ -328,5 +412,6 @@ fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> 
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvTimeoutError::Forked),
     }
 }

@@ -1,32 +1,39 @@
 //! The sending end of a queue.
 
 use super::link::{Link, SenderLink};
-use crate::error::{LoanError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError};
+use super::loan::Loan;
+use crate::error::{
+    LoanError, LoanTimeoutError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError,
+};
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
-use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
 /// The sending end of a queue. Dropping it closes it: the receiver gets what was sent, and then the end.
 ///
-/// A sender may be moved to another thread. What it sends while nobody receives waits in the channel.
-pub struct Sender<T> {
+/// What it sends while nobody receives waits in the channel.
+///
+/// # Threads and forks
+///
+/// A sender is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
+/// that share one get to ask for [`info`](Sender::info), [`len`](Sender::len) and [`capacity`](Sender::capacity) and
+/// nothing else; who wants to send from many threads puts it into a `Mutex`.
+///
+/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
+/// to the channel, which is still the parent's. The child may open the channel again.
+pub struct Sender<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     link: CachePadded<SenderLink>,
     message: PhantomData<fn(T)>,
 }
 
+/// Messages of one length.
 impl<T: IpcMessage> Sender<T> {
-    pub(super) fn new(link: SenderLink) -> Self {
-        Sender { link: CachePadded::new(link), message: PhantomData }
-    }
-
     /// Sends a message, and waits for room if the channel is full.
     ///
     /// # Errors
@@ -76,12 +83,8 @@ impl<T: IpcMessage> Sender<T> {
     /// [`SendTimeoutError::Timeout`] gives the message back; otherwise as for [`send`](Sender::send).
     #[inline(always)]
     pub fn send_timeout(&mut self, message: T, limit: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.send_within(message, || Patience::from_timeout(limit)).map_err(|(message, blocked)| match blocked {
-            Blocked::Timeout => SendTimeoutError::Timeout(message),
-            Blocked::Closed => SendTimeoutError::Closed(message),
-            Blocked::Died(peer) => SendTimeoutError::ReceiverDied(message, peer),
-            Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(message, corrupt),
-        })
+        self.send_within(message, || Patience::from_timeout(limit))
+            .map_err(|(message, blocked)| send_timeout_error(message, blocked))
     }
 
     /// Sends every message of `messages`, in order, waiting for room as [`send`](Sender::send) does, and returns how
@@ -106,6 +109,7 @@ impl<T: IpcMessage> Sender<T> {
         let sent = match &mut *self.link {
             Link::Exclusive(port) => port.send_batch(messages, || Patience::Forever),
             Link::Shared(port) => port.send_batch(messages, || Patience::Forever),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         };
         sent.map_err(|(sent, message, blocked)| SendBatchError { sent, error: send_error(message, blocked) })
     }
@@ -127,7 +131,7 @@ impl<T: IpcMessage> Sender<T> {
     /// ```
     pub fn loan(&mut self) -> Result<Loan<'_, T>, LoanError> {
         self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link))
+        Ok(Loan::new(&mut self.link, 0))
     }
 
     /// Lends the next slot if one is free now.
@@ -137,10 +141,114 @@ impl<T: IpcMessage> Sender<T> {
     /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link))
+        Ok(Loan::new(&mut self.link, 0))
     }
 
-    /// Messages that fit into the channel.
+    #[inline(always)]
+    fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
+        match &mut *self.link {
+            Link::Exclusive(port) => port.send(message, patience),
+            Link::Shared(port) => port.send(message, patience),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
+        }
+    }
+}
+
+/// Messages of any kind.
+impl<T: IpcMessage + ?Sized> Sender<T> {
+    pub(super) fn new(link: SenderLink) -> Self {
+        Sender { link: CachePadded::new(link), message: PhantomData }
+    }
+
+    /// Lends a slot for a message whose tail has the length `len`, in items or bytes of text; waits for one if there is no
+    /// room. [`Loan::send`] publishes it.
+    ///
+    /// The tail holds some valid items (text: NUL characters), to be overwritten. A loan can be made shorter with
+    /// [`Loan::truncate`]. For a message without a tail, `len` means nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooLarge`] if the message is longer than the channel can carry; otherwise as for
+    /// [`send`](Sender::send).
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<[u16]>::new("loan_len").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// let mut loan = tx.loan_len(3)?;
+    /// loan.copy_from_slice(&[7, 8, 9]);
+    /// loan.send();
+    /// assert_eq!(rx.recv_ref()?.unwrap()[..], [7, 8, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, LoanError> {
+        self.link.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
+        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        Ok(Loan::new(&mut self.link, len))
+    }
+
+    /// As [`loan_len`](Sender::loan_len), if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if there is none; otherwise as for `loan_len`. An empty channel has room for every message
+    /// that is not too large.
+    pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
+        self.link.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
+        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        Ok(Loan::new(&mut self.link, len))
+    }
+
+    /// As [`loan_len`](Sender::loan_len), waiting for room at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError::Timeout`] if there was none in time; otherwise as for `loan_len`.
+    pub fn loan_len_timeout(&mut self, len: usize, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
+        self.link.claim::<T>(len).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
+        self.link.take_turn(|| Patience::from_timeout(limit)).map_err(|blocked| send_timeout_error((), blocked))?;
+        Ok(Loan::new(&mut self.link, len))
+    }
+
+    /// Sends a copy of a message, and waits for room if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`loan_len`](Sender::loan_len).
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<str>::new("send_copy").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// tx.send_copy("text of any length")?;
+    /// assert_eq!(*rx.recv_boxed()?.unwrap(), *"text of any length");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_copy(&mut self, message: &T) -> Result<(), LoanError> {
+        let len = T::tail_len(message);
+        self.link.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
+        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        self.publish(message, len);
+        Ok(())
+    }
+
+    /// Sends a copy of a message if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_loan_len`](Sender::try_loan_len).
+    pub fn try_send_copy(&mut self, message: &T) -> Result<(), TryLoanError> {
+        let len = T::tail_len(message);
+        self.link.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
+        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        self.publish(message, len);
+        Ok(())
+    }
+
+    /// The length of the longest tail that this channel can carry, in items or bytes of text; 0 if messages have none.
+    pub fn max_len(&self) -> usize {
+        self.link.max_tail_len::<T>()
+    }
+
+    /// Messages that fit into the channel; if they vary in length, the size of its ring in bytes.
     pub fn capacity(&self) -> usize {
         self.link.info().capacity
     }
@@ -163,16 +271,15 @@ impl<T: IpcMessage> Sender<T> {
         self.link.info()
     }
 
-    #[inline(always)]
-    fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
-        match &mut *self.link {
-            Link::Exclusive(port) => port.send(message, patience),
-            Link::Shared(port) => port.send(message, patience),
-        }
+    /// Places the message in the slot that this end owns, which was claimed for it, and publishes it.
+    fn publish(&mut self, message: &T, tail_len: usize) {
+        // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one whose tail is so long.
+        unsafe { message.place(self.link.payload(tail_len)) };
+        self.link.pass();
     }
 }
 
-impl<T> Sealed for Sender<T> {
+impl<T: ?Sized> Sealed for Sender<T> {
     fn interest(&self) -> Interest {
         self.link.interest()
     }
@@ -186,68 +293,9 @@ impl<T> Sealed for Sender<T> {
     }
 }
 
-impl<T> fmt::Debug for Sender<T> {
+impl<T: ?Sized> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("channel", &self.link.info().name).finish_non_exhaustive()
-    }
-}
-
-/// A slot of the channel, to be filled in place: it derefs to the message.
-///
-/// It holds *some* valid value: an earlier message, or a blank one. Dropped without [`send`](Loan::send), it is given
-/// back and nothing is sent. Assigning a whole message copies its padding, if it has any, into the segment; assigning
-/// field by field, or [`Sender::send`], does not.
-///
-/// The slot is memory that the channel's other participants can write too. That is sound as long as they are slipring
-/// programs, which leave a loaned slot alone whatever happens to them.
-#[must_use = "a loaned slot that is not sent is given back"]
-pub struct Loan<'a, T: IpcMessage> {
-    link: &'a mut SenderLink,
-    message: PhantomData<&'a mut T>,
-}
-
-impl<'a, T: IpcMessage> Loan<'a, T> {
-    /// Takes the slot that `link` has been found to own.
-    fn new(link: &'a mut SenderLink) -> Self {
-        if !T::ANY_BITS {
-            // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-            unsafe { T::place_blank(link.payload()) };
-        }
-        Loan { link, message: PhantomData }
-    }
-
-    /// Publishes the message.
-    pub fn send(self) {
-        let mut unsent = ManuallyDrop::new(self);
-        unsent.link.pass();
-    }
-}
-
-impl<T: IpcMessage> Deref for Loan<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one, or `new` has placed one.
-        unsafe { &*self.link.payload::<T>() }
-    }
-}
-
-impl<T: IpcMessage> DerefMut for Loan<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and `self.link` is borrowed uniquely.
-        unsafe { &mut *self.link.payload::<T>() }
-    }
-}
-
-impl<T: IpcMessage> Drop for Loan<'_, T> {
-    fn drop(&mut self) {
-        self.link.abandon();
-    }
-}
-
-impl<T: IpcMessage + fmt::Debug> fmt::Debug for Loan<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Loan").field(&**self).finish()
     }
 }
 
@@ -258,6 +306,7 @@ fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
         Blocked::Timeout | Blocked::Closed => SendError::Closed(value),
         Blocked::Died(peer) => SendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendError::Corrupt(value, corrupt),
+        Blocked::Forked => SendError::Forked(value),
     }
 }
 
@@ -268,5 +317,17 @@ fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
         Blocked::Closed => TrySendError::Closed(value),
         Blocked::Died(peer) => TrySendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => TrySendError::Corrupt(value, corrupt),
+        Blocked::Forked => TrySendError::Forked(value),
+    }
+}
+
+#[cold]
+fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutError<V> {
+    match blocked {
+        Blocked::Timeout => SendTimeoutError::Timeout(value),
+        Blocked::Closed => SendTimeoutError::Closed(value),
+        Blocked::Died(peer) => SendTimeoutError::ReceiverDied(value, peer),
+        Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(value, corrupt),
+        Blocked::Forked => SendTimeoutError::Forked(value),
     }
 }

@@ -6,8 +6,8 @@ use crate::layout::{FLAG_DROP_HELD, Side};
 use crate::liveness;
 use crate::os;
 use crate::ring::claims::Counter;
-use crate::ring::shared::{Consumer, Orphans, Parts, Producer};
-use crate::ring::{Company, End, Repair};
+use crate::ring::shared::{Consumer, FrameConsumer, FrameProducer, Orphans, Parts, Producer};
+use crate::ring::{Company, Repair};
 use crate::segment::{Segment, Spec};
 use crate::station::{self, Joined, Station};
 use crate::waiting::Sleepers;
@@ -20,25 +20,45 @@ const BARRIER_SUBSTITUTE: Duration = Duration::from_millis(10);
 
 /// Takes a sender's place.
 pub(super) fn sender(spec: &Spec) -> Result<Port<Producer>, OpenError> {
-    let sweep = |segment: &Segment, line| repair(segment, &segment.shared_ring(), line, Some(line)) == Repair::Resolved;
-    let joined = station::join(spec, Side::First, Role::Sender, sweep)?;
-    let attach = |joined: &Joined| {
-        let ring = joined.segment().shared_ring();
-        Producer::attach(ring, joined.line(), enter(joined, &ring.producers.counter))
-    };
-    Ok(Port::new(Station::new(spec, joined, Sleepers::Many, attach, |_| false)))
+    join_senders(spec, |producer, _| producer)
+}
+
+/// Takes a sender's place where messages vary in length.
+pub(super) fn frame_sender(spec: &Spec) -> Result<Port<FrameProducer>, OpenError> {
+    join_senders(spec, |producer, segment| FrameProducer::new(producer, segment.frame_shape()))
 }
 
 /// Takes a receiver's place.
 pub(super) fn receiver(spec: &Spec) -> Result<Port<Consumer>, OpenError> {
-    let sweep = |segment: &Segment, line| repair(segment, &segment.shared_ring(), line, Some(line)) == Repair::Resolved;
+    join_receivers(spec, |consumer, _| consumer)
+}
+
+/// Takes a receiver's place where messages vary in length.
+pub(super) fn frame_receiver(spec: &Spec) -> Result<Port<FrameConsumer>, OpenError> {
+    join_receivers(spec, |consumer, segment| FrameConsumer::new(consumer, segment.frame_shape()))
+}
+
+fn join_senders<E: Tended>(spec: &Spec, end: impl FnOnce(Producer, &Segment) -> E) -> Result<Port<E>, OpenError> {
+    let joined = station::join(spec, Side::First, Role::Sender, sweep)?;
+    let attach = |joined: &Joined| {
+        let ring = joined.segment().shared_ring();
+        end(Producer::attach(ring, joined.line(), enter(joined, &ring.producers.counter)), joined.segment())
+    };
+    Ok(Port::new(Station::new(spec, joined, Sleepers::Many, attach, |_| false)))
+}
+
+fn join_receivers<E: Tended>(spec: &Spec, end: impl FnOnce(Consumer, &Segment) -> E) -> Result<Port<E>, OpenError> {
     let joined = station::join(spec, Side::Second, Role::Receiver, sweep)?;
     let attach = |joined: &Joined| {
         let ring = joined.segment().shared_ring();
-        Consumer::attach(ring, joined.line(), enter(joined, &ring.consumers.counter))
+        end(Consumer::attach(ring, joined.line(), enter(joined, &ring.consumers.counter)), joined.segment())
     };
-    let is_unfinished = |end: &mut Consumer| end.len() != 0;
-    Ok(Port::new(Station::new(spec, joined, Sleepers::Many, attach, is_unfinished)))
+    Ok(Port::new(Station::new(spec, joined, Sleepers::Many, attach, |end: &mut E| end.len() != 0)))
+}
+
+/// Resolves what the dead owner of a line has left, for whoever holds the line's lock and is about to take it over.
+fn sweep(segment: &Segment, line: u32) -> bool {
+    repair(segment, &segment.shared_ring(), line, Some(line)) == Repair::Resolved
 }
 
 /// Tells those who have the same role that somebody joins them.
@@ -60,7 +80,22 @@ impl Tended for Producer {
     }
 }
 
+impl Tended for FrameProducer {
+    fn tend(&mut self, segment: &Segment) {
+        repair_all(segment);
+        self.settle(|line| liveness::life(segment, line as u32));
+    }
+}
+
 impl Tended for Consumer {
+    fn tend(&mut self, segment: &Segment) {
+        repair_all(segment);
+        let first = segment.geometry().first_role;
+        self.settle(|line| liveness::life(segment, first + line as u32));
+    }
+}
+
+impl Tended for FrameConsumer {
     fn tend(&mut self, segment: &Segment) {
         repair_all(segment);
         let first = segment.geometry().first_role;

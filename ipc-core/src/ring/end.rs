@@ -67,3 +67,22 @@ pub(crate) trait End: Sized {
         0
     }
 }
+
+/// An end that fills frames for messages that vary in length. Its slot is a frame of the length that was asked for.
+pub(crate) trait VariableProducer: End {
+    /// Asks for a frame with so many bytes of payload, in place of the one asked for before. The error is the most that
+    /// there can be.
+    fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize>;
+
+    /// Makes the frame that was asked for shorter, to so many bytes of payload. It stays where it is.
+    fn shorten(&mut self, payload_bytes: usize);
+
+    /// The longest payload, in bytes. An empty ring has room for a frame that holds it, wherever its ends are.
+    fn limit_bytes(&self) -> usize;
+}
+
+/// An end that empties frames.
+pub(crate) trait VariableConsumer: End {
+    /// Bytes of the payload at this end's place, when it is this end's own.
+    fn bytes(&self) -> usize;
+}

@@ -69,7 +69,7 @@ pub fn decode(bytes: &[u8]) -> Result<Schema, DecodeError> {
     if version != FORMAT_VERSION {
         return Err(DecodeError::Version(version));
     }
-    let sized = reader.ty(MAX_DEPTH)?;
+    let sized = reader.ty(MAX_DEPTH, true)?;
     if reader.at != bytes.len() {
         return Err(DecodeError::Trailing(reader.at));
     }
@@ -167,27 +167,31 @@ impl Reader<'_> {
         size.ok_or(DecodeError::Layout(self.at))
     }
 
-    /// Reads a type that may nest `depth` levels deep, itself included.
-    fn ty(&mut self, depth: u32) -> Result<Sized, DecodeError> {
+    /// Reads a type that may nest `depth` levels deep, itself included, and may be a tail if `may_vary`.
+    fn ty(&mut self, depth: u32, may_vary: bool) -> Result<Sized, DecodeError> {
+        let is_outermost = depth == MAX_DEPTH;
         let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
         let byte = self.byte()?;
         match byte {
             tags::ARRAY => {
                 let len = self.number()?;
-                let item = self.ty(depth)?;
+                let item = self.ty(depth, false)?;
                 let size = self.some(item.size.checked_mul(len))?;
                 Ok(Sized { schema: Schema::Array { item: Box::new(item.schema), len }, size })
             }
             tags::STRUCT => {
                 let Head { name, size, align } = self.head()?;
-                let fields = self.fields(0, size, depth)?;
+                let fields = self.fields(0, size, depth, is_outermost)?;
+                if let Some(Field { offset, ty: Schema::Slice { .. } | Schema::Text, .. }) = fields.last() {
+                    self.require(round_up(*offset, align) == Some(size))?;
+                }
                 Ok(Sized { schema: Schema::Struct { name, size, align, fields }, size })
             }
             tags::ENUM => self.enumeration(),
             tags::UNION => self.union(depth),
             tags::OPT => {
                 let offset = self.number()?;
-                let item = self.ty(depth)?;
+                let item = self.ty(depth, false)?;
                 self.require(offset.is_power_of_two())?;
                 let size = self.some(item.size.checked_add(offset))?;
                 Ok(Sized { schema: Schema::Opt { item: Box::new(item.schema), offset }, size })
@@ -201,11 +205,20 @@ impl Reader<'_> {
             }
             tags::LIST => {
                 let (capacity, offset) = (self.number()?, self.number()?);
-                let item = self.ty(depth)?;
+                let item = self.ty(depth, false)?;
                 self.require(capacity <= u32::MAX.into() && offset.is_power_of_two() && offset >= 4)?;
                 let end = item.size.checked_mul(capacity).and_then(|size| size.checked_add(offset));
                 let size = self.some(end.and_then(|end| round_up(end, offset)))?;
                 Ok(Sized { schema: Schema::List { item: Box::new(item.schema), capacity, offset }, size })
+            }
+            tags::SLICE => {
+                let item = self.ty(depth, false)?;
+                self.require(may_vary && item.size > 0)?;
+                Ok(Sized { schema: Schema::Slice { item: Box::new(item.schema) }, size: 0 })
+            }
+            tags::TEXT => {
+                self.require(may_vary)?;
+                Ok(Sized { schema: Schema::Text, size: 0 })
             }
             _ => {
                 let at = self.at - 1;
@@ -234,18 +247,20 @@ impl Reader<'_> {
         let mut variants = Vec::new();
         for _ in 0..self.number()? {
             let (name, bits) = (self.name()?, self.bits(tag)?);
-            variants.push(Variant { name, bits, fields: self.fields(tag.size_bytes(), size, depth)? });
+            variants.push(Variant { name, bits, fields: self.fields(tag.size_bytes(), size, depth, false)? });
         }
         Ok(Sized { schema: Schema::Union { name, size, align, tag, variants }, size })
     }
 
-    /// Reads fields that have to lie within `start .. end` without overlap.
-    fn fields(&mut self, start: u64, end: u64, depth: u32) -> Result<Vec<Field>, DecodeError> {
+    /// Reads fields that have to lie within `start .. end` without overlap, and of which the last one may be a tail if
+    /// `may_vary`.
+    fn fields(&mut self, start: u64, end: u64, depth: u32, may_vary: bool) -> Result<Vec<Field>, DecodeError> {
         let mut fields = Vec::new();
         let mut free = start;
-        for _ in 0..self.number()? {
+        let count = self.number()?;
+        for at in 0..count {
             let (name, offset) = (self.name()?, self.number()?);
-            let Sized { schema, size } = self.ty(depth)?;
+            let Sized { schema, size } = self.ty(depth, may_vary && at + 1 == count)?;
             self.require(offset >= free)?;
             free = self.some(offset.checked_add(size).filter(|&free| free <= end))?;
             fields.push(Field { name, offset, ty: schema });

@@ -19,7 +19,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The field that differs: `a.b[].c`, where `[]` stands for the items of an array or list. Empty if it is the
+    /// The field that differs: `a.b[].c`, where `[]` stands for the items of an array, list or tail. Empty if it is the
     /// message as a whole.
     pub fn path(&self) -> &str {
         &self.path
@@ -113,9 +113,9 @@ impl Found {
     /// Looks inside two types. That they are declared differently, `u8` and `u16` for example, is what whoever uses
     /// them has found already.
     fn inside(&mut self, ours: &Schema, theirs: &Schema) {
-        use Schema::{Array, Enum, List, Opt, Struct, Union};
+        use Schema::{Array, Enum, List, Opt, Slice, Struct, Union};
         match (ours, theirs) {
-            (Array { item: ours, .. }, Array { item: theirs, .. }) => {
+            (Array { item: ours, .. }, Array { item: theirs, .. }) | (Slice { item: ours }, Slice { item: theirs }) => {
                 self.at("[]", |found| found.inside(ours, theirs));
             }
             (Opt { item, offset }, Opt { item: their_item, offset: their_offset }) => {
@@ -247,5 +247,7 @@ fn kind(schema: &Schema) -> &'static str {
         Schema::Opt { .. } => "an `Opt`",
         Schema::Str { .. } => "a `Str`",
         Schema::List { .. } => "a `List`",
+        Schema::Slice { .. } => "a tail of items",
+        Schema::Text => "a tail of text",
     }
 }

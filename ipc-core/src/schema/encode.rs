@@ -11,7 +11,7 @@ use crate::message::IpcMessage;
 /// # Panics
 ///
 /// During compilation, if the schema is larger than [`MAX_SCHEMA_BYTES`], nests deeper than [`MAX_DEPTH`], or contains
-/// a name that is empty or longer than [`MAX_NAME_BYTES`].
+/// a name that is empty or longer than [`MAX_NAME_BYTES`], or a tail that is not at the end of the message.
 pub const fn bytes_of<T: IpcMessage + ?Sized>() -> &'static [u8] {
     let len = encode::<0>(T::TYPE).len;
     let bytes: &'static [u8] = match len {
@@ -94,6 +94,7 @@ impl<const N: usize> Writer<N> {
     /// Appends a type that may nest `depth` levels deep, itself included.
     const fn ty(&mut self, ty: &Type, depth: u32) {
         assert!(depth > 0, "the types of this message nest more than 32 deep");
+        let is_outermost = depth == MAX_DEPTH;
         let depth = depth - 1;
         match ty.kind {
             Kind::Prim(prim) => self.byte(prim as u8),
@@ -105,7 +106,7 @@ impl<const N: usize> Writer<N> {
             Kind::Struct { fields } => {
                 self.byte(tags::STRUCT);
                 self.head(ty);
-                self.fields(fields, depth);
+                self.fields(fields, depth, is_outermost);
             }
             Kind::Enum { tag, values } => {
                 self.byte(tags::ENUM);
@@ -128,7 +129,7 @@ impl<const N: usize> Writer<N> {
                 while at < variants.len() {
                     self.name(variants[at].name);
                     self.number(variants[at].bits);
-                    self.fields(variants[at].fields, depth);
+                    self.fields(variants[at].fields, depth, false);
                     at += 1;
                 }
             }
@@ -147,6 +148,24 @@ impl<const N: usize> Writer<N> {
                 self.number(offset as u64);
                 self.ty(item, depth);
             }
+            Kind::Slice { .. } | Kind::Text => {
+                assert!(
+                    is_outermost,
+                    "only the last field of a message can vary in length, and not one further inside"
+                );
+                self.tail(ty, depth);
+            }
+        }
+    }
+
+    /// Appends a tail, behind which nothing comes.
+    const fn tail(&mut self, ty: &Type, depth: u32) {
+        match ty.kind {
+            Kind::Slice { item } => {
+                self.byte(tags::SLICE);
+                self.ty(item, depth);
+            }
+            _ => self.byte(tags::TEXT),
         }
     }
 
@@ -156,13 +175,21 @@ impl<const N: usize> Writer<N> {
         self.number(ty.align as u64);
     }
 
-    const fn fields(&mut self, fields: &[Field], depth: u32) {
+    /// Appends fields, of which the last one may be a tail if `may_vary`.
+    const fn fields(&mut self, fields: &[Field], depth: u32, may_vary: bool) {
         self.number(fields.len() as u64);
         let mut at = 0;
         while at < fields.len() {
             self.name(fields[at].name);
             self.number(fields[at].offset as u64);
-            self.ty(fields[at].ty, depth);
+            let is_last = at + 1 == fields.len();
+            match fields[at].ty.kind {
+                Kind::Slice { .. } | Kind::Text if may_vary && is_last => {
+                    assert!(depth > 0, "the types of this message nest more than 32 deep");
+                    self.tail(fields[at].ty, depth - 1);
+                }
+                _ => self.ty(fields[at].ty, depth),
+            }
             at += 1;
         }
     }

@@ -14,14 +14,18 @@ impl Schema {
             Self::Opt { item, .. } => format!("Opt<{}>", item.type_text()),
             Self::Str { capacity } => format!("Str<{capacity}>"),
             Self::List { item, capacity, .. } => format!("List<{}, {capacity}>", item.type_text()),
+            Self::Slice { item } => format!("[{}]", item.type_text()),
+            Self::Text => "str".to_owned(),
         }
     }
 
     /// Appends every struct and enum in this type that is not there yet, outermost first.
     fn collect_named<'a>(&'a self, named: &mut Vec<&'a Self>) {
         match self {
-            Self::Prim(_) | Self::Str { .. } => {}
-            Self::Array { item, .. } | Self::Opt { item, .. } | Self::List { item, .. } => item.collect_named(named),
+            Self::Prim(_) | Self::Str { .. } | Self::Text => {}
+            Self::Array { item, .. } | Self::Opt { item, .. } | Self::List { item, .. } | Self::Slice { item } => {
+                item.collect_named(named);
+            }
             _ if named.contains(&self) => {}
             Self::Enum { .. } => named.push(self),
             Self::Struct { fields, .. } => {
@@ -39,7 +43,8 @@ impl Schema {
     fn declare(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Struct { name, size, align, fields } => {
-                writeln!(f, "struct {name} {{ // {size} bytes, aligned to {align}")?;
+                let extent = if self.tail().is_some() { "bytes and more" } else { "bytes" };
+                writeln!(f, "struct {name} {{ // {size} {extent}, aligned to {align}")?;
                 for Field { name, offset, ty } in fields {
                     writeln!(f, "    {name}: {}, // at byte {offset}", ty.type_text())?;
                 }

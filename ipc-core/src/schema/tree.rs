@@ -70,6 +70,13 @@ pub enum Schema {
         /// Where the first one lies.
         offset: u64,
     },
+    /// A tail: as many items as there are.
+    Slice {
+        /// Each of them.
+        item: Box<Schema>,
+    },
+    /// A tail: UTF-8 text, as many bytes as there are.
+    Text,
 }
 
 /// A field of a struct or of an enum's variant.
@@ -104,7 +111,7 @@ pub struct Variant {
 }
 
 impl Schema {
-    /// The size of a message in bytes. Sizes that do not fit 64 bits, which [`decode`](super::decode()) refuses, are
+    /// The size of a message in bytes; if there is a tail, with the tail empty. Sizes that do not fit 64 bits, which [`decode`](super::decode()) refuses, are
     /// capped.
     pub fn size_bytes(&self) -> u64 {
         match self {
@@ -118,6 +125,20 @@ impl Schema {
                 let end = item.size_bytes().saturating_mul(*capacity).saturating_add(*offset);
                 round_up(end, *offset).unwrap_or(u64::MAX)
             }
+            Self::Slice { .. } | Self::Text => 0,
+        }
+    }
+
+    /// The tail, if messages of this schema have one: where it begins, in bytes, and what it is, a
+    /// [`Slice`](Schema::Slice) or [`Text`](Schema::Text).
+    pub fn tail(&self) -> Option<(u64, &Schema)> {
+        match self {
+            Self::Slice { .. } | Self::Text => Some((0, self)),
+            Self::Struct { fields, .. } => match fields.last() {
+                Some(Field { offset, ty: ty @ (Self::Slice { .. } | Self::Text), .. }) => Some((*offset, ty)),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
@@ -150,6 +171,8 @@ impl From<&Type> for Schema {
             Kind::List { item, capacity, offset } => {
                 Self::List { item: Box::new(item.into()), capacity: capacity as u64, offset: offset as u64 }
             }
+            Kind::Slice { item } => Self::Slice { item: Box::new(item.into()) },
+            Kind::Text => Self::Text,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The geometry of a segment: planned by its creator, checked by everybody else.
 
-use super::{not_a_segment, program_name};
+use super::{Pages, Segment, not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::layout::{
     self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
@@ -10,6 +10,7 @@ use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::os;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -55,15 +56,16 @@ const DEFAULT_RING_BYTES: usize = 4 << 20;
 const DEFAULT_MIN_CAPACITY: usize = 16;
 
 /// What a program wants of a channel.
+#[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) name: SegmentName,
     pub(crate) kind: u32,
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
     pub(crate) message_bytes: usize,
     pub(crate) message_align: usize,
-    pub(crate) schema: &'static [u8],
+    pub(crate) schema: Cow<'static, [u8]>,
     pub(crate) fingerprint: u128,
-    /// `None` leaves the choice to the library.
+    /// In messages, or in bytes if they vary in length. `None` leaves the choice to the library.
     pub(crate) capacity: Option<usize>,
     /// Participant lines of the first role, and of the second.
     pub(crate) roles: [u32; 2],
@@ -74,47 +76,104 @@ pub(crate) struct Spec {
     pub(crate) evict_after: Option<Duration>,
     /// The `FLAG_` bits.
     pub(crate) flags: u32,
+    /// How this process wants the memory.
+    pub(crate) pages: Pages,
 }
 
 impl Spec {
     /// A channel for messages of type `T`, with the options as they are by default.
-    pub(crate) fn new<T: IpcMessage>(name: SegmentName, kind: u32, roles: [u32; 2]) -> Result<Self, OpenError> {
+    pub(crate) fn new<T: IpcMessage + ?Sized>(
+        name: SegmentName,
+        kind: u32,
+        roles: [u32; 2],
+    ) -> Result<Self, OpenError> {
         let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
-        if size_of::<T>() == 0 {
+        let varies = T::TYPE.tail().is_some();
+        if T::TYPE.size == 0 && !varies {
             return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
         }
-        if align_of::<T>() > LINE_BYTES {
+        if T::TYPE.align > LINE_BYTES {
             return refuse("it is aligned to more than 128 bytes; lower its `align`");
         }
         Ok(Spec {
             name,
             kind,
-            message: T::NAME,
-            message_bytes: size_of::<T>(),
-            message_align: align_of::<T>(),
-            schema: T::SCHEMA,
+            message: T::NAME.into(),
+            message_bytes: T::TYPE.size,
+            message_align: T::TYPE.align,
+            schema: T::SCHEMA.into(),
             fingerprint: T::FINGERPRINT,
             capacity: None,
             roles,
             lifetime: Lifetime::default(),
             history: 0,
             evict_after: None,
-            flags: 0,
+            flags: if varies { FLAG_VARIABLE } else { 0 },
+            pages: Pages::default(),
         })
+    }
+
+    /// What to want of a channel in order to join it as it is.
+    pub(crate) fn of_segment(segment: &Segment, name: SegmentName, message: &str, schema: Vec<u8>) -> Self {
+        let geometry = segment.geometry();
+        Spec {
+            name,
+            kind: geometry.kind,
+            message: message.to_owned().into(),
+            message_bytes: geometry.message_bytes as usize,
+            message_align: geometry.message_align as usize,
+            fingerprint: u128::from_le_bytes(geometry.fingerprint),
+            schema: schema.into(),
+            capacity: Some(geometry.user_capacity()),
+            roles: [geometry.first_role, geometry.participants - geometry.first_role],
+            lifetime: geometry.lifetime(),
+            history: geometry.history as usize,
+            evict_after: Some(Duration::from_nanos(geometry.evict_after_ns)).filter(|limit| !limit.is_zero()),
+            flags: geometry.flags,
+            pages: Pages::default(),
+        }
     }
 
     /// Refuses a capacity that no channel can have, whether or not this program would get to create it.
     pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
         match self.capacity {
             Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
-            Some(capacity) if capacity > MAX_CAPACITY => {
+            Some(_) if self.slots() > MAX_CAPACITY => {
                 Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
             }
-            Some(capacity) if self.kind != KIND_EXCLUSIVE_QUEUE && capacity + self.history > MAX_SHARED_SLOTS => {
+            Some(_) if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots() + self.history > MAX_SHARED_SLOTS => {
                 Err(self.refuse_capacity("only an exclusive queue holds more than 2^29 messages, history included"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether messages vary in length.
+    pub(crate) fn is_variable(&self) -> bool {
+        self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// Bytes of a slot, or of a unit if messages vary in length.
+    fn slot_bytes(&self) -> usize {
+        let slot_bytes = slot_bytes(self.kind, self.flags, self.message_bytes, self.message_align);
+        slot_bytes.unwrap_or(usize::MAX)
+    }
+
+    /// The capacity in slots, or in units if messages vary in length.
+    fn slots(&self) -> usize {
+        let slot_bytes = self.slot_bytes();
+        if self.is_variable() {
+            // A message takes half of them at most: so many that one with an empty tail can be sent at least.
+            let least = (self.message_bytes.div_ceil(slot_bytes) + 1).saturating_mul(2).max(DEFAULT_MIN_CAPACITY);
+            return self.capacity.unwrap_or(DEFAULT_RING_BYTES).div_ceil(slot_bytes).max(least);
+        }
+        self.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY))
+    }
+
+    /// The capacity that was asked for as the channel will have it: if messages vary in length, in whole units.
+    pub(crate) fn requested_capacity(&self) -> Option<usize> {
+        let unit_bytes = if self.is_variable() { self.slot_bytes() } else { 1 };
+        self.capacity.map(|_| self.slots().saturating_mul(unit_bytes))
     }
 
     fn refuse_capacity(&self, rule: &'static str) -> OpenError {
@@ -125,8 +184,6 @@ impl Spec {
 impl Geometry {
     /// Lays out a new segment.
     pub(super) fn plan(spec: &Spec) -> Result<Self, OpenError> {
-        let slot_bytes = layout::slot_bytes(spec.kind, spec.message_bytes, spec.message_align).unwrap_or(usize::MAX);
-        let capacity = spec.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY));
         let evict_after_ns = spec.evict_after.map_or(0, |limit| limit.as_nanos().try_into().unwrap_or(u64::MAX));
         let mut geometry = Geometry {
             magic: MAGIC,
@@ -136,8 +193,8 @@ impl Geometry {
             kind: spec.kind,
             instance: [0; 16],
             fingerprint: spec.fingerprint.to_le_bytes(),
-            capacity: capacity as u64,
-            slot_bytes: slot_bytes as u64,
+            capacity: spec.slots() as u64,
+            slot_bytes: spec.slot_bytes() as u64,
             message_bytes: spec.message_bytes as u64,
             message_align: spec.message_align as u32,
             participants: spec.roles[0] + spec.roles[1],
@@ -180,7 +237,7 @@ impl Geometry {
         let lines = 2 + u64::from(self.ring_lines);
         self.slots_offset = (self.waits_offset + lines * line).next_multiple_of(page);
         self.stamps_offset = 0;
-        if self.flags & FLAG_VARIABLE != 0 {
+        if self.is_variable() && self.kind != KIND_EXCLUSIVE_QUEUE {
             self.stamps_offset = self.slots_offset;
             let table = self.slots.checked_mul(WORD_BYTES as u64)?;
             self.slots_offset = self.stamps_offset.checked_add(table)?.checked_next_multiple_of(page)?;
@@ -204,7 +261,7 @@ impl Geometry {
         let sizes = usize::try_from(self.message_bytes).ok().zip(usize::try_from(self.message_align).ok());
         let is_known = layout::kind_name(self.kind).is_some();
         let fits = sizes.is_some_and(|(bytes, align)| {
-            let slot_bytes = layout::slot_bytes(self.kind, bytes, align);
+            let slot_bytes = slot_bytes(self.kind, self.flags, bytes, align);
             align.is_power_of_two()
                 && align <= LINE_BYTES
                 && self.slot_bytes % WORD_BYTES as u64 == 0
@@ -213,7 +270,8 @@ impl Geometry {
         });
         let is_its_kind =
             !is_known || self.ring_lines == layout::ring_lines(self.kind) && Some(self.slots) == self.slots_of_kind();
-        let bounded = (1..=MAX_CAPACITY as u64).contains(&self.capacity)
+        let least = if self.is_variable() { 2 } else { 1 };
+        let bounded = (least..=MAX_CAPACITY as u64).contains(&self.capacity)
             && self.history <= MAX_CAPACITY as u64
             && (1..=MAX_PARTICIPANTS).contains(&self.participants)
             && self.first_role <= self.participants
@@ -234,6 +292,17 @@ impl Geometry {
         Ok(())
     }
 
+    /// Whether messages vary in length.
+    pub(crate) fn is_variable(&self) -> bool {
+        self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// The capacity as users know it: in messages, or in bytes if they vary in length.
+    pub(crate) fn user_capacity(&self) -> usize {
+        let unit_bytes = if self.is_variable() { self.slot_bytes } else { 1 };
+        self.capacity.saturating_mul(unit_bytes) as usize
+    }
+
     /// What becomes of the segment; a value of a later version keeps it.
     pub(crate) fn lifetime(&self) -> Lifetime {
         match self.lifetime {
@@ -242,6 +311,14 @@ impl Geometry {
             _ => Lifetime::Persistent,
         }
     }
+}
+
+/// Bytes of a slot, or of a unit if messages vary in length. `None` if that overflows.
+fn slot_bytes(kind: u32, flags: u32, message_bytes: usize, align: usize) -> Option<usize> {
+    if flags & FLAG_VARIABLE != 0 {
+        return Some(layout::unit_bytes(align));
+    }
+    layout::slot_bytes(kind, message_bytes, align)
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.

@@ -6,7 +6,7 @@ use crate::layout::{
     LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
 };
 use crate::ring::claims::{Counter, Records, Role};
-use crate::ring::{Cells, Slots, exclusive, latest, shared};
+use crate::ring::{Cells, Slots, exclusive, frames, latest, shared};
 use core::ptr::NonNull;
 
 const _: () = assert!(LATEST_SLOTS == latest::SLOTS as u64, "the geometry and the ring agree");
@@ -19,11 +19,28 @@ impl Segment {
         // SAFETY: `Geometry::check` found `capacity` slots of `slot_bytes` from `slots_offset` on to lie in the segment,
         // all of which is mapped, and both to be positive; the offset and the slot size are multiples of 8 bytes.
         let slots = unsafe { Slots::new(words, geometry.slot_bytes as usize / 8, geometry.capacity as usize) };
+        // SAFETY: the word is mapped for as long as the segment lives, as the slots are.
+        unsafe { exclusive::Parts::new(slots, self.taken()) }
+    }
+
+    /// The exclusive ring of messages that vary in length. It is mapped for as long as the segment lives.
+    pub(crate) fn frame_ring(&self) -> frames::Parts {
+        let geometry = &self.geometry;
+        let (units, unit_bytes) = (geometry.slots as usize, geometry.slot_bytes as usize);
+        let Some(shape) = frames::Shape::new(units, unit_bytes, geometry.message_align as usize) else {
+            unreachable!("`Geometry::check` found a number of units that a ring can have")
+        };
+        let words = self.at(geometry.slots_offset).cast();
+        // SAFETY: `Geometry::check` found `slots` units of `slot_bytes` from `slots_offset` on to lie in the segment, all of
+        // which is mapped, at a multiple of a page; the word of `taken` is mapped for as long.
+        unsafe { frames::Parts::new(words, shape, self.taken()) }
+    }
+
+    /// The word with the consumer's place of an exclusive ring.
+    fn taken(&self) -> NonNull<AtomicU64> {
         let line = self.ring_line(0).cast::<TakenLine>();
         // SAFETY: the ring's first line lies in the segment (`Geometry::check`), suitably aligned.
-        let taken = unsafe { NonNull::from(&line.as_ref().taken) };
-        // SAFETY: the word is mapped for as long as the segment lives, as the slots are.
-        unsafe { exclusive::Parts::new(slots, taken) }
+        unsafe { NonNull::from(&line.as_ref().taken) }
     }
 
     /// The shared ring. It is mapped for as long as the segment lives.
@@ -31,6 +48,12 @@ impl Segment {
         let returns = self.ring_word(1, 2);
         // SAFETY: the word is mapped for as long as the segment lives.
         unsafe { shared::Parts::new(self.cells(), self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
+    }
+
+    /// How the frames of a ring that several share are laid out.
+    pub(crate) fn frame_shape(&self) -> shared::FrameShape {
+        let geometry = &self.geometry;
+        shared::FrameShape::new(geometry.slots, geometry.slot_bytes as usize, geometry.message_align as usize)
     }
 
     /// The slots of a latest value, and its version. They are mapped for as long as the segment lives.

@@ -101,3 +101,12 @@ messages! {
         text: Opt<Str<9>>,
     }
 }
+
+#[derive(IpcMessage)]
+#[ipc(crate = "ipc_core")]
+#[repr(C)]
+#[allow(dead_code, reason = "only its schema is looked at")]
+pub(crate) struct Parcel {
+    weight: f64,
+    contents: [u32],
+}

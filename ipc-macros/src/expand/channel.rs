@@ -87,6 +87,7 @@ fn option(given: &Given, krate: &Path) -> Option<TokenStream> {
     let name = format_ident!("{}", given.option.name);
     let argument = match (&given.value, given.option.name) {
         (Value::Type(_), _) => return None,
+        (Value::Flag, "huge_pages" | "timestamps") => quote!(true),
         (Value::Flag, _) => TokenStream::new(),
         (Value::Int(number), _) => {
             let number = Literal::u64_unsuffixed(number.base10_parse().ok()?);

@@ -7,7 +7,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 
-use super::{Members, Placed, field_table};
+use super::{Extent, Members, Placed, field_table};
 use crate::ast::{Message, Variant};
 
 pub(super) fn members(message: &Message<'_>, name: &str, variants: &[Variant<'_>]) -> Members {
@@ -30,6 +30,7 @@ pub(super) fn members(message: &Message<'_>, name: &str, variants: &[Variant<'_>
         kind,
         any_bits: quote!(false),
         dense: if has_fields { quote!(false) } else { quote!(true) },
+        extent: Extent::fixed(),
         validate: validate(name, &tag, &tags, &placed),
         place: place(&tags, variants, &placed),
         place_blank: place_blank(&tags, &placed),
@@ -104,6 +105,7 @@ fn placed_fields<'a>(message: &Message<'_>, variants: &'a [Variant<'a>]) -> Vec<
                         + ::core::mem::offset_of!(#layout #ty_generics, #binding)
                 },
                 value: quote!(#binding),
+                varies: false,
             }
         });
         placed.collect()

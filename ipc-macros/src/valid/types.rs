@@ -34,7 +34,11 @@ const WRONG: &[Wrong] = &[
     plain("PathBuf", TEXT),
     plain("OsString", TEXT),
     plain("CString", TEXT),
-    plain("str", "variable-length messages are not in this version: use `Str<N>`, which holds up to N bytes inline"),
+    plain(
+        "str",
+        "only the last field of a message's struct may vary in length: move it there, or use `Str<N>`, which holds up to \
+         N bytes inline",
+    ),
     generic(
         "Vec",
         "this keeps its items on the heap of this program: use `List<T, N>`, which holds up to N items inline",
@@ -92,6 +96,13 @@ pub(super) fn check(ty: &Type, errors: &mut Errors) {
     }
 }
 
+/// Reports the outermost wrong type in what the tail of a message consists of.
+pub(super) fn check_tail(ty: &Type, errors: &mut Errors) {
+    if let Type::Slice(slice) = ty {
+        check(&slice.elem, errors);
+    }
+}
+
 /// Whether a field of this type keeps its struct from being `Send` and `Sync`.
 pub(crate) fn is_thread_bound(ty: &Type) -> bool {
     let by_itself = match ty {
@@ -127,9 +138,10 @@ fn wrong(ty: &Type) -> Option<&'static str> {
             let found = WRONG.iter().find(|wrong| last.ident == wrong.name && (has_arguments || !wrong.generic));
             found.map(|wrong| wrong.instead)
         }
-        Type::Slice(_) => {
-            Some("variable-length messages are not in this version: use `List<T, N>`, which holds up to N items inline")
-        }
+        Type::Slice(_) => Some(
+            "only the last field of a message's struct may vary in length: move it there, or use `List<T, N>`, which \
+             holds up to N items inline",
+        ),
         Type::Tuple(_) => {
             Some("a tuple has no fixed layout: declare a struct with named fields, and derive `IpcMessage` for it")
         }

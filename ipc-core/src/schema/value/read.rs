@@ -41,10 +41,24 @@ impl Schema {
     }
 }
 
-/// Refuses bytes that are not as many as a message has.
+/// Refuses bytes that are not as many as a message has: a tail has whole items.
 pub(super) fn check_size(schema: &Schema, given: usize) -> Result<(), ValueError> {
-    let expected = schema.size_bytes();
-    if given as u64 == expected { Ok(()) } else { Err(ValueError::new(ValueReason::Size { given, expected })) }
+    let (fits, expected) = match schema.tail() {
+        None => (given as u64 == schema.size_bytes(), schema.size_bytes()),
+        Some((offset, tail)) => {
+            let rest = (given as u64).checked_sub(offset);
+            (rest.is_some_and(|rest| rest.checked_rem(tail_item_bytes(tail)) == Some(0)), offset)
+        }
+    };
+    if fits { Ok(()) } else { Err(ValueError::new(ValueReason::Size { given, expected })) }
+}
+
+/// Bytes of an item of a tail; of text, a byte.
+pub(super) fn tail_item_bytes(tail: &Schema) -> u64 {
+    match tail {
+        Schema::Slice { item } => item.size_bytes(),
+        _ => 1,
+    }
 }
 
 /// The range of a message's bytes that starts at `at`, if it lies in a message of `len` bytes.
@@ -106,7 +120,17 @@ impl Reader<'_> {
                 let len = self.length(at, 4, *capacity)?;
                 self.items(item, at.saturating_add(*offset), len)
             }
+            Schema::Slice { item } => {
+                let count = self.rest(at)?.checked_div(item.size_bytes());
+                self.items(item, at, count.ok_or_else(|| ValueError::new(ValueReason::Outside(at)))?)
+            }
+            Schema::Text => self.text(at, self.rest(at)?),
         }
+    }
+
+    /// Bytes from `at` to the end of the message.
+    fn rest(&self, at: u64) -> Result<u64, ValueError> {
+        (self.bytes.len() as u64).checked_sub(at).ok_or_else(|| ValueError::new(ValueReason::Outside(at)))
     }
 
     fn prim(&self, prim: Prim, at: u64) -> Result<Value, ValueError> {

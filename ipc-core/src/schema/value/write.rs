@@ -1,6 +1,6 @@
 //! Writing a value: every part of it is checked against the schema before its bytes are stored.
 
-use super::read::{are_bytes, check_size, range};
+use super::read::{are_bytes, check_size, range, tail_item_bytes};
 use super::{Value, ValueError, ValueReason, are_numbered, names};
 use crate::schema::Prim;
 use crate::schema::tree::{Field, Schema, Variant};
@@ -36,6 +36,41 @@ impl Schema {
         check_size(self, bytes.len())?;
         bytes.fill(0);
         Writer { bytes }.value(self, 0, value)
+    }
+
+    /// Bytes of the message that `value` makes: the type's size or, if it has a tail, as many as the tail that the value
+    /// has needs. Whether the value fits the schema otherwise is for [`write`](Self::write) to say.
+    ///
+    /// ```
+    /// use ipc_core::message::IpcMessage;
+    /// use ipc_core::schema::{Value, decode};
+    ///
+    /// let schema = decode(<[u16]>::SCHEMA)?;
+    /// assert_eq!(schema.bytes_for(&Value::List(vec![7u16.into(), 8u16.into()])), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn bytes_for(&self, value: &Value) -> u64 {
+        let Some((offset, tail)) = self.tail() else { return self.size_bytes() };
+        let items = match tail_of(self, value) {
+            Some(Value::Str(text)) => text.len() as u64,
+            Some(tail) => count(tail).unwrap_or(0),
+            None => 0,
+        };
+        items.saturating_mul(tail_item_bytes(tail)).saturating_add(offset)
+    }
+}
+
+/// The tail in a value that is a message of `schema`, or is to become one. `None` if it has none.
+fn tail_of<'a>(schema: &Schema, value: &'a Value) -> Option<&'a Value> {
+    match (schema, value) {
+        (Schema::Slice { .. } | Schema::Text, tail) => Some(tail),
+        (Schema::Struct { fields, .. }, Value::Struct(given)) => {
+            let last = fields.last()?;
+            given.iter().find(|(name, _)| *name == last.name).map(|(_, tail)| tail)
+        }
+        (Schema::Struct { fields, .. }, Value::List(items)) if items.len() == fields.len() => items.last(),
+        (Schema::Struct { fields, .. }, only) if fields.len() == 1 => Some(only),
+        _ => None,
     }
 }
 
@@ -92,7 +127,25 @@ impl Writer<'_> {
                 }
                 None => Err(wrong_kind(schema, value)),
             },
+            Schema::Slice { item } => {
+                self.tail(schema, at, count(value).map(|count| count.saturating_mul(item.size_bytes())), value)?;
+                self.items(schema, item, at, value)
+            }
+            Schema::Text => match value {
+                Value::Str(text) => {
+                    self.tail(schema, at, Some(text.len() as u64), value)?;
+                    self.all(at, text.as_bytes())
+                }
+                _ => Err(wrong_kind(schema, value)),
+            },
         }
+    }
+
+    /// Checks that a tail of so many bytes, if it is one, ends where the message does.
+    fn tail(&self, schema: &Schema, at: u64, bytes: Option<u64>, value: &Value) -> Result<(), ValueError> {
+        let bytes = bytes.ok_or_else(|| wrong_kind(schema, value))?;
+        let (given, expected) = (self.bytes.len(), at.saturating_add(bytes));
+        if given as u64 == expected { Ok(()) } else { Err(ValueError::new(ValueReason::Size { given, expected })) }
     }
 
     /// Writes an enum with fields: its name, tag and variants.

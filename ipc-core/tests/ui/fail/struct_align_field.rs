@@ -11,6 +11,12 @@ unsafe impl Trait for Page {
     const NAME: &'static str = "Page";
     const TYPE: &'static Type = u8::TYPE;
     const ANY_BITS: bool = true;
+    fn tail_len(_: *const Self) -> usize {
+        0
+    }
+    fn pointer(at: *mut u8, _: usize) -> *mut Self {
+        at.cast()
+    }
     unsafe fn validate(_: *const Self) -> Result<(), Invalid> {
         Ok(())
     }

@@ -4,10 +4,8 @@ use ipc_macros::IpcMessage;
 #[ipc(crate = "ipc_core")]
 #[repr(C)]
 struct Message {
-    id: u64,
     wrong: [u8],
+    id: u64,
 }
 
-fn main() {
-    let _ = <Message as ipc_core::message::IpcMessage>::FINGERPRINT;
-}
+fn main() {}

@@ -1,0 +1,139 @@
+//! A slot that a sender fills in place.
+
+use super::link::SenderLink;
+use crate::message::tail::truncated_len;
+use crate::message::{IpcMessage, TooLong};
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+
+/// A slot of the channel, to be filled in place: it derefs to the message.
+///
+/// It holds *some* valid value: an earlier message, or a blank one. Dropped without [`send`](Loan::send), it is given
+/// back and nothing is sent. Assigning a whole message copies its padding, if it has any, into the segment; assigning
+/// field by field, or [`Sender::send`](super::Sender::send), does not.
+///
+/// The slot is memory that the channel's other participants can write too. That is sound as long as they are slipring
+/// programs, which leave a loaned slot alone whatever happens to them.
+///
+/// A loan is `Send` and `Sync`, as the message is: another thread may fill it and send it. After a fork the child's copy
+/// of it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's
+/// is what it was. References that were taken before the fork must not be used in the child.
+#[must_use = "a loaned slot that is not sent is given back"]
+pub struct Loan<'a, T: IpcMessage + ?Sized> {
+    link: &'a mut SenderLink,
+    /// The length of the message's tail; 0 if it has none.
+    tail_len: usize,
+    message: PhantomData<&'a mut T>,
+}
+
+impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
+    /// Takes the slot that `link` has been found to own, and that was claimed for a tail of this length.
+    pub(super) fn new(link: &'a mut SenderLink, tail_len: usize) -> Self {
+        let loan: Self = Loan { link, tail_len, message: PhantomData };
+        if !T::ANY_BITS {
+            // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one whose tail is so long.
+            unsafe { T::place_blank(loan.message()) };
+        }
+        loan
+    }
+
+    /// Publishes the message. In a child that was forked since the slot was loaned, there is nothing to publish it to.
+    pub fn send(self) {
+        let mut unsent = ManuallyDrop::new(self);
+        unsent.link.pass();
+    }
+
+    /// Makes the tail shorter, to `len` items or bytes of text; a tail that is not longer stays as it is. Text is cut
+    /// before the character that does not fit whole.
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<[u8]>::new("truncate").spsc().domain(format!("doc-{}", std::process::id()));
+    /// # let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// # let mut file: &[u8] = b"less than a page";
+    /// use std::io::Read;
+    /// let mut loan = tx.loan_len(4096)?;
+    /// let len = file.read(&mut loan)?;
+    /// loan.truncate(len);
+    /// loan.send();
+    /// assert_eq!(rx.recv_ref()?.unwrap().len(), len);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.tail_len {
+            self.tail_len = truncated_len(&**self, len);
+            self.link.shorten::<T>(self.tail_len);
+        }
+    }
+
+    /// Copies text into the tail, which is a `str`, and makes it as long as the text. What was there is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] if the tail is shorter than the text; nothing has changed then.
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<str>::new("set_text").spsc().domain(format!("doc-{}", std::process::id()));
+    /// # let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// let mut loan = tx.loan_len(100)?;
+    /// loan.set_text("of nine bytes")?;
+    /// assert_eq!(&*loan, "of nine bytes");
+    /// loan.send();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {
+        const {
+            assert!(
+                matches!(T::TYPE.tail(), Some(tail) if tail.is_text),
+                "only a message whose tail is a `str` has text"
+            );
+        }
+        if text.len() > self.tail_len {
+            return Err(TooLong { len: text.len(), capacity: self.tail_len });
+        }
+        let offset = T::TYPE.tail().map_or(0, |tail| tail.offset);
+        let tail = self.message().cast::<u8>().wrapping_add(offset);
+        // SAFETY: the tail is text of `tail_len` bytes at this offset of the slot, and the new one has no more.
+        unsafe { text.place(str::pointer(tail, text.len())) };
+        self.tail_len = text.len();
+        self.link.shorten::<T>(self.tail_len);
+        Ok(())
+    }
+
+    fn message(&self) -> *mut T {
+        if !T::ANY_BITS {
+            self.link.assert_not_forked();
+        }
+        self.link.payload(self.tail_len)
+    }
+}
+
+impl<T: IpcMessage + ?Sized> Deref for Loan<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one (in a forked child,
+        // where the slot is a blank one), or `new` has placed one.
+        unsafe { &*self.message() }
+    }
+}
+
+impl<T: IpcMessage + ?Sized> DerefMut for Loan<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and `self.link` is borrowed uniquely.
+        unsafe { &mut *self.message() }
+    }
+}
+
+impl<T: IpcMessage + ?Sized> Drop for Loan<'_, T> {
+    fn drop(&mut self) {
+        self.link.abandon();
+    }
+}
+
+impl<T: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for Loan<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Loan").field(&&**self).finish()
+    }
+}

@@ -1,0 +1,11 @@
+use ipc_macros::IpcMessage;
+
+#[derive(IpcMessage)]
+#[ipc(crate = "ipc_core")]
+#[repr(C)]
+struct Message {
+    id: u64,
+    wrong: [String],
+}
+
+fn main() {}
