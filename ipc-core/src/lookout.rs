@@ -16,7 +16,7 @@
 //! A   value := word                                `expected`: disarm it, and wake its task
 //!     if SLEEPING is set:                      P2  futex_waitv on the values that P1 loaded; on those of armed
 //!        armed, expected := value                  ends, and of all ends whose word has one sleeper
-//!     else: wake myself                        P3  once a tick: as P1, and looks after the living
+//!     else: wake myself                        P3  the first post, once a tick: P1 for all posts
 //!     if others sleep on the word: bump the post
 //! R2  look; if there is nothing: pending
 //! ```
@@ -36,14 +36,15 @@
 //!   end disarmed, on a word that has several sleepers; but then A has bumped the word that is last in each
 //!   list, which ends P2, before R2.
 //!
-//! A waker that is killed between the new value and `futex_wake` delays the post by a tick, like a sleeper by a slice
+//! A waker that is killed between the new value and `futex_wake` delays the task by a tick, like a sleeper by a slice
 //! (W2), and so does one that wakes another sleeper who then leaves the work undone: V is there all the same, and the next
-//! tick sees it. Where membarrier is refused, an armed end is woken once a tick, whatever its word says.
+//! tick sees it. (The ticks are left to one post, since most of what a sleep costs is to tell the kernel the words again.)
+//! Where membarrier is refused, an armed end is woken once a tick, whatever its word says.
 //!
 //! # The living
 //!
-//! Nobody wakes anybody when a process is killed. So every other tick the post looks at the locks of those whom an armed
-//! end watches, and wakes its task if anything in the table has changed since it last looked. The task's own look says
+//! Nobody wakes anybody when a process is killed. So every other tick the first post looks at the locks of those whom an
+//! armed end watches, and wakes its task if anything in the table has changed since it last looked. The task's own look says
 //! what it means. On a crowd's words that happens at every look as long as the place of a dead participant has not been
 //! taken over: what it held may have to be repaired, which cannot always be done at once.
 //!
@@ -205,15 +206,16 @@ impl Entry {
         }
     }
 
-    /// P1 of the protocol. Returns the value to sleep on, if this word is to be slept on.
-    fn check(&self, round: Round) -> Option<u32> {
+    /// P1 of the protocol.
+    fn check(&self, round: Round) -> Checked {
         let word = self.interest.word();
         let is_crowd = self.interest.sleepers() == Sleepers::Many;
         let mut state = lock(&self.state);
         // Acquire: pairs with the Release of wakers, and passes on to the task, by way of the waker, what it is woken for.
         let value = word.load(Ordering::Acquire);
+        let disarmed = if is_crowd { None } else { Some(value) };
         let Some(armed) = &state.armed else {
-            return if is_crowd { None } else { Some(value) };
+            return Checked { value: disarmed, has_woken: false };
         };
         let mut is_due = value != armed.expected || round != Round::Words && waiting::is_unreliable(word);
         if round == Round::Survey {
@@ -222,7 +224,7 @@ impl Entry {
             state.survey = survey;
         }
         if !is_due {
-            return Some(value);
+            return Checked { value: Some(value), has_woken: false };
         }
         let armed = state.armed.take();
         drop(state);
@@ -230,8 +232,15 @@ impl Entry {
             // A waker that panics would otherwise leave every other end of this post unwatched.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
-        if is_crowd { None } else { Some(value) }
+        Checked { value: disarmed, has_woken: true }
     }
+}
+
+/// What came of a look at an end.
+struct Checked {
+    /// The value to sleep on, if its word is to be slept on.
+    value: Option<u32>,
+    has_woken: bool,
 }
 
 /// A thread, and the ends that it watches.
@@ -259,40 +268,53 @@ impl Post {
     /// What the thread does.
     fn keep_watch(&self) {
         let mut seen = None;
-        let mut entries = Vec::new();
+        let (mut entries, mut kept) = (Vec::new(), Vec::new());
         let mut next_tick = Instant::now() + TICK;
-        let mut next_survey = false;
+        let mut round = Round::Tick;
         loop {
             // Acquire: pairs with the Release in `bump`. Before everything that is looked at below, so that whatever
             // changes afterwards changes this word.
             let bumps = self.bumps.load(Ordering::Acquire);
             if seen != Some(bumps) {
                 seen = Some(bumps);
-                entries.clone_from(&lock(&self.entries));
+                entries = lock(&self.entries).clone();
                 if entries.is_empty() && LOOKOUT.get().retire(self) {
                     return;
                 }
+                kept = LOOKOUT.get().kept_by(self);
             }
-            let now = Instant::now();
-            let round = match (now >= next_tick, next_survey) {
-                (false, _) => Round::Words,
-                (true, false) => Round::Tick,
-                (true, true) => Round::Survey,
-            };
-            if round != Round::Words {
-                next_tick = now + TICK;
-                next_survey = !next_survey;
+            let mut limit = None;
+            if !kept.is_empty() {
+                let now = Instant::now();
+                if now >= next_tick {
+                    kept.iter().for_each(|post| post.tick(round));
+                    next_tick = now + TICK;
+                    round = if round == Round::Tick { Round::Survey } else { Round::Tick };
+                }
+                limit = Some(next_tick.saturating_duration_since(now));
             }
             let mut words = Vec::with_capacity(os::FUTEX_WAITV_MAX);
             for entry in &entries {
-                if let Some(value) = entry.check(round) {
+                if let Some(value) = entry.check(Round::Words).value {
                     words.push((entry.interest.word(), value));
                 }
             }
             // Last, so that a bump before the kernel compares this word is seen, and one after it comes to a list of
             // words that are all slept on.
             words.push((&self.bumps, bumps));
-            os::futex_wait_any(&words, Some(next_tick.saturating_duration_since(now)));
+            os::futex_wait_any(&words, limit);
+        }
+    }
+
+    /// P3 of the protocol.
+    fn tick(&self, round: Round) {
+        // Not under the lock: whoever is woken may want to be watched no more.
+        let entries = lock(&self.entries).clone();
+        for entry in entries {
+            if entry.check(round).has_woken && entry.interest.sleepers() == Sleepers::Many {
+                // It must not take a wake-up from the others any more.
+                self.bump();
+            }
         }
     }
 }
@@ -324,6 +346,7 @@ impl Lookout {
         let kept = post.clone();
         thread::Builder::new().name("slipring-lookout".into()).spawn(move || kept.keep_watch())?;
         posts.push(post.clone());
+        posts[0].bump();
         Ok(post)
     }
 
@@ -333,8 +356,18 @@ impl Lookout {
         let is_idle = lock(&post.entries).is_empty();
         if is_idle {
             posts.retain(|other| !ptr::eq(&raw const **other, post));
+            if let Some(first) = posts.first() {
+                first.bump();
+            }
         }
         is_idle
+    }
+
+    /// The posts that `post` looks after: all if it is the first, and otherwise none.
+    fn kept_by(&self, post: &Post) -> Vec<Arc<Post>> {
+        let posts = lock(&self.posts);
+        let is_first = posts.first().is_some_and(|first| ptr::eq(&raw const **first, post));
+        if is_first { posts.clone() } else { Vec::new() }
     }
 }
 
