@@ -49,6 +49,7 @@
 //! | to send | [`Sender`]; in place, [`Loan`] |
 //! | to receive | [`Receiver`]; in place, [`Received`] |
 //! | to wait for any of many channels | [`WaitSet`], [`Source`] |
+//! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
 //! | why something failed | [`error`] |
@@ -69,10 +70,12 @@
 
 pub use ipc_core::{error, message, schema};
 
+#[cfg(feature = "async")]
+pub use ipc_core::{Async, AsyncReceiver, AsyncSender};
 pub use ipc_core::{
     ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest, Lifetime,
     List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader,
-    Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Str,
-    TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
+    Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Source,
+    Str, TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
 pub use ipc_macros::IpcMessage;

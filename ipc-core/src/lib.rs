@@ -17,7 +17,7 @@
 //! | channels | [`queue`], [`latest`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
-//! | many ends at once | [`wait_set`] |
+//! | many ends at once, and tasks | [`wait_set`], `task` |
 
 pub mod dynamic;
 pub mod error;
@@ -26,6 +26,8 @@ pub mod message;
 pub mod pipe;
 pub mod queue;
 pub mod schema;
+#[cfg(feature = "async")]
+pub mod task;
 pub mod wait_set;
 pub mod words;
 
@@ -55,4 +57,6 @@ pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, Queue, Received, Receiver, Sender};
 pub use segment::{HugePages, Lifetime};
+#[cfg(feature = "async")]
+pub use task::{Async, AsyncReceiver, AsyncSender};
 pub use wait_set::WaitSet;

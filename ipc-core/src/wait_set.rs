@@ -10,9 +10,9 @@
 //!
 //! # How it sleeps
 //!
-//! Up to [`FUTEX_WAITV_MAX`] ends: by itself, in the steps of `waiting.rs`, with one announcement for each end, one
+//! Up to 128 ends: by itself, in the steps of `waiting.rs`, with one announcement for each end, one
 //! barrier for all, and one `futex_waitv`. It looks around after each slice, so that what holds there holds here (W2).
-//! More ends than that, or a [descriptor](WaitSet::descriptor): it has the [lookout](crate::lookout) watch them, which
+//! More ends than that, or a [descriptor](WaitSet::descriptor): it has the lookout (`lookout.rs`) watch them, which
 //! rings the set's bell.
 
 use crate::error::OpenError;

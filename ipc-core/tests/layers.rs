@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 13] = [
     &["info", "station"],
     &["latest", "queue"],
     &["pipe"],
-    &["wait_set"],
+    &["task", "wait_set"],
     &["dynamic"],
 ];
 
