@@ -217,7 +217,8 @@ impl Entry {
         let Some(armed) = &state.armed else {
             return Checked { value: disarmed, has_woken: false };
         };
-        let mut is_due = value != armed.expected || round != Round::Words && waiting::is_unreliable(word);
+        let is_woken = value != armed.expected;
+        let mut is_due = is_woken || round != Round::Words && waiting::is_unreliable(word);
         if round == Round::Survey {
             let survey = self.interest.survey();
             is_due |= survey != state.survey || is_crowd && survey.has_fallen;
@@ -226,6 +227,8 @@ impl Entry {
         if !is_due {
             return Checked { value: Some(value), has_woken: false };
         }
+        #[cfg(test)]
+        late::count(is_woken && round != Round::Words);
         let armed = state.armed.take();
         drop(state);
         if let Some(Armed { waker, .. }) = armed {
@@ -271,6 +274,7 @@ impl Post {
         let (mut entries, mut kept) = (Vec::new(), Vec::new());
         let mut next_tick = Instant::now() + TICK;
         let mut round = Round::Tick;
+        let mut has_overslept = false;
         loop {
             // Acquire: pairs with the Release in `bump`. Before everything that is looked at below, so that whatever
             // changes afterwards changes this word.
@@ -283,6 +287,12 @@ impl Post {
                 }
                 kept = LOOKOUT.get().kept_by(self);
             }
+            let mut words = Vec::with_capacity(os::FUTEX_WAITV_MAX);
+            for entry in &entries {
+                if let Some(value) = entry.check(if has_overslept { Round::Tick } else { Round::Words }).value {
+                    words.push((entry.interest.word(), value));
+                }
+            }
             let mut limit = None;
             if !kept.is_empty() {
                 let now = Instant::now();
@@ -293,16 +303,10 @@ impl Post {
                 }
                 limit = Some(next_tick.saturating_duration_since(now));
             }
-            let mut words = Vec::with_capacity(os::FUTEX_WAITV_MAX);
-            for entry in &entries {
-                if let Some(value) = entry.check(Round::Words).value {
-                    words.push((entry.interest.word(), value));
-                }
-            }
             // Last, so that a bump before the kernel compares this word is seen, and one after it comes to a list of
             // words that are all slept on.
             words.push((&self.bumps, bumps));
-            os::futex_wait_any(&words, limit);
+            has_overslept = os::futex_wait_any(&words, limit);
         }
     }
 
@@ -373,4 +377,21 @@ impl Lookout {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often a tick has found what the kernel should have said before.
+#[cfg(test)]
+pub(crate) mod late {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    static LATE: AtomicU64 = AtomicU64::new(0);
+
+    pub(crate) fn count(is_late: bool) {
+        // Relaxed, here and below: a number for statistics.
+        LATE.fetch_add(is_late.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn load() -> u64 {
+        LATE.load(Ordering::Relaxed)
+    }
 }

@@ -292,3 +292,6 @@ fn no_room<V, W>(error: TrySendError<V>, change: impl FnOnce(V) -> W) -> SendErr
         TrySendError::TooLarge(value, limit) => SendError::TooLarge(change(value), limit),
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -31,23 +31,26 @@ struct Timespec {
 }
 
 /// Sleeps while every word holds the value beside it, at most `limit` (`None`: for ever). Returns for any reason, a
-/// spurious one included: the caller looks for itself. At most [`FUTEX_WAITV_MAX`] words; what is beyond is ignored.
+/// spurious one included: the caller looks for itself. `true` if it is known that nobody has woken it. At most
+/// [`FUTEX_WAITV_MAX`] words; what is beyond is ignored.
 ///
 /// Where the kernel has no such call, or a sandbox refuses it, this sleeps on the *last* word for at most a millisecond:
 /// the caller then looks a thousand times a second.
-pub(crate) fn futex_wait_any(words: &[(&AtomicU32, u32)], limit: Option<Duration>) {
+pub(crate) fn futex_wait_any(words: &[(&AtomicU32, u32)], limit: Option<Duration>) -> bool {
     static IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
     // Relaxed, here and below: a hint that spares a call that would be refused again.
     if !IS_REFUSED.load(Ordering::Relaxed) {
         match futex_waitv(words, limit) {
             Err(libc::ENOSYS | libc::EPERM) => IS_REFUSED.store(true, Ordering::Relaxed),
-            _ => return,
+            Err(libc::ETIMEDOUT) => return true,
+            _ => return false,
         }
     }
     if let Some(&(word, expected)) = words.last() {
         super::futex_wait(word, expected, limit.unwrap_or(SLICE_WITHOUT).min(SLICE_WITHOUT));
     }
+    false
 }
 
 /// The system call; the error is the kernel's number.
@@ -98,15 +101,15 @@ mod tests {
         for other in [0, 1, words.len() - 1] {
             let expected = |at| if at == other { u32::MAX } else { at as u32 };
             let waiters: Vec<_> = words.iter().enumerate().map(|(at, word)| (word, expected(at))).collect();
-            futex_wait_any(&waiters, None);
+            assert!(!futex_wait_any(&waiters, None));
         }
     }
 
     #[test]
     fn a_wait_ends_with_its_limit() {
         let word = AtomicU32::new(7);
-        futex_wait_any(&[(&word, 7)], Some(Duration::from_millis(2)));
-        futex_wait_any(&[(&word, 7)], Some(Duration::ZERO));
+        assert!(futex_wait_any(&[(&word, 7)], Some(Duration::from_millis(2))));
+        assert!(futex_wait_any(&[(&word, 7)], Some(Duration::ZERO)));
     }
 
     #[test]
