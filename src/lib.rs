@@ -50,6 +50,8 @@
 //! | to send | [`Sender`]; in place, [`Loan`] |
 //! | to receive | [`Receiver`]; in place, [`Received`] |
 //! | requests and replies | [`Service`], [`Client`], [`Server`] |
+//! | to wait for any of many channels | [`WaitSet`], [`Source`] |
+//! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
 //! | why something failed | [`error`] |
@@ -68,15 +70,17 @@
 //! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, and the latest
 //! value.
 
-pub use ipc_core::{error, message, schema};
+pub use ipc_core::{dynamic, error, message, schema};
 
 pub use ipc_core::{
     AcceptError, Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError,
     ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest,
-    Lifetime, List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending, Pipe, PipeEnd,
-    Published, Publisher, Queue, ReadError, Reader, Received, Receiver, RecvError, RecvTimeoutError, Replies,
-    ReplyError, ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError, Sender, Server, Service,
-    Stopper, Str, Subscriber, TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError,
-    Writer,
+    Lifetime, List, Loan, LoanBatch, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending, Pipe,
+    PipeEnd, Published, Publisher, Queue, ReadError, Reader, Received, ReceivedBatch, Receiver, RecvError,
+    RecvTimeoutError, Replies, ReplyError, ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError,
+    Sender, Server, Service, Source, Stopper, Str, Subscriber, TooLarge, TooLong, TryLoanError, TryRecvError,
+    TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
+#[cfg(feature = "async")]
+pub use ipc_core::{Async, AsyncReceiver, AsyncSender};
 pub use ipc_macros::IpcMessage;

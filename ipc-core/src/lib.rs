@@ -12,10 +12,12 @@
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
+//! | waiting for others | `interest`, `lookout` |
 //! | one participant's part | `info`, `station` |
 //! | channels | [`queue`], [`broadcast`], [`latest`], [`service`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
+//! | many ends at once, and tasks | [`wait_set`], `task` |
 
 pub mod broadcast;
 pub mod dynamic;
@@ -26,12 +28,17 @@ pub mod pipe;
 pub mod queue;
 pub mod schema;
 pub mod service;
+#[cfg(feature = "async")]
+pub mod task;
+pub mod wait_set;
 pub mod words;
 
 mod atomics;
 mod info;
+mod interest;
 mod layout;
 mod liveness;
+mod lookout;
 mod name;
 mod os;
 mod ring;
@@ -47,6 +54,7 @@ pub use error::{
     WriteError,
 };
 pub use info::ChannelInfo;
+pub use interest::Source;
 pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
@@ -54,3 +62,6 @@ pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, LoanBatch, Queue, Received, ReceivedBatch, Receiver, Sender};
 pub use segment::{HugePages, Lifetime};
 pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};
+#[cfg(feature = "async")]
+pub use task::{Async, AsyncReceiver, AsyncSender};
+pub use wait_set::WaitSet;

@@ -38,8 +38,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
+mod survey;
 mod watch;
 
+pub(crate) use survey::{Survey, survey};
 pub(crate) use watch::{Sight, Watch};
 
 /// How often a silent peer's lock is looked at. With sleeps of the same length, a death is noticed within twice this.

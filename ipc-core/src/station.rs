@@ -6,6 +6,7 @@
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;
+use crate::interest::Interest;
 use crate::layout::{Side, unpadded};
 use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
 use crate::os;
@@ -51,6 +52,7 @@ impl Patience {
         Instant::now().checked_add(limit).map_or(Patience::Forever, Patience::Until)
     }
 
+    /// When it is over, if ever.
     pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Patience::Until(deadline) => Some(deadline),
@@ -192,6 +194,8 @@ pub(crate) struct Station {
     sleepers: Sleepers,
     spin: Spin,
     watch: Watch,
+    /// When [`probe`](Station::probe) last tended the ring.
+    last_probe: Option<Instant>,
     participant: Participant,
     info: Box<ChannelInfo>,
 }
@@ -246,7 +250,7 @@ impl Station {
         let watch = Watch::new(segment, lines, || is_unfinished(&mut end));
         let Joined { opened, participant, predecessor, .. } = joined;
         let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
-        (Station { theirs, mine, epoch, sleepers, spin: Spin::new(), watch, participant, info }, end)
+        (Station { theirs, mine, epoch, sleepers, spin: Spin::new(), watch, last_probe: None, participant, info }, end)
     }
 
     /// What there is to know about the channel.
@@ -357,13 +361,45 @@ impl Station {
         }
     }
 
+    /// Whether [`wait`](Station::wait) would end at once, for whatever reason. What it would report is left to it.
+    pub(crate) fn probe<E>(
+        &mut self,
+        end: &mut E,
+        look: impl Fn(&mut E) -> Result<bool, Corrupt>,
+        tend: impl Fn(&mut E, &Segment),
+    ) -> bool {
+        if self.is_forked() {
+            return true;
+        }
+        // In the order of `wait`: what the verdict says is believed only after a look that comes later.
+        let is_present = self.watch.sight() == Sight::Present;
+        if self.last_probe.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
+            self.last_probe = Some(Instant::now());
+            tend(end, self.participant.segment());
+        }
+        !matches!(look(end), Ok(false)) || !is_present
+    }
+
+    /// What somebody has to know who waits for this end on its behalf.
+    pub(crate) fn interest(&self) -> Interest {
+        let segment = self.segment();
+        let lines = match self.sleepers {
+            Sleepers::One => self.watch.lines(),
+            // Those of this side matter as well: one who dies may leave work that it was woken for.
+            Sleepers::Many => 0..segment.geometry().participants,
+        };
+        // SAFETY: `new` has taken the word from this segment.
+        unsafe { Interest::new(segment.clone(), self.mine, self.sleepers, lines) }
+    }
+
     /// Says that this participant leaves of its own will and has published everything, and wakes the other side.
     pub(crate) fn close(&self) {
         if self.is_forked() {
             return;
         }
         self.participant.close();
-        self.wake();
+        // Everybody, by way of a count: among many, one who is about to sleep is kept from it by that alone.
+        self.wake_some(u32::MAX);
     }
 
     /// Gives the place back, after [`close`](Station::close), and removes the segment if this was the last participant

@@ -74,6 +74,11 @@ impl Watch {
         watch
     }
 
+    /// The lines that are being watched.
+    pub(crate) fn lines(&self) -> Range<u32> {
+        self.lines.clone()
+    }
+
     /// The one line that is being watched, if it is one.
     pub(crate) fn only_line(&self) -> Option<u32> {
         if self.lines.len() == 1 { Some(self.lines.start) } else { None }

@@ -3,6 +3,7 @@
 use super::port::{Port, Tended};
 use crate::error::{Corrupt, TooLarge};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::tail::{bytes_with, tail_len_of};
 use crate::message::{Invalid, IpcMessage};
 use crate::ring::{VariableConsumer, exclusive, frames, shared};
@@ -176,5 +177,19 @@ impl ReceiverLink {
     pub(crate) fn skip(&mut self, invalid: Invalid) -> Corrupt {
         self.pass();
         invalid.into()
+    }
+}
+
+impl<X: Tended, F: Tended, S: Tended, G: Tended> Sealed for Link<X, F, S, G> {
+    fn interest(&self) -> Interest {
+        of_port!(self, port => port.interest())
+    }
+
+    fn look(&mut self) -> bool {
+        of_port!(self, port => port.look())
+    }
+
+    fn probe(&mut self) -> bool {
+        of_port!(self, port => port.probe())
     }
 }

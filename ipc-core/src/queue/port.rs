@@ -5,6 +5,7 @@
 
 use crate::error::Corrupt;
 use crate::info::ChannelInfo;
+use crate::interest::Interest;
 use crate::message::IpcMessage;
 use crate::ring::{End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
@@ -212,6 +213,22 @@ impl<E: Tended> Port<E> {
     #[inline(always)]
     fn flush(&self, count: usize) {
         E::wake(&self.station, count);
+    }
+
+    /// What this end sleeps on, as [`Sealed::interest`](crate::interest::Sealed::interest) says.
+    pub(super) fn interest(&self) -> Interest {
+        self.station.interest()
+    }
+
+    /// Whether it is this end's turn, or its ring is damaged.
+    pub(super) fn look(&mut self) -> bool {
+        !matches!(turn(&mut self.end), Ok(false))
+    }
+
+    /// Whether a wait would end at once.
+    pub(super) fn probe(&mut self) -> bool {
+        let Port { end, station } = self;
+        station.probe(end, turn, E::tend)
     }
 
     #[cold]

@@ -7,6 +7,7 @@ use crate::error::{
     LoanError, LoanTimeoutError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError,
 };
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::station::{Blocked, Patience};
 use core::fmt;
@@ -310,6 +311,20 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
         // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one whose tail is so long.
         unsafe { message.place(self.link.payload(tail_len)) };
         self.link.pass();
+    }
+}
+
+impl<T: ?Sized> Sealed for Sender<T> {
+    fn interest(&self) -> Interest {
+        self.link.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.link.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.link.probe()
     }
 }
 
