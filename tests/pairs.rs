@@ -149,3 +149,13 @@ fn lines_of_many_connections_arrive_in_order() {
     digest.finish();
     ingest.kill();
 }
+
+#[test]
+fn every_board_shows_what_one_process_counts() {
+    let domain = format!("pairs-{}-departures", process::id());
+    let output = Command::new(path("departures")).args(["--json", "-"]).env("SLIPRING_DOMAIN", domain).output();
+    let output = output.expect("the example starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains(r#""verified":true"#) && said.contains(r#""records":27004"#), "{said}");
+}

@@ -27,7 +27,32 @@ pub mod messages {
     }
 }
 
+/// A message for everybody.
+#[derive(IpcMessage, Clone, Copy)]
+#[ipc(
+    crate = "ipc_core", broadcast = "ui-pass.ticks", capacity = 8, lossless, history = 4, evict_after = "2s",
+    lifetime = "drained", prefault = true, huge_pages
+)]
+#[repr(C)]
+pub struct Tick {
+    /// A field.
+    pub a: u8,
+}
+
+/// A message for those who are fast enough.
+#[derive(IpcMessage, Clone, Copy)]
+#[ipc(crate = "ipc_core", broadcast = "ui-pass.frames", lossy)]
+#[repr(C)]
+pub struct Frame {
+    /// A field.
+    pub a: u8,
+}
+
 fn main() {
+    let _: fn() -> ipc_core::Broadcast<Tick> = Tick::channel;
+    let _: fn() -> Result<ipc_core::Publisher<Tick>, ipc_core::OpenError> = Tick::publisher;
+    let _: fn() -> Result<ipc_core::Subscriber<Tick>, ipc_core::OpenError> = Tick::subscriber;
+    let _: fn() -> Result<ipc_core::Subscriber<Frame>, ipc_core::OpenError> = Frame::subscriber;
     let _: fn() -> ipc_core::Queue<messages::Public> = messages::Public::channel;
     let _: fn() -> Result<ipc_core::Sender<messages::Public>, ipc_core::OpenError> = messages::Public::sender;
     let _: fn() -> Result<ipc_core::Receiver<messages::Public>, ipc_core::OpenError> = messages::Public::receiver;
