@@ -48,6 +48,7 @@
 //! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
 //! | to send | [`Sender`]; in place, [`Loan`] |
 //! | to receive | [`Receiver`]; in place, [`Received`] |
+//! | requests and replies | [`Service`], [`Client`], [`Server`] |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
 //! | why something failed | [`error`] |
@@ -63,15 +64,16 @@
 //! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
 //!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
 //!
-//! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, the latest
-//! value, and messages of fixed size.
+//! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, and the latest
+//! value.
 
 pub use ipc_core::{error, message, schema};
 
 pub use ipc_core::{
-    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, Invalid, IpcMessage, Latest, Lifetime, List, Loan,
-    LoanError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader, Received, Receiver, RecvError,
-    RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Str, TooLong, TryLoanError,
-    TryRecvError, TrySendError, WaitNewerError, WriteError, Writer,
+    AcceptError, CallError, ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid,
+    IpcMessage, Latest, Lifetime, List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending,
+    Pipe, PipeEnd, Queue, ReadError, Reader, Received, Receiver, RecvError, RecvTimeoutError, Replies, ReplyError,
+    ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError, Sender, Server, Service, Stopper, Str,
+    TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError, Writer,
 };
 pub use ipc_macros::IpcMessage;

@@ -9,12 +9,13 @@ mod one_way;
 mod one_way_batch;
 mod round_trip;
 mod round_trip_blocked;
+mod service;
 mod shared_queue;
 
 use crate::harness::plan::Work;
 
 /// All that can be asked for, in the order in which they are done.
-pub(crate) static ALL: [&Work; 10] = [
+pub(crate) static ALL: [&Work; 11] = [
     &round_trip::WORK,
     &one_way::WORK,
     &one_way_batch::WORK,
@@ -22,6 +23,7 @@ pub(crate) static ALL: [&Work; 10] = [
     &one_core::WORK,
     &idle_cpu::WORK,
     &shared_queue::WORK,
+    &service::WORK,
     &latest::WORK,
     &large::UNTOUCHED,
     &large::TOUCHED,

@@ -119,6 +119,16 @@ pub enum OpenError {
         /// Places for it.
         places: u32,
     },
+    /// There is no channel of this name, and it is not for this call to create one.
+    #[error(
+        "there is no channel \"{channel}\" in the domain \"{domain}\": start the program that creates it, or set SLIPRING_DOMAIN"
+    )]
+    NoChannel {
+        /// The channel's name.
+        channel: String,
+        /// Where it was looked for.
+        domain: String,
+    },
     /// The channel exists as one of another kind.
     #[error(
         "channel \"{channel}\" is {found} (created by {creator}), and this program opens it as {expected}: use another name, or the same declaration on both sides"
@@ -161,6 +171,17 @@ pub enum OpenError {
     ByteOrder {
         /// The file.
         path: PathBuf,
+    },
+    /// The process, or the system, has no descriptor left.
+    #[error(
+        "no descriptor is left for {}, of {limit} that this process may have: each open channel takes one; close what is not used, or raise the limit (ulimit -n, LimitNOFILE=, fs.file-max)",
+        path.display()
+    )]
+    Descriptors {
+        /// The file that was to be opened, or the directory in which one was to be created.
+        path: PathBuf,
+        /// Descriptors that the process may have (its soft limit).
+        limit: u64,
     },
     /// There is not enough shared memory.
     #[error(
@@ -207,7 +228,7 @@ pub struct Mismatch {
     /// The channel's name.
     pub channel: String,
     /// The message's name in this program.
-    pub message: &'static str,
+    pub message: String,
     /// Who created the segment, and so decided what it carries.
     pub creator: Peer,
     /// Every difference, field by field.
@@ -259,6 +280,9 @@ pub enum RecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a receive that does not wait returned no message.
@@ -274,6 +298,9 @@ pub enum TryRecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// As [`RecvError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why a receive with a time limit returned no message.
@@ -289,6 +316,9 @@ pub enum RecvTimeoutError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// As [`RecvError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// A message that varies in length is longer than its channel can carry.
@@ -319,6 +349,9 @@ pub enum SendError<T> {
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// Why a send that does not wait did not happen. Every variant gives the message back.
@@ -340,6 +373,9 @@ pub enum TrySendError<T> {
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// As [`SendError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// Why a send with a time limit did not happen. Every variant gives the message back.
@@ -361,6 +397,9 @@ pub enum SendTimeoutError<T> {
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
+    /// As [`SendError::Forked`].
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked(T),
 }
 
 /// A batch was sent in part. The messages that had not been taken from the iterator are still in it.
@@ -371,6 +410,76 @@ pub struct SendBatchError<T> {
     pub sent: usize,
     /// Why the next one, which it gives back, was not.
     pub error: SendError<T>,
+}
+
+/// Why a call to a service was not made, or not answered. The request is given back where no server has taken it, so that
+/// making the call again does nothing twice.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CallError<Req> {
+    /// The server that had taken the call died; or no server had taken it, none is left, and this one died. In the second
+    /// case the request is given back, and the next call waits for a successor.
+    #[error("the server ({1}) died{how}", how = died_how(.0))]
+    ServerDied(Option<Req>, Peer),
+    /// The server dropped the request without a reply, or the rest of its replies.
+    #[error("the server dropped the request without answering it")]
+    Dropped,
+    /// No reply came in time. The call has been cancelled.
+    #[error("no reply came in time{how}", how = late_how(.0))]
+    Timeout(Option<Req>),
+    /// Every slot of the service is taken by a call that this very client has not waited for.
+    #[error("all calls that the service has room for are this client's own: wait for one of them first")]
+    Full(Req),
+    /// The reply, or shared memory, is damaged.
+    #[error("{1}")]
+    Corrupt(Option<Req>, Corrupt),
+    /// This process was forked from the one that opened the service, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the service again in the child")]
+    Forked(Option<Req>),
+}
+
+/// What a server's death means for a call, given the request if it has been given back.
+fn died_how<Req>(request: &Option<Req>) -> &'static str {
+    if request.is_some() { ", and none is left to take the call" } else { " with the call" }
+}
+
+/// How far a call had come when its time was over, in the same way.
+fn late_how<Req>(request: &Option<Req>) -> &'static str {
+    if request.is_some() { ", and no server had taken the call" } else { "" }
+}
+
+impl<Req> CallError<Req> {
+    /// The request, if no server has taken it.
+    pub fn into_request(self) -> Option<Req> {
+        match self {
+            CallError::ServerDied(request, _) | CallError::Corrupt(request, _) => request,
+            CallError::Timeout(request) | CallError::Forked(request) => request,
+            CallError::Full(request) => Some(request),
+            CallError::Dropped => None,
+        }
+    }
+}
+
+/// Why a server was given no request.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// A request is no valid value, in which case its client is told that it was dropped, and the next call goes on after
+    /// it; or shared memory is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the service, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the service again in the child")]
+    Forked,
+}
+
+/// Why a server cannot go on with a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// The client has died, or does not want to hear more. (In a child that was forked since, every client is gone.)
+    #[error("the client does not wait for this reply any longer")]
+    ClientGone,
 }
 
 /// Why no slot could be loaned: the reasons of a send, without a message to give back.
@@ -393,6 +502,9 @@ pub enum ReadError {
     /// Shared memory is damaged. After [`Corrupt::Message`], the value can be read again when a new one was written.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the channel again in the child")]
+    Forked,
 }
 
 /// Why waiting for a newer value brought none.
@@ -431,4 +543,4 @@ macro_rules! debug_as_display {
     )*};
 }
 
-debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError, WriteError);
+debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError, WriteError, CallError);

@@ -2,7 +2,7 @@
 
 use crate::error::Peer;
 use crate::layout::unpadded;
-use crate::segment::{Lifetime, Segment, Spec};
+use crate::segment::{HugePages, Lifetime, Segment, Spec};
 use std::path::PathBuf;
 
 /// The channel as it is, beside what was asked for.
@@ -23,6 +23,8 @@ pub struct ChannelInfo {
     pub requested_capacity: Option<usize>,
     /// What becomes of the segment when the last participant leaves.
     pub lifetime: Lifetime,
+    /// Whether this process has the segment in huge pages, and if not, why not.
+    pub huge_pages: HugePages,
     /// Whether this call created the channel; otherwise it joined one, and that one's options count.
     pub created: bool,
     /// Who created the channel.
@@ -42,6 +44,7 @@ impl ChannelInfo {
             capacity: geometry.user_capacity(),
             requested_capacity: spec.requested_capacity(),
             lifetime: geometry.lifetime(),
+            huge_pages: segment.huge_pages().clone(),
             created,
             creator: segment.creator(),
             predecessor,

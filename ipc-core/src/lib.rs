@@ -13,15 +13,18 @@
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | one participant's part | `info`, `station` |
-//! | channels | [`queue`], [`latest`] |
+//! | channels | [`queue`], [`latest`], [`service`] |
+//! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 
+pub mod dynamic;
 pub mod error;
 pub mod latest;
 pub mod message;
 pub mod pipe;
 pub mod queue;
 pub mod schema;
+pub mod service;
 pub mod words;
 
 mod atomics;
@@ -36,14 +39,15 @@ mod station;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role,
-    SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
-    WriteError,
+    AcceptError, CallError, Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError,
+    RecvTimeoutError, ReplyError, Role, SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError,
+    TryRecvError, TrySendError, WaitNewerError, WriteError,
 };
 pub use info::ChannelInfo;
 pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
-pub use queue::{Loan, Queue, Received, Receiver, Sender};
-pub use segment::Lifetime;
+pub use queue::{Loan, LoanBatch, Queue, Received, ReceivedBatch, Receiver, Sender};
+pub use segment::{HugePages, Lifetime};
+pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};

@@ -1,8 +1,14 @@
 //! Thin, typed wrappers of what the operating system offers. System calls are made here and nowhere else.
 
 #[cfg(target_os = "linux")]
+mod attachment;
+#[cfg(target_os = "linux")]
+pub(crate) mod fork;
+#[cfg(target_os = "linux")]
 mod linux;
 
+#[cfg(target_os = "linux")]
+pub(crate) use attachment::Attachment;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
 

@@ -5,6 +5,7 @@
 //! length, of `ring/frames.rs`; it is the fastest path. The way of a message from `send` to the store that publishes it:
 //! [`Sender::send`] -> `Port::send` -> `End::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
+mod chunk;
 mod exclusive;
 mod link;
 mod loan;
@@ -13,6 +14,7 @@ mod receiver;
 mod sender;
 mod shared;
 
+pub use chunk::{LoanBatch, ReceivedBatch};
 pub use loan::Loan;
 pub use receiver::{Iter, Received, Receiver};
 pub use sender::Sender;
@@ -23,10 +25,11 @@ use crate::info::ChannelInfo;
 use crate::layout::{FLAG_DROP_HELD, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::segment::{self, Lifetime, Segment, Spec};
+use crate::segment::{self, Lifetime, Pages, Segment, Spec};
 use crate::station;
 use core::marker::PhantomData;
 use link::Link;
+pub(crate) use link::{ReceiverLink, SenderLink};
 
 /// Senders, and receivers, that a shared queue has places for.
 const SHARED_PLACES: u32 = 64;
@@ -36,6 +39,9 @@ const SHARED_PLACES: u32 = 64;
 /// What [`#[derive(IpcMessage)]`](crate::message::IpcMessage) declares with `#[ipc(queue = "...")]` is such a
 /// description, which `T::channel()` returns. Whichever end is opened first creates the channel, and its options count;
 /// the other end joins what it finds, and [`ChannelInfo`] tells where that differs from what was asked for.
+///
+/// A description is `Clone`, `Send` and `Sync`: any thread may open an end from it, also in a child that was forked,
+/// whose inherited ends are dead ([`Sender`], "Threads and forks").
 ///
 /// ```
 /// use ipc_core::Queue;
@@ -56,6 +62,7 @@ pub struct Queue<T: ?Sized> {
     lifetime: Lifetime,
     exclusive: bool,
     redeliver: bool,
+    pages: Pages,
     message: PhantomData<fn() -> T>,
 }
 
@@ -76,6 +83,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
             lifetime: Lifetime::default(),
             exclusive: false,
             redeliver: true,
+            pages: Pages::default(),
             message: PhantomData,
         }
     }
@@ -115,6 +123,32 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         self
     }
 
+    /// Whether to fault every page of the segment in while the channel is opened. By default that is done for segments of
+    /// up to 64 MiB.
+    ///
+    /// What it costs: opening takes longer, by up to a millisecond for each MiB. What it saves: in the first lap through
+    /// the ring, a page fault for every 4 KiB, which takes 1 to 8 us. The memory itself is reserved either way.
+    ///
+    /// Each process decides for itself; in one process, the first handle of a channel does for all of them.
+    pub fn prefault(mut self, prefault: bool) -> Self {
+        self.pages.prefault = Some(prefault);
+        self
+    }
+
+    /// Whether to have the segment in huge pages (2 MiB on most machines), for large rings and messages that are read in
+    /// an order that the processor does not foresee. Where they cannot be had, the channel has ordinary pages, and
+    /// [`ChannelInfo::huge_pages`] says why.
+    ///
+    /// What it costs: the kernel has to find contiguous memory and copies what is in the segment already, so that opening
+    /// takes longer by 1 to 10 ms for each MiB, and on a machine whose memory is fragmented that may be in vain. A
+    /// segment smaller than one huge page cannot have any, and the rest that does not fill one has ordinary pages.
+    ///
+    /// Each process decides for itself; in one process, the first handle of a channel does for all of them.
+    pub fn huge_pages(mut self, huge_pages: bool) -> Self {
+        self.pages.huge = huge_pages;
+        self
+    }
+
     /// Separates this channel from those of the same name in other domains. By default the environment variable
     /// `SLIPRING_DOMAIN` says which, and without it the domain is `default`. 1 to 64 ASCII letters, digits, `_`, `-`.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
@@ -130,13 +164,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// stopped), [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they
     /// say.
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
-        let spec = self.spec()?;
-        Ok(Sender::new(match spec.kind {
-            KIND_EXCLUSIVE_QUEUE if spec.is_variable() => Link::Frames(exclusive::frame_sender(&spec)?),
-            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::sender(&spec)?),
-            _ if spec.is_variable() => Link::SharedFrames(shared::frame_sender(&spec)?),
-            _ => Link::Shared(shared::sender(&spec)?),
-        }))
+        Ok(Sender::new(open_sender(&self.spec()?)?))
     }
 
     /// Opens the receiving end. Nobody needs to send yet.
@@ -145,13 +173,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     ///
     /// As for [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
-        let spec = self.spec()?;
-        Ok(Receiver::new(match spec.kind {
-            KIND_EXCLUSIVE_QUEUE if spec.is_variable() => Link::Frames(exclusive::frame_receiver(&spec)?),
-            KIND_EXCLUSIVE_QUEUE => Link::Exclusive(exclusive::receiver(&spec)?),
-            _ if spec.is_variable() => Link::SharedFrames(shared::frame_receiver(&spec)?),
-            _ => Link::Shared(shared::receiver(&spec)?),
-        }))
+        Ok(Receiver::new(open_receiver(&self.spec()?)?))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
@@ -187,8 +209,28 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         let (kind, roles) =
             if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
         let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
-        (spec.capacity, spec.lifetime) = (self.capacity, self.lifetime);
+        (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
         spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
         Ok(spec)
     }
+}
+
+/// Takes a sender's place in the queue that `spec` describes.
+pub(crate) fn open_sender(spec: &Spec) -> Result<SenderLink, OpenError> {
+    Ok(match (spec.kind, spec.is_variable()) {
+        (KIND_EXCLUSIVE_QUEUE, false) => Link::Exclusive(exclusive::sender(spec)?),
+        (KIND_EXCLUSIVE_QUEUE, true) => Link::Frames(exclusive::frame_sender(spec)?),
+        (_, false) => Link::Shared(shared::sender(spec)?),
+        (_, true) => Link::SharedFrames(shared::frame_sender(spec)?),
+    })
+}
+
+/// Takes a receiver's place in the queue that `spec` describes.
+pub(crate) fn open_receiver(spec: &Spec) -> Result<ReceiverLink, OpenError> {
+    Ok(match (spec.kind, spec.is_variable()) {
+        (KIND_EXCLUSIVE_QUEUE, false) => Link::Exclusive(exclusive::receiver(spec)?),
+        (KIND_EXCLUSIVE_QUEUE, true) => Link::Frames(exclusive::frame_receiver(spec)?),
+        (_, false) => Link::Shared(shared::receiver(spec)?),
+        (_, true) => Link::SharedFrames(shared::frame_receiver(spec)?),
+    })
 }

@@ -11,7 +11,7 @@
 //! # The lifecycle lock
 //!
 //! Joining, leaving and unlinking happen under the write lock of one byte of the segment file; within one process,
-//! whose threads share the descriptor and so its locks, also under the process's registry. Three rules keep a name
+//! whose threads share the descriptor and so its locks, also under a flag of the segment's. Three rules keep a name
 //! from leading astray:
 //!
 //! L1. Whoever has taken the lock checks that the name still leads to the file it has open, and starts over if not.
@@ -21,37 +21,44 @@
 //! By L3 nobody joins between the look for living participants and the unlinking, and by L1 nobody joins afterwards.
 //! The kernel drops all of these locks with the process that held them, so a death leaves nothing locked. A process
 //! that is *stopped* while it holds the lifecycle lock keeps others from joining and leaving (never from sending and
-//! receiving); they wait for a few seconds and then say so.
+//! receiving); they wait for a few seconds and then say so. Other channels are not held up by it.
+//!
+//! # After a fork
+//!
+//! A child that was forked has none of its parent's segments: their files are gone, and their memory is its own
+//! (`os/fork.rs`). What asks for the file is refused, and nothing that the child does to the memory reaches anybody.
 
 mod geometry;
+mod pages;
+mod registry;
 mod rings;
 
 pub use geometry::Lifetime;
-pub(crate) use geometry::Spec;
+pub(crate) use geometry::{ReplySpec, Spec};
+pub use pages::HugePages;
+pub(crate) use pages::Pages;
 
 use crate::error::{Mismatch, OpenError, Peer};
 use crate::layout::{
     self, GEOMETRY_BYTES, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES, ParticipantSlot, WaitLine, unpadded,
 };
 use crate::name::SegmentName;
-use crate::os;
+use crate::os::fork::{self, Epoch};
+use crate::os::{self, Attachment};
 use crate::schema;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use crossbeam_utils::Backoff;
 use geometry::read_geometry;
-use memmap2::{MmapOptions, MmapRaw};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
-
-/// Segments up to this size are faulted in when they are mapped, so that the first messages are as fast as the rest.
-const PREFAULT_LIMIT_BYTES: u64 = 64 << 20;
 
 /// How long to wait for somebody else's joining or leaving, which takes microseconds unless they are stopped in it.
 const LIFECYCLE_PATIENCE: Duration = Duration::from_secs(5);
@@ -61,13 +68,15 @@ const OPEN_ATTEMPTS: usize = 1000;
 
 /// A mapped segment. One per process and file, however many handles the process has.
 pub(crate) struct Segment {
-    file: File,
-    map: MmapRaw,
+    memory: Attachment,
     /// Private copy; shared memory is never consulted for where things are.
     geometry: Geometry,
     path: PathBuf,
+    huge_pages: HugePages,
     /// Participants of this process. Its own locks are invisible to its probes, so it has to remember them.
     held: Mutex<HashSet<u32>>,
+    /// Whether a thread of this process has the lifecycle lock, which the kernel would grant to all of them.
+    lifecycle: AtomicBool,
 }
 
 /// A segment that has been opened, with the lifecycle lock still held so that the caller can join.
@@ -78,23 +87,20 @@ pub(crate) struct Opened {
     pub(crate) lifecycle: Lifecycle,
 }
 
-/// The lifecycle lock of one segment, and the process's registry.
+/// The lifecycle lock of one segment.
 pub(crate) struct Lifecycle {
     segment: Arc<Segment>,
-    registry: MutexGuard<'static, Registry>,
 }
-
-type Registry = HashMap<PathBuf, Weak<Segment>>;
 
 /// Opens the segment that `spec` names, or creates it.
 pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
     spec.check_capacity()?;
+    watch_forks()?;
     let path = spec.name.path();
-    let mut registry = lock_registry();
     for _ in 0..OPEN_ATTEMPTS {
-        let (segment, created) = match registry.get(&path).and_then(Weak::upgrade) {
+        let (segment, created) = match registry::find(&path) {
             Some(segment) => (segment, false),
-            None => match os::open_named(&path) {
+            None => match Attachment::open(|| os::open_named(&path)) {
                 Ok(file) => (Arc::new(Segment::from_file(file, &path, spec)?), false),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     (Arc::new(Segment::create(&path, spec)?), true)
@@ -102,20 +108,20 @@ pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
                 Err(error) => return Err(open_error(&path, error)),
             },
         };
-        lock_lifecycle(&segment)?;
-        if created && !segment.link().inspect_err(|_| unlock_lifecycle(&segment))? {
+        let lifecycle = Lifecycle::lock(&segment)?;
+        if created && !segment.link()? {
             continue;
         }
-        if !segment.is_linked().inspect_err(|_| unlock_lifecycle(&segment))? {
-            // Dropping the last handle closes the file and so gives the lock back; a handle of this process that is
-            // still at work on the unlinked file keeps it.
-            registry.remove(&path);
-            unlock_lifecycle(&segment);
+        if !segment.is_linked()? {
+            // Handles of this process that are still at work on the unlinked file keep it.
+            registry::forget(&segment);
             continue;
         }
-        segment.check_message(spec).inspect_err(|_| unlock_lifecycle(&segment))?;
-        registry.insert(path, Arc::downgrade(&segment));
-        return Ok(Opened { lifecycle: Lifecycle { segment: segment.clone(), registry }, segment, created });
+        if !registry::list(&segment)? {
+            continue;
+        }
+        segment.check_message(spec)?;
+        return Ok(Opened { segment, created, lifecycle });
     }
     Err(OpenError::Busy { path, seconds: 0 })
 }
@@ -125,62 +131,83 @@ pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
 /// `who_lives` is asked, under the lifecycle lock, whether somebody takes part, and removal fails with its answer.
 pub(crate) fn remove(
     name: &SegmentName,
-    who_lives: impl FnOnce(&Segment) -> Result<(), OpenError>,
+    who_lives: impl Fn(&Segment) -> Result<(), OpenError>,
 ) -> Result<bool, OpenError> {
+    watch_forks()?;
     let path = name.path();
-    let mut registry = lock_registry();
-    let known = registry.get(&path).and_then(Weak::upgrade);
-    let segment = match known {
-        // The name may have been taken away from the segment that this process knows, and given to another.
-        Some(segment) if segment.is_linked()? => segment,
-        _ => match os::open_named(&path) {
-            Ok(file) => Arc::new(Segment::map(file, &path)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(open_error(&path, error)),
-        },
-    };
-    lock_lifecycle(&segment)?;
-    let removed = who_lives(&segment).and_then(|()| segment.unlink());
-    unlock_lifecycle(&segment);
-    if removed.is_ok() {
-        forget(&mut registry, &segment);
+    for _ in 0..OPEN_ATTEMPTS {
+        let segment = match registry::find(&path) {
+            Some(segment) => segment,
+            None => match Attachment::open(|| os::open_named(&path)) {
+                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED)?),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(open_error(&path, error)),
+            },
+        };
+        let mut lifecycle = Lifecycle::lock(&segment)?;
+        if !segment.is_linked()? {
+            // The name was given to another segment, or to none, which the next attempt finds out.
+            registry::forget(&segment);
+            continue;
+        }
+        who_lives(&segment)?;
+        if lifecycle.unlink()? {
+            return Ok(true);
+        }
     }
-    removed
+    Err(OpenError::Busy { path, seconds: 0 })
 }
 
 /// Looks at the segment under `name` without taking part. `None` if there is none.
 ///
 /// What was found may lose its name, or somebody may join it, as soon as this returns.
 pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError> {
+    watch_forks()?;
     let path = name.path();
-    let known = lock_registry().get(&path).and_then(Weak::upgrade);
-    match known {
-        Some(segment) if segment.is_linked()? => Ok(Some(segment)),
-        _ => match os::open_named(&path) {
-            Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path)?))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(open_error(&path, error)),
-        },
+    if let Some(segment) = registry::find(&path) {
+        // Otherwise the name was given to another segment, or to none.
+        if segment.is_linked()? {
+            return Ok(Some(segment));
+        }
+    }
+    match Attachment::open(|| os::open_named(&path)) {
+        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED)?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(open_error(&path, error)),
     }
 }
 
 /// Takes the lifecycle lock of a segment that this process has joined, to leave it.
 pub(crate) fn lock_to_leave(segment: &Arc<Segment>) -> Result<Lifecycle, OpenError> {
-    let registry = lock_registry();
-    lock_lifecycle(segment)?;
-    Ok(Lifecycle { segment: segment.clone(), registry })
+    Lifecycle::lock(segment)
 }
 
 impl Drop for Lifecycle {
     fn drop(&mut self) {
-        unlock_lifecycle(&self.segment);
+        self.segment.unlock_lifecycle();
     }
 }
 
 impl Lifecycle {
+    /// Takes the lock, and waits for others who join or leave.
+    fn lock(segment: &Arc<Segment>) -> Result<Self, OpenError> {
+        let (backoff, started) = (Backoff::new(), Instant::now());
+        loop {
+            match segment.try_lock_lifecycle() {
+                Ok(true) => return Ok(Lifecycle { segment: segment.clone() }),
+                Ok(false) if started.elapsed() > LIFECYCLE_PATIENCE => {
+                    return Err(OpenError::Busy { path: segment.path.clone(), seconds: LIFECYCLE_PATIENCE.as_secs() });
+                }
+                Ok(false) if backoff.is_completed() => thread::sleep(Duration::from_micros(200)),
+                Ok(false) => backoff.snooze(),
+                Err(source) => return Err(segment.os_error("lock a byte of", source)),
+            }
+        }
+    }
+
     /// Removes the segment's name if it still leads to this segment.
     pub(crate) fn unlink(&mut self) -> Result<bool, OpenError> {
-        forget(&mut self.registry, &self.segment);
+        registry::forget(&self.segment);
         self.segment.unlink()
     }
 
@@ -191,7 +218,8 @@ impl Lifecycle {
         if held.contains(&index) {
             return Ok(false);
         }
-        let locked = os::try_lock(&segment.file, layout::lock_byte(index))
+        let file = segment.file().map_err(|source| segment.os_error("lock a byte of", source))?;
+        let locked = os::try_lock(file, layout::lock_byte(index))
             .map_err(|source| segment.os_error("lock a byte of", source))?;
         if locked {
             held.insert(index);
@@ -209,9 +237,7 @@ impl Lifecycle {
         let segment = &self.segment;
         let held = segment.held.lock().unwrap_or_else(PoisonError::into_inner);
         // An unlink too many would lose messages, so whoever cannot be asked counts as alive.
-        !held.is_empty()
-            || os::is_locked_elsewhere(&segment.file, layout::lock_byte(0), segment.geometry.participants.into())
-                .unwrap_or(true)
+        !held.is_empty() || segment.is_locked_elsewhere(0, segment.geometry.participants)
     }
 }
 
@@ -229,6 +255,11 @@ impl Segment {
     /// Who created the segment.
     pub(crate) fn creator(&self) -> Peer {
         Peer { pid: self.geometry.creator_pid, program: unpadded(&self.geometry.creator_program).into() }
+    }
+
+    /// Whether this process's mapping is one of huge pages.
+    pub(crate) fn huge_pages(&self) -> &HugePages {
+        &self.huge_pages
     }
 
     /// Line `index` of the participant table.
@@ -252,7 +283,7 @@ impl Segment {
     /// participant must never be robbed.
     pub(crate) fn is_alive(&self, index: u32) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.contains(&index) || os::is_locked_elsewhere(&self.file, layout::lock_byte(index), 1).unwrap_or(true)
+        held.contains(&index) || self.is_locked_elsewhere(index, 1)
     }
 
     /// Gives the lock of participant `index` back. Ordinarily under the lifecycle lock; without it only where that
@@ -261,7 +292,44 @@ impl Segment {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.remove(&index);
         // Unlocking fails only for a descriptor that is no longer open, and then there is no lock either.
-        let _ = os::unlock(&self.file, layout::lock_byte(index));
+        let _ = self.file().and_then(|file| os::unlock(file, layout::lock_byte(index)));
+    }
+
+    /// When the segment was opened. In a child that was forked since, it leads nowhere.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.memory.epoch()
+    }
+
+    /// The file, if this is the process that opened it.
+    fn file(&self) -> io::Result<&File> {
+        self.memory.file()
+    }
+
+    /// Whether another process holds one of `count` participants from `first`; so it is if it cannot be found out.
+    fn is_locked_elsewhere(&self, first: u32, count: u32) -> bool {
+        let answer = |file| os::is_locked_elsewhere(file, layout::lock_byte(first), count.into());
+        self.file().and_then(answer).unwrap_or(true)
+    }
+
+    /// Takes the lifecycle lock, unless another process or another thread has it.
+    fn try_lock_lifecycle(&self) -> io::Result<bool> {
+        // Acquire: pairs with the Release of the thread that had the lock before.
+        if self.lifecycle.swap(true, Ordering::Acquire) {
+            return Ok(false);
+        }
+        let locked = self.file().and_then(|file| os::try_lock(file, LIFECYCLE_LOCK_BYTE));
+        if !matches!(locked, Ok(true)) {
+            // Relaxed: nothing was done under the flag.
+            self.lifecycle.store(false, Ordering::Relaxed);
+        }
+        locked
+    }
+
+    fn unlock_lifecycle(&self) {
+        // Unlocking fails only for a descriptor that is no longer open, and then there is no lock either.
+        let _ = self.file().and_then(|file| os::unlock(file, LIFECYCLE_LOCK_BYTE));
+        // Release: pairs with the Acquire of the next thread that takes the lock.
+        self.lifecycle.store(false, Ordering::Release);
     }
 
     /// Where the ring's control line `line`, behind the two wait lines, lies.
@@ -273,7 +341,7 @@ impl Segment {
     fn at(&self, offset: u64) -> NonNull<u8> {
         debug_assert!(offset < self.geometry.total_bytes);
         // SAFETY: every offset passed in was checked to be within the mapping when the geometry was.
-        let place = unsafe { self.map.as_mut_ptr().add(offset as usize) };
+        let place = unsafe { self.memory.start().add(offset as usize) };
         // SAFETY: a mapping does not start at address zero.
         unsafe { NonNull::new_unchecked(place) }
     }
@@ -286,23 +354,27 @@ impl Segment {
             Some(libc::ENOSPC | libc::EFBIG) => {
                 OpenError::NoSpace { path: directory.into(), bytes: geometry.total_bytes }
             }
+            Some(libc::EMFILE | libc::ENFILE) => no_descriptor(directory),
             _ => OpenError::Os { action, path: directory.into(), source: error },
         };
-        let file = os::create_unnamed(directory).map_err(|error| no_space(error, "create a segment in"))?;
-        os::reserve(&file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
+        let memory = Attachment::open(|| os::create_unnamed(directory))
+            .map_err(|error| no_space(error, "create a segment in"))?;
+        let file = memory.file().map_err(|error| no_space(error, "create a segment in"))?;
+        os::reserve(file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
         let mut header = geometry.as_bytes().to_vec();
-        header.extend_from_slice(spec.schema);
+        header.extend_from_slice(&spec.schema);
+        header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| reply.schema));
         file.write_all_at(&header, 0).map_err(|source| OpenError::Os {
             action: "write the header of",
             path: path.into(),
             source,
         })?;
-        Self::map_checked(file, path, geometry)
+        Self::map_checked(memory, path, geometry, spec.pages)
     }
 
     /// Opens a segment for `spec`.
-    fn from_file(file: File, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
-        let segment = Self::map(file, path)?;
+    fn from_file(memory: Attachment, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
+        let segment = Self::map(memory, path, spec.pages)?;
         let geometry = &segment.geometry;
         let named = unpadded(&geometry.domain) == spec.name.domain() && unpadded(&geometry.name) == spec.name.channel();
         if !named {
@@ -312,23 +384,28 @@ impl Segment {
     }
 
     /// Maps a segment whose message need not be known.
-    fn map(file: File, path: &Path) -> Result<Self, OpenError> {
-        let geometry = read_geometry(&file, path)?;
-        Self::map_checked(file, path, geometry)
+    fn map(memory: Attachment, path: &Path, pages: Pages) -> Result<Self, OpenError> {
+        let file = memory.file().map_err(|source| OpenError::Os { action: "open", path: path.into(), source })?;
+        let geometry = read_geometry(file, path)?;
+        Self::map_checked(memory, path, geometry, pages)
     }
 
     /// Maps a segment whose geometry has been checked against the file's size.
-    fn map_checked(file: File, path: &Path, geometry: Geometry) -> Result<Self, OpenError> {
+    fn map_checked(mut memory: Attachment, path: &Path, geometry: Geometry, pages: Pages) -> Result<Self, OpenError> {
         let os_error = |source| OpenError::Os { action: "map", path: path.into(), source };
         let bytes =
             usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
-        let mut options = MmapOptions::new();
-        options.len(bytes);
-        if geometry.total_bytes <= PREFAULT_LIMIT_BYTES {
-            options.populate();
-        }
-        let map = options.map_raw(&file).map_err(os_error)?;
-        Ok(Segment { file, map, geometry, path: path.into(), held: Mutex::default() })
+        let huge_pages = pages.map(&mut memory, bytes).map_err(os_error)?;
+        let (held, lifecycle) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Segment { memory, geometry, path: path.into(), huge_pages, held, lifecycle })
+    }
+
+    /// The encoded schema of the messages. It comes from whoever created the segment, and has not been checked.
+    pub(crate) fn schema(&self) -> Result<Vec<u8>, OpenError> {
+        let mut schema = vec![0; self.geometry.schema_bytes as usize];
+        let read = self.file().and_then(|file| file.read_exact_at(&mut schema, GEOMETRY_BYTES as u64));
+        read.map_err(|source| self.os_error("read the schema of", source))?;
+        Ok(schema)
     }
 
     /// Compares what the segment carries with what the program expects.
@@ -348,31 +425,49 @@ impl Segment {
             let reason = format!("it has places for {roles:?} participants where {:?} belong", spec.roles);
             return Err(not_a_segment(&self.path, reason));
         }
-        let mut theirs = vec![0; geometry.schema_bytes as usize];
-        self.file
-            .read_exact_at(&mut theirs, GEOMETRY_BYTES as u64)
-            .map_err(|source| self.os_error("read the schema of", source))?;
         let same_size = geometry.message_bytes == spec.message_bytes as u64
             && geometry.message_align as usize == spec.message_align;
         let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
         let same_digest = geometry.fingerprint == spec.fingerprint.to_le_bytes();
-        if theirs == spec.schema && same_digest && same_size && same_shape {
+        let at = GEOMETRY_BYTES as u64;
+        let is_same = same_size && same_shape && same_digest;
+        self.check_schema(spec, (&spec.message, &spec.schema), (at, geometry.schema_bytes), is_same)?;
+        let Some(reply) = &spec.reply else { return Ok(()) };
+        let same_size = geometry.reply_bytes == reply.bytes as u64 && geometry.reply_align as usize == reply.align;
+        let is_same = same_size && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
+        let at = at + u64::from(geometry.schema_bytes);
+        self.check_schema(spec, (reply.message, reply.schema), (at, geometry.reply_schema_bytes), is_same)
+    }
+
+    /// Compares a schema of the segment, given by its place and length, with the program's own for the message. `is_same`
+    /// says whether what the header tells of the message agrees.
+    fn check_schema(
+        &self,
+        spec: &Spec,
+        (message, ours): (&str, &[u8]),
+        (at, bytes): (u64, u32),
+        is_same: bool,
+    ) -> Result<(), OpenError> {
+        let mut theirs = vec![0; bytes as usize];
+        let read = self.file().and_then(|file| file.read_exact_at(&mut theirs, at));
+        read.map_err(|source| self.os_error("read the schema of", source))?;
+        if theirs == ours && is_same {
             return Ok(());
         }
-        if theirs == spec.schema {
+        if theirs == ours {
             return Err(not_a_segment(&self.path, "its header is damaged: it contradicts the schema beside it".into()));
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
             channel: spec.name.channel().into(),
-            message: spec.message,
+            message: message.to_owned(),
             creator: self.creator(),
-            differences: schema::diff(spec.schema, &theirs),
+            differences: schema::diff(ours, &theirs),
         })))
     }
 
     /// Gives a new segment its name. `false` if the name is taken.
     fn link(&self) -> Result<bool, OpenError> {
-        match os::link(&self.file, &self.path) {
+        match self.file().and_then(|file| os::link(file, &self.path)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(self.os_error("give a name to", error)),
@@ -381,7 +476,7 @@ impl Segment {
 
     /// Whether the segment's name still leads to it.
     fn is_linked(&self) -> Result<bool, OpenError> {
-        let ours = self.file.metadata().map_err(|source| self.os_error("look at", source))?;
+        let ours = self.file().and_then(File::metadata).map_err(|source| self.os_error("look at", source))?;
         match fs::symlink_metadata(&self.path) {
             Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -402,10 +497,24 @@ impl Segment {
     }
 }
 
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if !self.epoch().is_past() {
+            registry::forget(self);
+        }
+    }
+}
+
+/// Prepares this process for being forked.
+fn watch_forks() -> Result<(), OpenError> {
+    let directory = Path::new(os::SEGMENT_DIRECTORY);
+    fork::watch().map_err(|source| OpenError::Os { action: "watch for forks, to use", path: directory.into(), source })
+}
+
 /// The file name of this program, for people.
 pub(crate) fn program_name() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
+    static NAME: fork::Local<OnceLock<String>> = fork::Local::new();
+    NAME.get().get_or_init(|| {
         let executable = std::env::current_exe().ok();
         let name = executable.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         name.unwrap_or_else(|| "?".into())
@@ -414,6 +523,10 @@ pub(crate) fn program_name() -> &'static str {
 
 fn not_a_segment(path: &Path, reason: String) -> OpenError {
     OpenError::NotASegment { path: path.into(), reason }
+}
+
+fn no_descriptor(path: &Path) -> OpenError {
+    OpenError::Descriptors { path: path.into(), limit: os::descriptor_limit() }
 }
 
 /// Says why a name that exists could not be opened.
@@ -425,38 +538,7 @@ fn open_error(path: &Path, error: io::Error) -> OpenError {
             let owner = fs::symlink_metadata(path).map_or(u32::MAX, |metadata| metadata.uid());
             OpenError::Permission { path: path.into(), owner }
         }
+        Some(libc::EMFILE | libc::ENFILE) => no_descriptor(path),
         _ => OpenError::Os { action: "open", path: path.into(), source: error },
     }
-}
-
-fn lock_registry() -> MutexGuard<'static, Registry> {
-    static REGISTRY: OnceLock<Mutex<Registry>> = OnceLock::new();
-    REGISTRY.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes `segment` out of the registry, and leaves there what has come under its name since.
-fn forget(registry: &mut Registry, segment: &Arc<Segment>) {
-    if registry.get(&segment.path).is_some_and(|known| core::ptr::eq(known.as_ptr(), Arc::as_ptr(segment))) {
-        registry.remove(&segment.path);
-    }
-}
-
-fn lock_lifecycle(segment: &Segment) -> Result<(), OpenError> {
-    let (backoff, started) = (Backoff::new(), Instant::now());
-    loop {
-        match os::try_lock(&segment.file, LIFECYCLE_LOCK_BYTE) {
-            Ok(true) => return Ok(()),
-            Ok(false) if started.elapsed() > LIFECYCLE_PATIENCE => {
-                return Err(OpenError::Busy { path: segment.path.clone(), seconds: LIFECYCLE_PATIENCE.as_secs() });
-            }
-            Ok(false) if backoff.is_completed() => thread::sleep(Duration::from_micros(200)),
-            Ok(false) => backoff.snooze(),
-            Err(source) => return Err(segment.os_error("lock a byte of", source)),
-        }
-    }
-}
-
-fn unlock_lifecycle(segment: &Segment) {
-    // Unlocking fails only for a descriptor that is no longer open, and then there is no lock either.
-    let _ = os::unlock(&segment.file, LIFECYCLE_LOCK_BYTE);
 }

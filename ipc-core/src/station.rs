@@ -9,6 +9,7 @@ use crate::info::ChannelInfo;
 use crate::layout::{Side, unpadded};
 use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
 use crate::os;
+use crate::os::fork::Epoch;
 use crate::ring::{Company, Life};
 use crate::segment::{self, Opened, Segment, Spec};
 use crate::waiting::{self, Announced, Sleepers, Spin};
@@ -36,11 +37,15 @@ pub(crate) enum Patience {
 impl Patience {
     /// To wait for `limit` from now.
     pub(crate) fn from_timeout(limit: Duration) -> Self {
+        if limit.is_zero() {
+            // To announce a sleep that cannot come would cost a barrier on every processor.
+            return Patience::None;
+        }
         // A limit beyond what the clock can express is no limit.
         Instant::now().checked_add(limit).map_or(Patience::Forever, Patience::Until)
     }
 
-    fn deadline(self) -> Option<Instant> {
+    pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Patience::Until(deadline) => Some(deadline),
             _ => None,
@@ -48,7 +53,7 @@ impl Patience {
     }
 
     /// What is left; `None` if nothing is.
-    fn left(self) -> Option<Duration> {
+    pub(crate) fn left(self) -> Option<Duration> {
         match self {
             Patience::None => None,
             Patience::Until(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
@@ -67,6 +72,8 @@ pub(crate) enum Blocked {
     Died(Peer),
     /// The ring is damaged.
     Corrupt(Corrupt),
+    /// This process was forked from the one that opened the channel.
+    Forked,
 }
 
 /// A place in a channel that has been taken, with the lifecycle lock still held so that the ring can be attached to.
@@ -86,6 +93,13 @@ impl Joined {
     /// The line of the participant table that has been taken, counted from the first one of its side.
     pub(crate) fn line(&self) -> usize {
         (self.participant.line() - self.side.lines_of(self.segment().geometry()).start) as usize
+    }
+
+    /// The place by itself, and what there is to know about the channel. The lifecycle lock goes.
+    pub(crate) fn into_place(self, spec: &Spec) -> (Participant, Box<ChannelInfo>) {
+        let Joined { opened, participant, predecessor, .. } = self;
+        let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
+        (participant, info)
     }
 
     /// Whether this participant may take its side for its own until somebody else joins it, who tells it so by a
@@ -149,6 +163,8 @@ pub(crate) struct Station {
     theirs: NonNull<AtomicU32>,
     /// The word that this side sleeps on. Mapped for as long as `participant` is.
     mine: NonNull<AtomicU32>,
+    /// When the channel was opened. In a child that was forked since, nothing here leads to it any more.
+    epoch: Epoch,
     /// Who sleeps on `mine`.
     sleepers: Sleepers,
     spin: Spin,
@@ -179,12 +195,12 @@ impl Station {
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
         waiting::register([data, space]);
         let (mine, theirs) = if joined.side == Side::First { (space, data) } else { (data, space) };
-        let (mine, theirs) = (NonNull::from(mine), NonNull::from(theirs));
+        let (mine, theirs, epoch) = (NonNull::from(mine), NonNull::from(theirs), segment.epoch());
         let mut end = attach(&joined);
         let watch = Watch::new(segment, joined.side.other().lines_of(segment.geometry()), || is_unfinished(&mut end));
         let Joined { opened, participant, predecessor, .. } = joined;
         let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
-        (Station { theirs, mine, sleepers, spin: Spin::new(), watch, participant, info }, end)
+        (Station { theirs, mine, epoch, sleepers, spin: Spin::new(), watch, participant, info }, end)
     }
 
     /// What there is to know about the channel.
@@ -195,6 +211,13 @@ impl Station {
     /// The channel's segment.
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         self.participant.segment()
+    }
+
+    /// Whether this process was forked from the one that opened the channel. To be asked before anything that should
+    /// have an effect: all that would come of it otherwise is a change of memory that nobody shares.
+    #[inline(always)]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.epoch.is_past()
     }
 
     /// Wakes everybody on the other side who sleeps.
@@ -223,6 +246,9 @@ impl Station {
         look: impl Fn(&mut E) -> Result<bool, Corrupt>,
         tend: impl Fn(&mut E, &Segment),
     ) -> Result<(), Blocked> {
+        if self.is_forked() {
+            return Err(Blocked::Forked);
+        }
         let may_spin = !matches!(patience, Patience::None);
         let shares_processor = self.watch.only_line().is_some_and(|line| self.participant.shares_processor(line));
         let mut found = Ok(false);
@@ -246,10 +272,7 @@ impl Station {
         let mine = unsafe { mine.as_ref() };
         let mut last_tended: Option<Instant> = None;
         loop {
-            let mut announced = match patience {
-                Patience::None => None,
-                _ => Some(Announced::new(mine, *sleepers)),
-            };
+            let mut announced = patience.left().map(|_| Announced::new(mine, *sleepers));
             loop {
                 // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
                 let verdict = watch.sight();
@@ -283,13 +306,41 @@ impl Station {
 
     /// Says that this participant leaves of its own will and has published everything, and wakes the other side.
     pub(crate) fn close(&self) {
+        if self.is_forked() {
+            return;
+        }
         self.participant.close();
-        self.wake();
+        // Everybody, by way of a count: among many, one who is about to sleep is kept from it by that alone.
+        self.wake_some(u32::MAX);
     }
 
     /// Gives the place back, after [`close`](Station::close), and removes the segment if this was the last participant
     /// and its lifetime says so.
     pub(crate) fn leave(&mut self, is_drained: impl FnOnce() -> bool) {
-        self.participant.leave(is_drained);
+        if !self.is_forked() {
+            self.participant.leave(is_drained);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::os::BARRIERS;
+    use crate::{Queue, RecvTimeoutError};
+
+    #[test]
+    fn a_timeout_of_zero_costs_no_barrier() {
+        let queue = Queue::<u64>::new("zero").spsc().domain(format!("unit-{}", std::process::id()));
+        let mut rx = queue.receiver().unwrap();
+        let before = BARRIERS.get();
+        assert_eq!(rx.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+        assert_eq!(BARRIERS.get(), before);
+        // On a busy machine a limit may pass before the sleep is announced.
+        let sleeps = (0..100).any(|_| {
+            assert_eq!(rx.recv_timeout(Duration::from_millis(20)), Err(RecvTimeoutError::Timeout));
+            BARRIERS.get() > before
+        });
+        assert!(sleeps, "a limit that leaves time to sleep does");
     }
 }

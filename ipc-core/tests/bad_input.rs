@@ -525,7 +525,7 @@ fn assert_mismatch<T: IpcMessage>(queue: &Queue<T>, creator: u32, expected: &[&s
     let error = refusal(queue);
     let OpenError::Mismatch(mismatch) = &error else { panic!("{error:?}") };
     let Mismatch { channel, message, creator: found, differences } = &**mismatch;
-    assert_eq!((channel.as_str(), *message), ("ticks", T::NAME));
+    assert_eq!((channel.as_str(), message.as_str()), ("ticks", T::NAME));
     assert_eq!(*found, Peer { pid: creator, program: program().into() });
     let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
     assert_eq!(differences, expected);

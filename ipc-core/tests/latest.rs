@@ -3,7 +3,9 @@
 
 mod support;
 
-use ipc_core::{Corrupt, Latest, Lifetime, OpenError, Peer, Queue, ReadError, Reader, Role, WaitNewerError, Writer};
+use ipc_core::{
+    Corrupt, Latest, Lifetime, OpenError, Peer, Queue, ReadError, Reader, Role, WaitNewerError, WriteError, Writer,
+};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::sync::Barrier;
@@ -18,6 +20,7 @@ const PARTS: &[(&str, Part)] = &[
     ("hold_a_draft", hold_a_draft),
     ("echo_versions", echo_versions),
     ("read_on_request", read_on_request),
+    ("fork_with_handles", fork_with_handles),
 ];
 
 #[test]
@@ -125,6 +128,41 @@ fn read_on_request(domain: &str) {
         assert_eq!(reader.wait_newer(PATIENCE).unwrap(), Some(small(reader.version())));
         say(reader.version().to_string());
     }
+}
+
+/// Forks with both ends open, and says what became of them on both sides.
+fn fork_with_handles(domain: &str) {
+    let (mut writer, mut reader) = (value(domain).writer().unwrap(), value(domain).reader().unwrap());
+    let mut blank = value(domain).reader().unwrap();
+    write_next(&mut writer);
+    assert_eq!(reader.read_ref(), Ok(Some(&small(1))));
+    // SAFETY: the child goes on in this thread alone, and needs no lock that another one of this process may hold.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let dead = WaitNewerError::Read(ReadError::Forked);
+        let checks = [
+            writer.write(small(2)) == Err(WriteError::Forked(small(2))),
+            writer.loan().err() == Some(WriteError::Forked(())),
+            reader.read() == Err(ReadError::Forked),
+            reader.read_if_newer() == Err(ReadError::Forked),
+            reader.read_ref() == Err(ReadError::Forked),
+            reader.poll(PATIENCE) == Err(dead.clone()),
+            blank.read_if_newer() == Err(ReadError::Forked),
+            blank.wait_newer(PATIENCE) == Err(dead),
+            reader.writer().is_none(),
+        ];
+        drop((writer, reader, blank));
+        let failed = checks.iter().position(|&check| !check).map_or(0, |at| 1 + at as i32);
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(failed) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is writable.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "check {} failed in the child", libc::WEXITSTATUS(status));
+    write_next(&mut writer);
+    assert_eq!(reader.wait_newer(PATIENCE), Ok(Some(small(2))));
+    assert_eq!(blank.read(), Ok(Some(small(2))));
 }
 
 /// A child that has said that it is ready.
@@ -489,6 +527,12 @@ fn damage_is_an_error_and_no_wrong_value() {
     assert_eq!(reader.read_ref(), Err(broken));
     writer.write('c').unwrap();
     assert_eq!(reader.read(), Ok(Some('c')));
+}
+
+#[test]
+fn handles_are_dead_in_a_forked_child_and_alive_in_its_parent() {
+    let domain = Domain::new("forked");
+    Child::start("fork_with_handles", &domain).finish();
 }
 
 #[test]

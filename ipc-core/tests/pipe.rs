@@ -5,6 +5,7 @@ mod support;
 use ipc_core::{
     Lifetime, OpenError, Peer, Pipe, PipeEnd, RecvError, RecvTimeoutError, Role, SendError, TryRecvError, TrySendError,
 };
+use std::hint;
 use std::thread;
 use std::time::Duration;
 use support::{Child, Domain, PATIENCE, Part, listen, play, program, say};
@@ -16,6 +17,7 @@ const PARTS: &[(&str, Part)] = &[
     ("race_for_the_left_end", race_for_the_left_end),
     ("open_left_on_request", open_left_on_request),
     ("open_right_on_request", open_right_on_request),
+    ("open_and_close_until_killed", open_and_close_until_killed),
 ];
 
 #[test]
@@ -114,6 +116,13 @@ fn open_left_on_request(domain: &str) {
 
 fn open_right_on_request(domain: &str) {
     open_on_request(|| pipe(domain).right().unwrap(), answer(question(1)));
+}
+
+fn open_and_close_until_killed(domain: &str) {
+    say("ready");
+    loop {
+        drop(pipe(domain).left().unwrap());
+    }
 }
 
 /// A child that has said that it is ready.
@@ -242,6 +251,27 @@ fn an_end_that_is_killed_anywhere_costs_at_most_the_answer_it_was_about_to_give(
     }
     drop((tx, rx));
     pipe(domain.name()).remove().unwrap();
+}
+
+#[test]
+fn an_end_that_is_killed_while_it_opens_or_closes_can_be_taken() {
+    let domain = Domain::new("killed-opening");
+    let mut random = 0xB5AD_4ECE_u64;
+    for round in 0..40 {
+        // With somebody at the other end, and without.
+        let mut right = (round % 2 == 0).then(|| pipe(domain.name()).right().unwrap());
+        let child = ready("open_and_close_until_killed", &domain);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // Up to a millisecond or so, in which it opens and closes some ten times.
+        for step in 0..random >> 48 {
+            hint::black_box(step);
+        }
+        child.kill();
+        let mut left = pipe(domain.name()).left().unwrap();
+        left.send(question(round)).unwrap();
+        let right = right.get_or_insert_with(|| pipe(domain.name()).right().unwrap());
+        assert_eq!(right.recv_timeout(PATIENCE), Ok(Some(question(round))));
+    }
 }
 
 #[test]

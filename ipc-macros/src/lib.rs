@@ -55,7 +55,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | enum with fields | `#[repr(C, u8)]`, or another integer of 8 to 64 bits |
 ///
 /// Type parameters have to be bounded by `IpcMessage`. Fields are integers, floats, `bool`, `char`, arrays, `Opt<T>`,
-/// `Str<N>`, `List<T, N>`, and other messages.
+/// `Str<N>`, `List<T, N>`, and other messages. The last field of a struct may also be `[T]` or `str`, of any length: such
+/// messages are sent with `Sender::loan_len`, and do not stand in others.
 ///
 /// # Attributes
 ///
@@ -72,9 +73,9 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// | `#[ipc(...)]` | of | meaning |
 /// |---|---|---|
-/// | `capacity = 4096` | all but `latest` | how many messages the channel holds |
+/// | `capacity = 4096` | all but `latest` | how many messages the channel holds; of messages of any length, how many bytes |
 /// | `lifetime = "drained"` | all | when the segment goes: `"drained"`, `"attached"` or `"persistent"` |
-/// | `prefault = false`, `huge_pages = true`, `timestamps = true` | all | see the builder's functions of these names |
+/// | `prefault = false`, `huge_pages` | all | see the builder's functions of these names |
 /// | `spsc` | `queue` | one sender and one receiver, and the fastest path |
 /// | `redeliver = false` | `queue` | what a receiver died with is dropped and counted, not delivered again |
 /// | `lossless`, `lossy` | `broadcast` | whether the publisher waits for the slowest subscriber; without either, it does |

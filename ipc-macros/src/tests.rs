@@ -29,6 +29,10 @@ fn a_channel_says_only_what_was_given() {
         builder(quote!(queue = "desk.b", lifetime = "persistent", capacity = 4_096u32, spsc)),
         "::slipring::Queue::new(\"desk.b\").capacity(4096).spsc().lifetime(::slipring::Lifetime::Persistent)"
     );
+    assert_eq!(
+        builder(quote!(queue = "a", huge_pages, spsc, prefault = false)),
+        "::slipring::Queue::new(\"a\").spsc().prefault(false).huge_pages(true)"
+    );
 }
 
 #[test]
@@ -70,6 +74,11 @@ fn odd_declarations_are_errors_and_no_panics() {
         "#[ipc(queue)] #[repr(C)] struct M { a: u8 }",
         "#[ipc(queue = 7)] #[repr(C)] struct M { a: u8 }",
         "#[ipc(a::b)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, prefault)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, prefault = 1)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, prefault =)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(queue = \"a\", spsc, huge_pages, huge_pages)] #[repr(C)] struct M { a: u8 }",
+        "#[ipc(huge_pages)] #[repr(C)] struct M { a: u8 }",
         "#[ipc(crate = \"7\")] #[repr(C)] struct M { a: u8 }",
         "#[ipc(crate = \"\")] #[repr(C)] struct M { a: u8 }",
         "#[ipc(queue = \"a\", spsc, capacity = 99999999999999999999999)] #[repr(C)] struct M { a: u8 }",

@@ -45,14 +45,15 @@ impl<T: IpcMessage> Reader<T> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Corrupt`] if the value or the segment is damaged, [`ReadError::Overtaken`] in theory.
+    /// [`ReadError::Corrupt`] if the value or the segment is damaged, [`ReadError::Overtaken`] in theory, and
+    /// [`ReadError::Forked`] in a process that was forked after the channel was opened.
     #[inline(always)]
     pub fn read(&mut self) -> Result<Option<T>, ReadError> {
         let mut copy = MaybeUninit::<T>::uninit();
         // SAFETY: `copy` has room for a `T`, which is what the channel was opened for.
-        let version = unsafe { fetch(&self.ring, copy.as_mut_ptr()) }?;
+        let version = unsafe { fetch(&self.ring, copy.as_mut_ptr().cast(), size_of::<T>()) }?;
         if version == 0 {
-            return Ok(None);
+            return nothing(&self.station);
         }
         self.seen = version;
         // SAFETY: `fetch` has returned a version, and so has initialised every byte.
@@ -79,7 +80,8 @@ impl<T: IpcMessage> Reader<T> {
     /// ```
     #[inline(always)]
     pub fn read_if_newer(&mut self) -> Result<Option<T>, ReadError> {
-        if self.is_newer() { self.read() } else { Ok(None) }
+        // Where there is nothing, reading finds out why.
+        if self.is_newer() || self.seen == 0 { self.read() } else { Ok(None) }
     }
 
     /// Waits at most `limit` for a value that is newer than the one that this reader returned last, and reads it;
@@ -111,18 +113,10 @@ impl<T: IpcMessage> Reader<T> {
     ///
     /// As for `wait_newer`.
     pub fn poll(&mut self, limit: Duration) -> Result<bool, WaitNewerError> {
-        if self.is_newer() {
+        if !self.station.is_forked() && self.is_newer() {
             return Ok(true);
         }
-        let patience = if limit.is_zero() { Patience::None } else { Patience::from_timeout(limit) };
-        let Reader { ring, seen, station, .. } = self;
-        match station.wait(patience, ring, |ring| Ok(ring.version() != *seen), |_, _| {}) {
-            Ok(()) => Ok(true),
-            Err(Blocked::Timeout) => Ok(false),
-            Err(Blocked::Closed) => Err(WaitNewerError::Closed),
-            Err(Blocked::Died(peer)) => Err(WaitNewerError::WriterDied(peer)),
-            Err(Blocked::Corrupt(corrupt)) => Err(WaitNewerError::Read(corrupt.into())),
-        }
+        wait_newer(&mut self.station, &mut self.ring, self.seen, limit)
     }
 
     /// Reads the newest value into memory of this reader's own, on the heap, and returns a reference to it; `Ok(None)` if
@@ -139,9 +133,9 @@ impl<T: IpcMessage> Reader<T> {
             // Whatever goes wrong below leaves no value behind.
             self.buffered = 0;
             // SAFETY: the buffer has room for a `T`, which is what the channel was opened for.
-            let version = unsafe { fetch(&self.ring, buffer.as_mut_ptr()) }?;
+            let version = unsafe { fetch(&self.ring, buffer.as_mut_ptr().cast(), size_of::<T>()) }?;
             if version == 0 {
-                return Ok(None);
+                return nothing(&self.station);
             }
             self.seen = version;
             // SAFETY: `fetch` has returned a version, and so has initialised every byte.
@@ -161,6 +155,9 @@ impl<T: IpcMessage> Reader<T> {
 
     /// Who writes: `None` if nobody who lives does. Takes a system call.
     pub fn writer(&self) -> Option<Peer> {
+        if self.station.is_forked() {
+            return None;
+        }
         let segment = self.station.segment();
         liveness::first_living(segment, Side::First.lines_of(segment.geometry())).map(|(_, peer)| peer)
     }
@@ -192,20 +189,21 @@ impl<T> fmt::Debug for Reader<T> {
     }
 }
 
-/// Copies the newest value to `to` and returns its version; 0, and perhaps half of something at `to`, if there is none.
+/// Copies the newest value, of `len` bytes, to `to` and returns its version; 0, and perhaps half of something at `to`, if
+/// there is none.
 ///
 /// # Safety
 ///
-/// `to` is writable for a `T`, and the ring is one of values of type `T`.
+/// `to` is writable for `len` bytes, and the ring is one of values that are not smaller.
 #[inline(always)]
-unsafe fn fetch<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, ReadError> {
+pub(crate) unsafe fn fetch(ring: &ring::Reader, to: *mut u8, len: usize) -> Result<u64, ReadError> {
     // SAFETY: as promised by the caller.
-    match unsafe { attempt(ring, to) } {
+    match unsafe { attempt(ring, to, len) } {
         Outcome::Value(version) => Ok(version),
         Outcome::Nothing => Ok(0),
         Outcome::Broken(evidence) => Err(broken(evidence)),
         // SAFETY: as promised by the caller.
-        Outcome::Again => unsafe { fetch_patiently(ring, to) },
+        Outcome::Again => unsafe { fetch_patiently(ring, to, len) },
     }
 }
 
@@ -216,11 +214,11 @@ unsafe fn fetch<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, ReadError> {
 /// As for [`fetch`].
 #[cold]
 #[inline(never)]
-unsafe fn fetch_patiently<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, ReadError> {
+unsafe fn fetch_patiently(ring: &ring::Reader, to: *mut u8, len: usize) -> Result<u64, ReadError> {
     for _ in 0..ROUNDS {
         thread::yield_now();
         // SAFETY: as promised by the caller.
-        match unsafe { attempt(ring, to) } {
+        match unsafe { attempt(ring, to, len) } {
             Outcome::Value(version) => return Ok(version),
             Outcome::Nothing => return Ok(0),
             Outcome::Broken(evidence) => return Err(broken(evidence)),
@@ -236,12 +234,36 @@ unsafe fn fetch_patiently<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, Rea
 ///
 /// As for [`fetch`].
 #[inline(always)]
-unsafe fn attempt<T>(ring: &ring::Reader, to: *mut T) -> Outcome {
+unsafe fn attempt(ring: &ring::Reader, to: *mut u8, len: usize) -> Outcome {
     ring.read(|slot| {
-        // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words, which the geometry
+        // SAFETY: a slot starts at a multiple of 8 bytes and has room for a value in whole words, which the geometry
         // ensures; the caller vouches for `to`.
-        unsafe { words::load(slot.as_ptr().cast(), to.cast(), size_of::<T>()) }
+        unsafe { words::load(slot.as_ptr().cast(), to, len) }
     })
+}
+
+/// Waits at most `limit` until the version is another one than `seen`.
+pub(crate) fn wait_newer(
+    station: &mut Station,
+    ring: &mut ring::Reader,
+    seen: u64,
+    limit: Duration,
+) -> Result<bool, WaitNewerError> {
+    match station.wait(Patience::from_timeout(limit), ring, |ring| Ok(ring.version() != seen), |_, _| {}) {
+        Ok(()) => Ok(true),
+        Err(Blocked::Timeout) => Ok(false),
+        Err(Blocked::Closed) => Err(WaitNewerError::Closed),
+        Err(Blocked::Died(peer)) => Err(WaitNewerError::WriterDied(peer)),
+        Err(Blocked::Corrupt(corrupt)) => Err(WaitNewerError::Read(corrupt.into())),
+        Err(Blocked::Forked) => Err(WaitNewerError::Read(ReadError::Forked)),
+    }
+}
+
+/// Says why there is no value: because none has been written, or because the memory of a forked child's handles is blank.
+/// Asked nowhere else, so that to read a value costs no look at that.
+#[cold]
+fn nothing<V>(station: &Station) -> Result<Option<V>, ReadError> {
+    if station.is_forked() { Err(ReadError::Forked) } else { Ok(None) }
 }
 
 #[cold]

@@ -30,6 +30,9 @@ impl<T: IpcMessage> Writer<T> {
     /// [`WriteError::Forked`] in a process that was forked after the channel was opened. There is no other way to fail.
     #[inline(always)]
     pub fn write(&mut self, value: T) -> Result<u64, WriteError<T>> {
+        if self.station.is_forked() {
+            return Err(WriteError::Forked(value));
+        }
         let slot = self.ring.open().as_ptr().cast();
         // SAFETY: the open slot is this writer's to store to, and large and aligned enough for a `T`, which the geometry
         // ensures.
@@ -54,7 +57,7 @@ impl<T: IpcMessage> Writer<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn loan(&mut self) -> Result<Draft<'_, T>, WriteError<()>> {
-        Ok(Draft::new(self))
+        if self.station.is_forked() { Err(WriteError::Forked(())) } else { Ok(Draft::new(self)) }
     }
 
     /// Version of the newest value, 0 if there is none: the number of values that were ever written, by this writer and
@@ -122,9 +125,22 @@ impl<'a, T: IpcMessage> Draft<'a, T> {
         Draft { writer, value }
     }
 
-    /// Makes the value the newest one, wakes everybody who waits for it, and returns its version.
+    /// Makes the value the newest one, wakes everybody who waits for it, and returns its version. In a child that was
+    /// forked since the slot was loaned, there is nobody to publish it to, and the version stays what it was.
     pub fn publish(self) -> u64 {
-        self.writer.publish()
+        if self.writer.station.is_forked() { self.writer.version() } else { self.writer.publish() }
+    }
+
+    /// The value's place, of which a forked child has only a blank page.
+    ///
+    /// # Panics
+    ///
+    /// In a child that was forked since the slot was loaned, if a blank page is not a value for certain.
+    #[inline(always)]
+    fn place(&self) -> *mut T {
+        let is_value = T::ANY_BITS || !self.writer.station.is_forked();
+        assert!(is_value, "this guard was taken before a fork, and its value is not in the child");
+        self.value
     }
 }
 
@@ -133,8 +149,8 @@ impl<T: IpcMessage> Deref for Draft<'_, T> {
 
     fn deref(&self) -> &T {
         // SAFETY: only this writer stores to the slot that it has opened, and it holds a valid `T`: any bits are one, or
-        // `new` has placed one.
-        unsafe { &*self.value }
+        // `new` has placed one, and `place` vouches for its still being there.
+        unsafe { &*self.place() }
     }
 }
 
@@ -142,7 +158,7 @@ impl<T: IpcMessage> DerefMut for Draft<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as in `deref`, and `self` is borrowed uniquely. A reader that copies from here at the same time finds
         // the slot's mark afterwards and discards the copy (V1 in `ring/latest.rs`): nothing depends on what it saw.
-        unsafe { &mut *self.value }
+        unsafe { &mut *self.place() }
     }
 }
 

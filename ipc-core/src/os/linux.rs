@@ -1,9 +1,10 @@
 //! Linux: files under /dev/shm, open-file-description locks, futexes, membarrier.
 
+use super::fork;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -58,6 +59,20 @@ pub(crate) fn link(file: &File, path: &Path) -> io::Result<()> {
         libc::linkat(libc::AT_FDCWD, through_proc.as_ptr(), libc::AT_FDCWD, path.as_ptr(), libc::AT_SYMLINK_FOLLOW)
     };
     if linked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The size of a transparent huge page, if the kernel has them.
+pub(crate) fn huge_page_bytes() -> Option<usize> {
+    let size = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").ok()?;
+    size.trim().parse().ok().filter(|size: &usize| size.is_power_of_two())
+}
+
+/// How many descriptors this process may have: its soft limit.
+pub(crate) fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer leads to an `rlimit`, which is writable. The call fails for unknown resources only.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur
 }
 
 /// The process's effective user.
@@ -125,16 +140,25 @@ pub(crate) fn futex_wake(word: &AtomicU32, count: u32) -> u32 {
     u32::try_from(woken).unwrap_or(0)
 }
 
-/// Whether this process takes part in `membarrier`'s global expedited barriers. Asks the kernel once.
+/// Whether this process takes part in `membarrier`'s global expedited barriers. Asks the kernel once, and once more in
+/// a child that was forked: the registration is the process's.
 pub(crate) fn joins_barriers() -> bool {
-    static JOINS: OnceLock<bool> = OnceLock::new();
-    *JOINS.get_or_init(|| membarrier(libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED))
+    static JOINS: fork::Local<OnceLock<bool>> = fork::Local::new();
+    *JOINS.get().get_or_init(|| membarrier(libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED))
 }
 
 /// Makes every running thread of every process that [`joins_barriers`] execute a full memory barrier, before it
 /// returns. `false` where the kernel or a sandbox refuses.
 pub(crate) fn barrier_everywhere() -> bool {
+    #[cfg(test)]
+    BARRIERS.set(BARRIERS.get() + 1);
     membarrier(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has called [`barrier_everywhere`].
+    pub(crate) static BARRIERS: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
 }
 
 fn membarrier(command: libc::c_int) -> bool {

@@ -10,7 +10,7 @@ use crate::station::{Blocked, Patience};
 
 /// An end of a queue. The verbs of single messages tell the rings apart once and then stay with one of them; everything
 /// else does it here.
-pub(super) enum Link<X, F, S, G>
+pub(crate) enum Link<X, F, S, G>
 where
     X: Tended,
     F: Tended,
@@ -28,10 +28,10 @@ where
 }
 
 /// The end of a sender.
-pub(super) type SenderLink = Link<exclusive::Producer, frames::Producer, shared::Producer, shared::FrameProducer>;
+pub(crate) type SenderLink = Link<exclusive::Producer, frames::Producer, shared::Producer, shared::FrameProducer>;
 
 /// The end of a receiver.
-pub(super) type ReceiverLink = Link<exclusive::Consumer, frames::Consumer, shared::Consumer, shared::FrameConsumer>;
+pub(crate) type ReceiverLink = Link<exclusive::Consumer, frames::Consumer, shared::Consumer, shared::FrameConsumer>;
 
 /// Calls a function of the port that a link has.
 macro_rules! of_port {
@@ -47,50 +47,84 @@ macro_rules! of_port {
 
 impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
     /// What there is to know about the channel.
-    pub(super) fn info(&self) -> &ChannelInfo {
+    pub(crate) fn info(&self) -> &ChannelInfo {
         of_port!(self, port => port.info())
     }
 
     /// Number of messages in the ring, as far as can be seen at this moment.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         of_port!(self, port => port.end().len())
     }
 
     /// Messages that were lost with those who died.
-    pub(super) fn losses(&self) -> u64 {
+    pub(crate) fn losses(&self) -> u64 {
         of_port!(self, port => port.end().losses())
     }
 
     /// How often the message in the slot that this end owns has been delivered before.
-    pub(super) fn returned(&self) -> u16 {
+    pub(crate) fn returned(&self) -> u16 {
         of_port!(self, port => port.end().returned())
     }
 
+    /// Whether this process was forked from the one that opened the channel.
+    pub(crate) fn is_forked(&self) -> bool {
+        of_port!(self, port => port.is_forked())
+    }
+
+    /// See [`Port::assert_not_forked`].
+    pub(crate) fn assert_not_forked(&self) {
+        of_port!(self, port => port.assert_not_forked())
+    }
+
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
-    pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+    pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         of_port!(self, port => port.take_turn(patience))
     }
 
+    /// Where the message in the slot that this end owns begins.
+    pub(crate) fn start(&self) -> *mut u8 {
+        of_port!(self, port => port.payload())
+    }
+
     /// The message of type `T` in the slot that this end owns; its tail, if it has one, has the length `tail_len`.
-    pub(super) fn payload<T: IpcMessage + ?Sized>(&self, tail_len: usize) -> *mut T {
-        T::pointer(of_port!(self, port => port.payload()), tail_len)
+    pub(crate) fn payload<T: IpcMessage + ?Sized>(&self, tail_len: usize) -> *mut T {
+        T::pointer(self.start(), tail_len)
     }
 
     /// Passes the slot to the other side.
-    pub(super) fn pass(&mut self) {
+    pub(crate) fn pass(&mut self) {
         of_port!(self, port => port.pass())
     }
 
+    /// How many slots from this end's place on are its own, of `max`.
+    pub(crate) fn owned(&mut self, max: usize) -> usize {
+        of_port!(self, port => port.owned(max))
+    }
+
+    /// The message `ahead` slots on, of those that this end owns.
+    pub(crate) fn payload_ahead<T>(&self, ahead: usize) -> *mut T {
+        of_port!(self, port => port.payload_ahead(ahead)).cast()
+    }
+
+    /// Passes the next `count` slots, all of which this end owns, to the other side.
+    pub(crate) fn pass_many(&mut self, count: usize) {
+        of_port!(self, port => port.pass_many(count))
+    }
+
     /// Gives the slot back as it is.
-    pub(super) fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         of_port!(self, port => port.abandon())
     }
 }
 
 impl SenderLink {
     /// Asks for a slot that a message with a tail of the length `tail_len` fits.
-    pub(super) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
-        let bytes = bytes_with::<T>(tail_len).unwrap_or(usize::MAX);
+    pub(crate) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
+        self.claim_bytes(bytes_with::<T>(tail_len).unwrap_or(usize::MAX))
+    }
+
+    /// Asks for a slot for a message of so many bytes, where messages vary in length.
+    pub(crate) fn claim_bytes(&mut self, bytes: usize) -> Result<(), TooLarge> {
         let claimed = match self {
             Link::Exclusive(_) | Link::Shared(_) => Ok(()),
             Link::Frames(port) => port.claim(bytes),
@@ -100,7 +134,7 @@ impl SenderLink {
     }
 
     /// Makes the slot that this end owns shorter, for a tail of the length `tail_len`.
-    pub(super) fn shorten<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) {
+    pub(crate) fn shorten<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) {
         match (self, bytes_with::<T>(tail_len)) {
             (Link::Frames(port), Some(bytes)) => port.shorten(bytes),
             (Link::SharedFrames(port), Some(bytes)) => port.shorten(bytes),
@@ -109,7 +143,7 @@ impl SenderLink {
     }
 
     /// The length of the longest tail that can be sent.
-    pub(super) fn max_tail_len<T: IpcMessage + ?Sized>(&self) -> usize {
+    pub(crate) fn max_tail_len<T: IpcMessage + ?Sized>(&self) -> usize {
         let limit_bytes = match self {
             Link::Exclusive(_) | Link::Shared(_) => 0,
             Link::Frames(port) => port.limit_bytes(),
@@ -121,18 +155,25 @@ impl SenderLink {
 
 impl ReceiverLink {
     /// Bytes of the message in the slot that this end owns, and the length of its tail.
-    pub(super) fn extent<T: IpcMessage + ?Sized>(&self) -> Result<(usize, usize), Invalid> {
-        let bytes = match self {
-            Link::Exclusive(_) | Link::Shared(_) => return Ok((T::TYPE.size, 0)),
-            Link::Frames(port) => port.end().bytes(),
-            Link::SharedFrames(port) => port.end().bytes(),
-        };
-        Ok((bytes, tail_len_of::<T>(bytes)?))
+    pub(crate) fn extent<T: IpcMessage + ?Sized>(&self) -> Result<(usize, usize), Invalid> {
+        match self.bytes() {
+            None => Ok((T::TYPE.size, 0)),
+            Some(bytes) => Ok((bytes, tail_len_of::<T>(bytes)?)),
+        }
+    }
+
+    /// Bytes of the message in the slot that this end owns, if messages vary in length.
+    pub(crate) fn bytes(&self) -> Option<usize> {
+        match self {
+            Link::Exclusive(_) | Link::Shared(_) => None,
+            Link::Frames(port) => Some(port.end().bytes()),
+            Link::SharedFrames(port) => Some(port.end().bytes()),
+        }
     }
 
     /// Passes a slot that holds no valid message, and says why.
     #[cold]
-    pub(super) fn skip(&mut self, invalid: Invalid) -> Corrupt {
+    pub(crate) fn skip(&mut self, invalid: Invalid) -> Corrupt {
         self.pass();
         invalid.into()
     }

@@ -16,6 +16,10 @@ use core::ops::{Deref, DerefMut};
 ///
 /// The slot is memory that the channel's other participants can write too. That is sound as long as they are slipring
 /// programs, which leave a loaned slot alone whatever happens to them.
+///
+/// A loan is `Send` and `Sync`, as the message is: another thread may fill it and send it. After a fork the child's copy
+/// of it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's
+/// is what it was. References that were taken before the fork must not be used in the child.
 #[must_use = "a loaned slot that is not sent is given back"]
 pub struct Loan<'a, T: IpcMessage + ?Sized> {
     link: &'a mut SenderLink,
@@ -35,7 +39,7 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
         loan
     }
 
-    /// Publishes the message.
+    /// Publishes the message. In a child that was forked since the slot was loaned, there is nothing to publish it to.
     pub fn send(self) {
         let mut unsent = ManuallyDrop::new(self);
         unsent.link.pass();
@@ -76,6 +80,7 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
     /// loan.set_text("of nine bytes")?;
     /// assert_eq!(&*loan, "of nine bytes");
     /// loan.send();
+    /// # assert_eq!(&*rx.recv_ref()?.unwrap(), "of nine bytes");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {
@@ -98,6 +103,9 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
     }
 
     fn message(&self) -> *mut T {
+        if !T::ANY_BITS {
+            self.link.assert_not_forked();
+        }
         self.link.payload(self.tail_len)
     }
 }
@@ -106,7 +114,8 @@ impl<T: IpcMessage + ?Sized> Deref for Loan<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one, or `new` has placed one.
+        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one (in a forked child,
+        // where the slot is a blank one), or `new` has placed one.
         unsafe { &*self.message() }
     }
 }

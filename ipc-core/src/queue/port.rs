@@ -40,6 +40,29 @@ impl<E: Tended> Port<E> {
         &self.end
     }
 
+    /// Whether the slot at this end's place is its own. Never in a child that was forked since the channel was opened;
+    /// [`wait`](Port::wait) says so.
+    #[inline(always)]
+    pub(crate) fn is_ready(&mut self) -> bool {
+        !self.station.is_forked() && self.end.is_ready()
+    }
+
+    /// Whether this process was forked from the one that opened the channel.
+    #[inline(always)]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.station.is_forked()
+    }
+
+    /// For guards over values that not all bits are: in a forked child their slot is blank.
+    ///
+    /// # Panics
+    ///
+    /// In a child that was forked since the channel was opened.
+    #[inline(always)]
+    pub(crate) fn assert_not_forked(&self) {
+        assert!(!self.is_forked(), "this guard was taken before a fork, and its message is not in the child");
+    }
+
     /// Places a message in the next slot and publishes it. Without a slot, `patience` is asked how long to wait.
     #[inline(always)]
     pub(super) fn send<T: IpcMessage>(
@@ -75,7 +98,7 @@ impl<E: Tended> Port<E> {
     ) -> Result<usize, (usize, T, Blocked)> {
         let mut batch = Batch { port: self, passed: 0, flushed: 0 };
         for message in messages {
-            if !batch.port.end.is_ready() {
+            if !batch.port.is_ready() {
                 batch.flush();
                 if let Err(blocked) = batch.port.take_turn(&patience) {
                     return Err((batch.passed, message, blocked));
@@ -111,7 +134,7 @@ impl<E: Tended> Port<E> {
                 Ok(message) => messages.push(message),
                 Err(corrupt) => return Ok(Err(corrupt)),
             }
-            if batch.passed == max || !batch.port.end.is_ready() {
+            if batch.passed == max || !batch.port.is_ready() {
                 return Ok(Ok(messages.len() - before));
             }
         }
@@ -137,7 +160,7 @@ impl<E: Tended> Port<E> {
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
     #[inline(always)]
     pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
-        if self.end.is_ready() { Ok(()) } else { self.wait(patience()) }
+        if self.is_ready() { Ok(()) } else { self.wait(patience()) }
     }
 
     /// The payload of the slot that this end owns.
@@ -151,6 +174,22 @@ impl<E: Tended> Port<E> {
     pub(super) fn pass(&mut self) {
         self.end.pass();
         self.flush(1);
+    }
+
+    /// How many slots from this end's place on are its own, of `max`.
+    pub(super) fn owned(&mut self, max: usize) -> usize {
+        self.end.owned(max)
+    }
+
+    /// The payload `ahead` slots on, of those that this end owns.
+    pub(super) fn payload_ahead(&self, ahead: usize) -> *mut u8 {
+        self.end.payload_ahead(ahead).as_ptr().cast()
+    }
+
+    /// As [`pass`](Port::pass), for the next `count` slots, all of which this end owns.
+    pub(super) fn pass_many(&mut self, count: usize) {
+        self.end.pass_many(count);
+        self.flush(count);
     }
 
     /// Gives the slot back as it is.
@@ -172,6 +211,9 @@ impl<E: Tended> Port<E> {
     #[cold]
     #[inline(never)]
     fn wait(&mut self, patience: Patience) -> Result<(), Blocked> {
+        if self.is_forked() {
+            return Err(Blocked::Forked);
+        }
         let Port { end, station } = self;
         station.wait(patience, end, turn, E::tend)
     }

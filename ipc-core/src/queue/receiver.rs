@@ -1,5 +1,6 @@
 //! The receiving end of a queue.
 
+use super::chunk::ReceivedBatch;
 use super::link::{Link, ReceiverLink};
 use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
 use crate::info::ChannelInfo;
@@ -20,6 +21,15 @@ use crossbeam_utils::CachePadded;
 /// Every verb returns `Ok(None)` (or 0) when the sender has closed and everything it sent was received. A receiver
 /// that comes before the first sender waits for it, and one that comes back to a channel without messages waits for
 /// the next. A sender that died without closing is reported once, after its messages; then the wait is for a successor.
+///
+/// # Threads and forks
+///
+/// A receiver is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
+/// that share one get to ask for [`info`](Receiver::info), [`len`](Receiver::len) and [`capacity`](Receiver::capacity)
+/// and nothing else; who wants to receive in many threads puts it into a `Mutex`.
+///
+/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
+/// to the channel, which is still the parent's. The child may open the channel again.
 pub struct Receiver<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     link: CachePadded<ReceiverLink>,
@@ -100,6 +110,31 @@ impl<T: IpcMessage> Receiver<T> {
         }
     }
 
+    /// Receives up to `max` messages in place, and waits for the first if there is none. `Ok(None)` is the end. All slots
+    /// are freed together, when the guard is dropped. A shared queue gives one message at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_ref`](Receiver::recv_ref). The messages before a damaged one come first.
+    pub fn recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, RecvError> {
+        if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
+            return recv_end(blocked);
+        }
+        Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
+    }
+
+    /// As [`recv_batch_ref`](Receiver::recv_batch_ref), if there is a message now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv_ref`](Receiver::try_recv_ref).
+    pub fn try_recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, TryRecvError> {
+        if let Err(blocked) = self.link.take_turn(|| Patience::None) {
+            return try_recv_end(blocked);
+        }
+        Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
+    }
+
     /// Waits at most `limit` until there is something to receive: `Ok(true)` if a message, or the end, can be received
     /// without waiting, `Ok(false)` if not. With a limit of zero it only looks. On a shared queue the message is this
     /// receiver's own from then on, and goes to another one only if this one is dropped or dies without receiving it.
@@ -119,8 +154,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn poll(&mut self, limit: Duration) -> Result<bool, RecvError> {
-        let patience = || if limit.is_zero() { Patience::None } else { Patience::from_timeout(limit) };
-        match self.link.take_turn(patience) {
+        match self.link.take_turn(|| Patience::from_timeout(limit)) {
             Ok(()) => Ok(true),
             Err(Blocked::Timeout) => Ok(false),
             Err(blocked) => recv_end(blocked).map(|_: Option<T>| true),
@@ -297,6 +331,10 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
 }
 
 /// A message in its slot. Dropping it frees the slot.
+///
+/// It is `Send` and `Sync`, as the message is: another thread may read it and drop it. After a fork the child's copy of
+/// it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's is
+/// what it was. References that were taken before the fork must not be used in the child.
 #[must_use = "dropping the guard frees the slot"]
 pub struct Received<'a, T: IpcMessage + ?Sized> {
     link: &'a mut ReceiverLink,
@@ -333,14 +371,20 @@ impl<T: IpcMessage + ?Sized> Deref for Received<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one, or `new` has checked.
+        if !T::ANY_BITS {
+            self.link.assert_not_forked();
+        }
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child, where
+        // the slot is a blank one), or `new` has checked.
         unsafe { &*self.link.payload::<T>(self.tail_len) }
     }
 }
 
 impl<T: IpcMessage + ?Sized> Drop for Received<'_, T> {
     fn drop(&mut self) {
-        self.link.pass();
+        if !self.link.is_forked() {
+            self.link.pass();
+        }
     }
 }
 
@@ -357,6 +401,7 @@ fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
         Blocked::Timeout | Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvError::Forked),
     }
 }
 
@@ -367,6 +412,7 @@ fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
+        Blocked::Forked => Err(TryRecvError::Forked),
     }
 }
 
@@ -377,5 +423,6 @@ fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> 
         Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
+        Blocked::Forked => Err(RecvTimeoutError::Forked),
     }
 }

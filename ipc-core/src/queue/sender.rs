@@ -1,5 +1,6 @@
 //! The sending end of a queue.
 
+use super::chunk::LoanBatch;
 use super::link::{Link, SenderLink};
 use super::loan::Loan;
 use crate::error::{
@@ -15,7 +16,16 @@ use crossbeam_utils::CachePadded;
 
 /// The sending end of a queue. Dropping it closes it: the receiver gets what was sent, and then the end.
 ///
-/// A sender may be moved to another thread. What it sends while nobody receives waits in the channel.
+/// What it sends while nobody receives waits in the channel.
+///
+/// # Threads and forks
+///
+/// A sender is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
+/// that share one get to ask for [`info`](Sender::info), [`len`](Sender::len) and [`capacity`](Sender::capacity) and
+/// nothing else; who wants to send from many threads puts it into a `Mutex`.
+///
+/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
+/// to the channel, which is still the parent's. The child may open the channel again.
 pub struct Sender<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     link: CachePadded<SenderLink>,
@@ -132,6 +142,40 @@ impl<T: IpcMessage> Sender<T> {
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut self.link, 0))
+    }
+
+    /// Lends up to `max` slots, to be filled in place and published together; waits for the first one if the channel is
+    /// full. A shared queue lends one at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Sender::send).
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<[u64; 4]>::new("chunk").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// let mut batch = tx.loan_batch(3)?;
+    /// for at in 0..batch.len() {
+    ///     batch[at] = [at as u64; 4];
+    /// }
+    /// batch.send();
+    /// let received = rx.recv_batch_ref(100)?.unwrap();
+    /// assert!(received.iter().map(|message| message[0]).eq([0, 1, 2]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, LoanError> {
+        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        Ok(LoanBatch::new(&mut self.link, max))
+    }
+
+    /// As [`loan_batch`](Sender::loan_batch), if a slot is free now.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
+    pub fn try_loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, TryLoanError> {
+        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        Ok(LoanBatch::new(&mut self.link, max))
     }
 
     #[inline(always)]
@@ -282,6 +326,7 @@ fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
         Blocked::Timeout | Blocked::Closed => SendError::Closed(value),
         Blocked::Died(peer) => SendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendError::Corrupt(value, corrupt),
+        Blocked::Forked => SendError::Forked(value),
     }
 }
 
@@ -292,6 +337,7 @@ fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
         Blocked::Closed => TrySendError::Closed(value),
         Blocked::Died(peer) => TrySendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => TrySendError::Corrupt(value, corrupt),
+        Blocked::Forked => TrySendError::Forked(value),
     }
 }
 
@@ -302,5 +348,6 @@ fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutError<V> {
         Blocked::Closed => SendTimeoutError::Closed(value),
         Blocked::Died(peer) => SendTimeoutError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(value, corrupt),
+        Blocked::Forked => SendTimeoutError::Forked(value),
     }
 }

@@ -271,7 +271,7 @@ pub(crate) struct Claimant {
 
 impl Claimant {
     /// Joins on `line`, under the lock that serialises joining. The line has had no owner yet, or its last one has left
-    /// or was found [`Repair::Resolved`]. With [`Company::Others`], [`Counter::announce`] and the barrier come before.
+    /// properly, or was found [`Repair::Resolved`] after others had begun to find the line alive. With [`Company::Others`], [`Counter::announce`] and the barrier come before.
     pub(crate) fn attach(role: Role, cells: &Cells, line: usize, company: Company) -> Self {
         // Release: whoever sees that the last owner's claim has gone sees how it was resolved (C2); pairs with
         // `Records::load_claim`.
@@ -364,9 +364,10 @@ impl Claimant {
         }
         self.write(at, Kind::Trying);
         let position = self.role.counter.position();
-        // AcqRel: Release shows the record to whoever sees the counter beyond `at` (C2), Acquire pairs with that of the
-        // one who claimed before. Relaxed on failure: the position is loaded again.
-        let swap = position.compare_exchange(at.word(), next.word(), Ordering::AcqRel, Ordering::Relaxed);
+        // Release: shows the record to whoever sees the counter beyond `at` (C2), and all that was seen before; pairs with
+        // the Acquire in `Counter::load`, which has also seen the claim before this one. Relaxed on failure: it is loaded
+        // again.
+        let swap = position.compare_exchange(at.word(), next.word(), Ordering::Release, Ordering::Relaxed);
         if swap.is_ok() {
             self.keep(at);
         }
@@ -376,9 +377,7 @@ impl Claimant {
     /// A1 to A5.
     #[inline(always)]
     fn claim_alone(&mut self, at: Position, next: Position) -> bool {
-        let word = at.word() << 2 | Kind::Solo as u64;
-        // Relaxed: newcomers look for it behind their barrier, and others when the owner has died, which happened after.
-        self.role.records.claim(self.line).store(word, Ordering::Relaxed);
+        self.write(at, Kind::Solo);
         light_fence();
         // Relaxed: the case proof in the module's docs needs the load's place, which the fence pins, and no more.
         if self.role.counter.solo().load(Ordering::Relaxed) != self.line as u64 + 1 {

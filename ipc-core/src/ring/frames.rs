@@ -33,12 +33,12 @@
 //! changes what the consumer can see, and it moves the producer's place to the place after the frame.
 //!
 //! - F2 and F3: what is stored lies in the `p + k + 1` free units from the producer's place on.
-//! - F1: before the last store, the place is the old one, and no other store of the sequence goes to its header: the
-//!   payload lies behind a header that is this one or, with padding, at unit 0, and then `p >= 1` units separate it and the
-//!   place after it from the producer's place, by F3. After the last store the place is the one after the frame, whose
-//!   header was cleared before. In zeroed memory the place is unit 0, whose header is clear.
-//! - F4: whoever dies before the last store has changed free memory only, apart from nothing. Padding is never seen
-//!   without the frame behind it.
+//! - F1: no store but the last goes to the header at the producer's place. The payload lies behind a header, which is
+//!   that one or, with padding, unit 0's; the place after the frame, and unit 0 if there is padding, are among the units
+//!   after the producer's place, since `p + k + 1` free units do not reach round to it again. The last store moves the
+//!   producer's place to the one whose header has just been cleared. Zeroed memory has its place at unit 0.
+//! - F4: whoever dies before the last store has changed nothing but free memory, which has no meaning. Whoever dies after it
+//!   has sent the message. Padding is never seen without the frame behind it.
 //!
 //! # The longest message
 //!

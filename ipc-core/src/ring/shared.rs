@@ -26,7 +26,7 @@
 //!
 //! The orderings follow: the first stamp's Release store gives the cells on, and the Acquire load in the next claim takes
 //! them. A claim that begins inside the cells of an earlier message does not load that message's first stamp; the
-//! producer before it did, and moved the tail afterwards (AcqRel), which this one has loaded (Acquire).
+//! producer before it did, and moved the tail afterwards (Release), which this one has loaded (Acquire).
 //!
 //! A message that would cross the end of the ring does not: its producer claims the rest of the lap as a gap, stamps it
 //! SKIP, and claims again. So a message of up to the whole capacity can be sent through a ring that is being emptied.
@@ -38,6 +38,20 @@
 //! the producers stop when they come round. Repair stamps it RETURNED and counts `returns` up, at which the consumers
 //! search the cells for it; or, if that is the policy, counts it as lost and frees it. A consumer takes a returned
 //! message by swapping its stamp from RETURNED to HELD, with its record naming the position as in every claim.
+//!
+//! # Joining and waiting
+//!
+//! Who joins holds the lock that serialises joining, and has made sure that others find the line that it takes over alive.
+//! Then it
+//!
+//! 1. repairs the line until that is [`Repair::Resolved`], unless its last owner has left properly. To the `life` that it
+//!    passes, the last owner is dead still, with the generation that it had;
+//! 2. unless it is the only one that lives in its role, calls [`Counter::announce`](super::claims::Counter::announce) and
+//!    executes the heavy barrier;
+//! 3. attaches.
+//!
+//! Who finds it to be the turn of the others waits, and now and then repairs the lines of the dead, of both roles, and
+//! [settles](Producer::settle) itself. A line whose repair came to `Resolved` needs none until its next owner has died.
 
 use super::cells::{Cells, Position, Stamp, State};
 use super::claims::{Claimant, Company, Life, Repair, Role};

@@ -1,7 +1,7 @@
 //! The channel that a message type declares: its kind, its name, and its options.
 
 use syn::meta::ParseNestedMeta;
-use syn::{LitBool, LitInt, LitStr, Path, Type};
+use syn::{LitBool, LitInt, LitStr, Path, Token, Type};
 
 use super::once;
 use crate::errors::Errors;
@@ -100,8 +100,8 @@ const OPTIONS: &[ChannelOption] = &[
     ChannelOption { name: "evict_after", form: Form::Text, kinds: &[Kind::Broadcast] },
     ChannelOption { name: "lifetime", form: Form::Text, kinds: &Kind::ALL },
     ChannelOption { name: "prefault", form: Form::Bool, kinds: &Kind::ALL },
-    ChannelOption { name: "huge_pages", form: Form::Bool, kinds: &Kind::ALL },
-    ChannelOption { name: "timestamps", form: Form::Bool, kinds: &Kind::ALL },
+    ChannelOption { name: "huge_pages", form: Form::Flag, kinds: &Kind::ALL },
+    ChannelOption { name: "timestamps", form: Form::Flag, kinds: &Kind::ALL },
 ];
 
 /// The parts of a channel as they are met.
@@ -135,7 +135,7 @@ impl Parts {
         let value = match option.form {
             Form::Flag => Value::Flag,
             Form::Int => Value::Int(meta.value()?.parse()?),
-            Form::Bool => Value::Bool(meta.value()?.parse()?),
+            Form::Bool => Value::Bool(read_switch(option.name, meta)?),
             Form::Text => Value::Text(meta.value()?.parse()?),
             Form::Type => Value::Type(Box::new(meta.value()?.parse()?)),
         };
@@ -157,4 +157,13 @@ impl Parts {
         options.sort_by_key(|given| OPTIONS.iter().position(|option| option.name == given.option.name));
         Some(Channel { kind, name, options })
     }
+}
+
+/// Reads `= true` or `= false`.
+fn read_switch(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<LitBool> {
+    if !meta.input.peek(Token![=]) {
+        let which = format!("say which: `{name} = true` or `{name} = false`");
+        return Err(syn::Error::new_spanned(&meta.path, which));
+    }
+    meta.value()?.parse().map_err(|error| syn::Error::new(error.span(), "this is `true` or `false`"))
 }

@@ -37,9 +37,12 @@
 //! - The first step is one swap, so one line is named, once a position.
 //! - A dead owner of a line has one claim, so it is named at most once. Whoever counts looks first whether the mark is of
 //!   this generation or a later one already, and swaps the number and the mark together.
-//! - The line is not taken over before the stamp has left LOST, since its own repair finishes the steps: the record is
-//!   still there, and names p. So no later generation's mark comes before this one is counted, and a repairer that comes
-//!   late finds the mark of this generation or a later one.
+//! - The line is not taken over before the stamp has left LOST, so its record is still there for whoever goes on. Who
+//!   takes it over is found alive before it repairs the line. If the repairer that named it had found it dead, then it had
+//!   done so before, and had seen the counter beyond p still earlier. So the line's own repair sees it there too, and ends
+//!   only when the hole is closed, or a live owner is known, in which case there is no such repairer.
+//! - So no later generation's mark comes before this one is counted, and a repairer that comes late finds the mark of
+//!   this generation or a later one.
 
 use super::super::cells::{Cells, Position, Stamp, State};
 use super::*;
@@ -172,6 +175,28 @@ impl Records {
         stamp.lap == cells.lap(at) && is_dealt_with || stamp.lap == cells.next_lap(at)
     }
 
+    /// Goes on with a loss that has been named and not finished, which `finish` does for the generation that it is told.
+    pub(in crate::ring) fn with_named(
+        &self,
+        named: Stamp,
+        at: Position,
+        life: &impl Fn(usize) -> Life,
+        finish: impl FnOnce(u32),
+    ) -> Repair {
+        let line = usize::from(named.owner);
+        if line >= self.lines {
+            let expected = Stamp { owner: 0, ..named }.word();
+            return Repair::Broken(Evidence { slot: 0, found: named.word(), expected });
+        }
+        match self.examine(line, life) {
+            Line::Dead(corpse) if corpse.at == at.word() => finish(corpse.generation),
+            // Somebody is about to take the line over, and finishes it first.
+            Line::Live(_) => return Repair::Pending,
+            _ => {}
+        }
+        Repair::Resolved
+    }
+
     /// Counts a message as lost by the owner of `line` that had this generation, unless it has been counted.
     pub(in crate::ring) fn count_loss(&self, line: usize, generation: u32) {
         for _ in 0..MAX_ROUNDS {
@@ -226,10 +251,9 @@ impl Role {
             let found = cells.stamp(at).load(Ordering::Acquire);
             let stamp = Stamp::from_word(found);
             if stamp.lap == cells.lap(at) && stamp.state == State::Lost {
-                if usize::from(stamp.owner) == line {
-                    self.close(cells, at, stamp, corpse.generation);
-                }
-                return Repair::Resolved;
+                return self
+                    .records
+                    .with_named(stamp, at, &life, |generation| self.close(cells, at, stamp, generation));
             }
             if !is_open(stamp, cells.lap(at)) {
                 return Repair::Resolved;

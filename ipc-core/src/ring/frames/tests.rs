@@ -2,9 +2,14 @@
 //! laps, with deaths between any two stores, and between two threads.
 
 use super::*;
+use crate::ring::payload;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long to wait for what has to come. It never passes unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A ring on the heap. Its words hold rubbish, some of which looks like headers, wherever the invariants allow it.
 struct Memory {
@@ -49,7 +54,7 @@ fn shape(units: usize, align: usize) -> Shape {
 }
 
 /// Word `word` of the payload at the end's place.
-fn payload(end: &impl End, word: usize) -> &AtomicU64 {
+fn word(end: &impl End, word: usize) -> &AtomicU64 {
     // SAFETY: the callers stay within the frame.
     let word = unsafe { end.payload().add(word) };
     // SAFETY: as above; the memory outlives the ends.
@@ -63,15 +68,15 @@ fn content(message: u64, word: usize) -> u64 {
 
 /// Fills the first `words` words of the claimed frame.
 fn fill(end: &Producer, message: u64, words: usize) {
-    for word in 0..words {
-        payload(end, word).store(content(message, word), Ordering::Relaxed);
+    for at in 0..words {
+        payload::store(word(end, at), content(message, at));
     }
 }
 
 /// Checks the message that the consumer has before it, and returns its length.
 fn check(end: &Consumer, message: u64) -> usize {
-    for word in 0..end.bytes().div_ceil(WORD_BYTES) {
-        assert_eq!(payload(end, word).load(Ordering::Relaxed), content(message, word), "word {word} of {message}");
+    for at in 0..end.bytes().div_ceil(WORD_BYTES) {
+        assert_eq!(payload::load(word(end, at)), content(message, at), "word {at} of {message}");
     }
     end.bytes()
 }
@@ -403,9 +408,21 @@ proptest! {
     }
 }
 
+/// Waits until it is this end's turn, for as long as the other end is there, and not for ever.
+fn await_turn(end: &mut impl End, is_other_there: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !end.is_ready() {
+        let turn = end.look();
+        assert!(!matches!(turn, Turn::Broken(_)), "{turn:?}");
+        assert!(turn == Turn::Ours || is_other_there(), "the other end has given up");
+        assert!(started.elapsed() < PATIENCE, "the turn never comes");
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn two_threads_exchange_everything_in_order() {
-    const MESSAGES: u64 = 40_000;
+    const MESSAGES: u64 = 20_000;
     for (units, align) in [(2, 8), (3, 8), (7, 8), (64, 16), (1024, 8)] {
         let memory = Memory::new(shape(units, align), Place { lap: u32::MAX - 3, unit: 1 });
         let parts = memory.parts();
@@ -415,10 +432,7 @@ fn two_threads_exchange_everything_in_order() {
             let receiver = scope.spawn(move || {
                 let mut consumer = Consumer::attach(parts);
                 for message in 0..MESSAGES {
-                    while !consumer.is_ready() {
-                        assert!(!matches!(consumer.look(), Turn::Broken(_)));
-                        thread::yield_now();
-                    }
+                    await_turn(&mut consumer, || true);
                     assert_eq!(check(&consumer, message) as u64, length(message));
                     consumer.pass();
                 }
@@ -427,10 +441,7 @@ fn two_threads_exchange_everything_in_order() {
             for message in 0..MESSAGES {
                 let bytes = length(message) as usize;
                 producer.ask_for(bytes).unwrap();
-                while !producer.is_ready() && producer.look() != Turn::Ours {
-                    assert!(!receiver.is_finished(), "the receiver has given up");
-                    thread::yield_now();
-                }
+                await_turn(&mut producer, || !receiver.is_finished());
                 fill(&producer, message, bytes.div_ceil(WORD_BYTES));
                 producer.pass();
             }

@@ -17,7 +17,7 @@
 //! - The cells are freed from the last to the first as by a consumer (S3), each by a swap: from free in this lap to free
 //!   in the next one, which is possible only while the message is there, and the first one last.
 //! - The loss is counted as in `claims`: DROPPED names one line, whose dead owner has one claim, and the line is not taken
-//!   over before its own repair has finished the steps.
+//!   over before the steps are finished, for the same reason.
 
 use super::super::claims::{Line, Owner};
 use super::*;
@@ -61,9 +61,9 @@ impl Parts {
                     self.tell_of_return();
                     return Repair::Resolved;
                 }
-                State::Dropped if usize::from(stamp.owner) == line => {
-                    self.drop_orphan(at, stamp, corpse.generation);
-                    return Repair::Resolved;
+                State::Dropped => {
+                    let finish = |generation| self.drop_orphan(at, stamp, generation);
+                    return records.with_named(stamp, at, &life, finish);
                 }
                 _ => return Repair::Resolved,
             }

@@ -9,7 +9,7 @@ use ipc_macros::IpcMessage;
 pub mod messages {
     /// A message.
     #[derive(super::IpcMessage, Clone, Copy)]
-    #[ipc(crate = "ipc_core", queue = "ui-pass", capacity = 4_096, spsc, lifetime = "attached")]
+    #[ipc(crate = "ipc_core", queue = "ui-pass", capacity = 4_096, spsc, lifetime = "attached", prefault = false, huge_pages)]
     #[repr(C)]
     pub struct Public {
         /// A field.

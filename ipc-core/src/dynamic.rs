@@ -1,0 +1,193 @@
+//! Channels whose message type this program was never compiled with: their ends send and receive
+//! [values](crate::schema::Value), by the schema that every segment carries.
+//!
+//! This is for programs that handle any channel: command lines, recorders, bridges to other languages. A channel is opened
+//! as it is, so it has to exist; what is received is validated by the schema, and what is sent is checked against it
+//! before any of it reaches the channel.
+//!
+//! ```
+//! use ipc_core::dynamic::Channel;
+//! use ipc_core::schema::Value;
+//! use ipc_core::{Opt, Queue};
+//!
+//! # let domain = format!("doc-{}", std::process::id());
+//! // One program knows the type ...
+//! let mut tx = Queue::<Opt<u16>>::new("readings").domain(&domain).sender()?;
+//! tx.send(Opt::Some(7))?;
+//!
+//! // ... and another one does not.
+//! let channel = Channel::open_in(&domain, "readings")?;
+//! assert_eq!(channel.schema().to_string(), "Opt<u16>");
+//! let mut rx = channel.receiver()?;
+//! assert_eq!(rx.recv()?, Some(Value::Opt(Some(Box::new(Value::Uint(7))))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod latest;
+mod receiver;
+mod sender;
+
+pub use latest::{ReadValueError, Reader, WriteValueError, Writer};
+pub use receiver::{Receiver, RecvValueError, RecvValueTimeoutError, TryRecvValueError};
+pub use sender::{SendValueError, Sender, TrySendValueError};
+
+use crate::error::{OpenError, Peer};
+use crate::latest as latest_value;
+use crate::layout::{
+    KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE,
+    kind_name,
+};
+use crate::name::SegmentName;
+use crate::queue;
+use crate::schema::{Schema, decode};
+use crate::segment::{self, Spec};
+
+/// What a channel does with its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A queue with one sender and one receiver.
+    ExclusiveQueue,
+    /// A queue with any number of senders and receivers.
+    SharedQueue,
+    /// A broadcast that waits for its slowest subscriber.
+    LosslessBroadcast,
+    /// A broadcast that waits for nobody.
+    LossyBroadcast,
+    /// The newest value.
+    Latest,
+    /// Requests and replies.
+    Service,
+}
+
+impl Kind {
+    fn of(kind: u32) -> Option<Self> {
+        match kind {
+            KIND_EXCLUSIVE_QUEUE => Some(Kind::ExclusiveQueue),
+            KIND_SHARED_QUEUE => Some(Kind::SharedQueue),
+            KIND_LOSSLESS_BROADCAST => Some(Kind::LosslessBroadcast),
+            KIND_LOSSY_BROADCAST => Some(Kind::LossyBroadcast),
+            KIND_LATEST => Some(Kind::Latest),
+            KIND_SERVICE => Some(Kind::Service),
+            _ => None,
+        }
+    }
+}
+
+/// A channel that was found, with the schema of its messages.
+///
+/// It takes no part in the channel until an end is opened.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    spec: Spec,
+    kind: Kind,
+    schema: Schema,
+}
+
+impl Channel {
+    /// Finds the channel of this name in the domain that the environment says, as
+    /// [`Queue::domain`](crate::Queue::domain) does.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NoChannel`] if there is none, and the other [`OpenError`]s as they say.
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        Self::find(SegmentName::new(None, name)?)
+    }
+
+    /// Finds the channel of this name in `domain`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Channel::open).
+    pub fn open_in(domain: &str, name: &str) -> Result<Self, OpenError> {
+        Self::find(SegmentName::new(Some(domain), name)?)
+    }
+
+    fn find(name: SegmentName) -> Result<Self, OpenError> {
+        let no_channel = || OpenError::NoChannel { channel: name.channel().into(), domain: name.domain().into() };
+        let segment = segment::peek(&name)?.ok_or_else(no_channel)?;
+        let damaged = |reason: String| OpenError::NotASegment { path: segment.path().into(), reason };
+        let kind = segment.geometry().kind;
+        let kind = Kind::of(kind)
+            .ok_or_else(|| damaged(format!("it is a channel of a kind that this version does not know ({kind})")))?;
+        let encoded = segment.schema()?;
+        let schema = decode(&encoded).map_err(|error| damaged(format!("its schema is damaged: {error}")))?;
+        let geometry = segment.geometry();
+        let fits = match schema.tail() {
+            None => !geometry.is_variable() && schema.size_bytes() == geometry.message_bytes,
+            Some(_) => geometry.is_variable(),
+        };
+        if !fits {
+            return Err(damaged("its header is damaged: it contradicts the schema beside it".into()));
+        }
+        let spec = Spec::of_segment(&segment, name, &schema.type_text(), encoded);
+        Ok(Channel { spec, kind, schema })
+    }
+
+    /// What it does with its messages.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What its messages are. `Display` shows it in the manner of Rust.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Opens a receiving end of a queue.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no queue, and otherwise as for [`Queue::receiver`](crate::Queue::receiver).
+    pub fn receiver(&self) -> Result<Receiver, OpenError> {
+        self.expect(&[Kind::ExclusiveQueue, Kind::SharedQueue], "a queue")?;
+        Ok(Receiver::new(queue::open_receiver(&self.spec)?, self.schema.clone()))
+    }
+
+    /// Opens a sending end of a queue.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no queue, and otherwise as for [`Queue::sender`](crate::Queue::sender).
+    pub fn sender(&self) -> Result<Sender, OpenError> {
+        self.expect(&[Kind::ExclusiveQueue, Kind::SharedQueue], "a queue")?;
+        Ok(Sender::new(queue::open_sender(&self.spec)?, self.schema.clone()))
+    }
+
+    /// Opens a reading end of a latest value.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no latest value, and otherwise as for
+    /// [`Latest::reader`](crate::Latest::reader).
+    pub fn reader(&self) -> Result<Reader, OpenError> {
+        self.expect(&[Kind::Latest], "a latest value")?;
+        Ok(Reader::new(latest_value::open_reader(&self.spec)?, self.schema.clone()))
+    }
+
+    /// Opens the writing end of a latest value.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no latest value, and otherwise as for
+    /// [`Latest::writer`](crate::Latest::writer).
+    pub fn writer(&self) -> Result<Writer, OpenError> {
+        self.expect(&[Kind::Latest], "a latest value")?;
+        Ok(Writer::new(latest_value::open_writer(&self.spec)?, self.schema.clone()))
+    }
+
+    /// Refuses to open an end that channels of this kind do not have.
+    fn expect(&self, kinds: &[Kind], expected: &'static str) -> Result<(), OpenError> {
+        if kinds.contains(&self.kind) {
+            return Ok(());
+        }
+        let creator = segment::peek(&self.spec.name)?.map(|segment| segment.creator());
+        Err(OpenError::Kind {
+            channel: self.spec.name.channel().into(),
+            found: kind_name(self.spec.kind).unwrap_or("a channel of another kind"),
+            expected,
+            creator: creator.unwrap_or_else(|| Peer { pid: 0, program: "nobody any more".into() }),
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! A file and its mapping, neither of which a forked child keeps.
+
+use super::fork::{self, Epoch};
+use core::ffi::c_int;
+use core::mem::ManuallyDrop;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+/// The smallest page of any supported machine.
+const PAGE_BYTES: usize = 4096;
+
+/// Linux 6.1, and not in every version of the libc crate.
+const MADV_COLLAPSE: c_int = 25;
+
+/// An open file and, once it is mapped, its memory. In a child that was forked from the process that opened it, the
+/// memory is fresh private pages, and the file is gone.
+pub(crate) struct Attachment {
+    /// In a past epoch the descriptor has been closed, and its number may be somebody else's.
+    file: ManuallyDrop<File>,
+    map: Option<MmapRaw>,
+    /// Where in `map` the file's first byte is.
+    offset: usize,
+    /// How much of the file is mapped.
+    bytes: usize,
+    epoch: Epoch,
+}
+
+impl Attachment {
+    /// Opens a file in a way of the caller's choice, which is quick and opens no other attachment.
+    pub(crate) fn open(open: impl FnOnce() -> io::Result<File>) -> io::Result<Self> {
+        fork::watch()?;
+        let inside = fork::enter();
+        let file = open()?;
+        inside.opened(file.as_raw_fd());
+        Ok(Attachment { file: ManuallyDrop::new(file), map: None, offset: 0, bytes: 0, epoch: Epoch::now() })
+    }
+
+    /// Maps the first `bytes` of the file, readable and writable, at a multiple of `align` (a power of two; whatever it
+    /// is, at least a page).
+    pub(crate) fn map(&mut self, bytes: usize, align: usize) -> io::Result<()> {
+        let descriptor = self.file()?.as_raw_fd();
+        let inside = fork::enter();
+        let (map, offset) = if align <= PAGE_BYTES {
+            (MmapOptions::new().len(bytes).map_raw(descriptor)?, 0)
+        } else {
+            map_aligned(descriptor, bytes, align)?
+        };
+        inside.mapped(descriptor, map.as_mut_ptr().wrapping_add(offset), bytes);
+        (self.map, self.offset, self.bytes) = (Some(map), offset, bytes);
+        Ok(())
+    }
+
+    /// The file. An error if it was opened before this process was forked: the child has let go of it.
+    pub(crate) fn file(&self) -> io::Result<&File> {
+        if self.epoch.is_past() { Err(io::Error::from_raw_os_error(libc::EBADF)) } else { Ok(&self.file) }
+    }
+
+    /// Where the mapping starts; null if there is none.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.map.as_ref().map_or(ptr::null_mut(), |map| map.as_mut_ptr().wrapping_add(self.offset))
+    }
+
+    /// Faults every page of the mapping in, as far as the system lets it.
+    pub(crate) fn prefault(&self) {
+        if self.advise(self.bytes, libc::MADV_POPULATE_WRITE).is_err() {
+            // A kernel before 5.14: a look at a page maps it.
+            for offset in (0..self.bytes).step_by(PAGE_BYTES) {
+                // SAFETY: the offset is below the mapping's length.
+                let place = unsafe { self.start().add(offset) };
+                // SAFETY: the word is mapped and aligned, and all who touch it while we do use atomics.
+                let word = unsafe { AtomicU64::from_ptr(place.cast()) };
+                // Relaxed: what it is does not matter.
+                word.load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Makes huge pages, which have `size` bytes, of the file's pages; a rest that does not fill one stays.
+    ///
+    /// The pages are there by now, having been reserved, and neither the mount's options nor `shmem_enabled` keep the
+    /// kernel from this, unless they say "deny".
+    pub(crate) fn collapse(&self, size: usize) -> io::Result<()> {
+        // The kernel's own collapsing is to put it right if a page is split later. It may be refused.
+        let _ = self.advise(self.bytes, libc::MADV_HUGEPAGE);
+        self.advise(self.bytes / size * size, MADV_COLLAPSE)
+    }
+
+    fn advise(&self, bytes: usize, advice: c_int) -> io::Result<()> {
+        // SAFETY: the range is a mapping of ours, and none of the advice given here changes what is in it.
+        match unsafe { libc::madvise(self.start().cast(), bytes, advice) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// When it was opened.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if self.epoch.is_past() {
+            // The mapping is this process's own and goes by itself.
+            return;
+        }
+        let inside = fork::enter();
+        inside.closing(self.file.as_raw_fd());
+        self.map = None;
+        // SAFETY: the field is not used after this, since the value is being dropped.
+        unsafe { ManuallyDrop::drop(&mut self.file) };
+    }
+}
+
+/// Maps a file at a multiple of `align`, inside a larger mapping that keeps its place. Returns that one, and where in it
+/// the file's first byte is.
+fn map_aligned(descriptor: c_int, bytes: usize, align: usize) -> io::Result<(MmapRaw, usize)> {
+    let too_large = || io::Error::from_raw_os_error(libc::ENOMEM);
+    let room = bytes.checked_add(align).ok_or_else(too_large)?;
+    let map = MmapRaw::from(MmapOptions::new().len(room).no_reserve_swap().map_anon()?);
+    let offset = (map.as_ptr() as usize).next_multiple_of(align) - map.as_ptr() as usize;
+    // SAFETY: the next multiple of `align` is less than `align` away, so the offset is within the mapping.
+    let start = unsafe { map.as_mut_ptr().add(offset) };
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: from `start` on there are `bytes` of the mapping above, which nobody uses yet and which go with it.
+    let mapped =
+        unsafe { libc::mmap(start.cast(), bytes, protection, libc::MAP_SHARED | libc::MAP_FIXED, descriptor, 0) };
+    if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok((map, offset)) }
+}

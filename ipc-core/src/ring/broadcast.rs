@@ -1,0 +1,436 @@
+//! The broadcast ring: several publishers in one total order, and every subscriber gets every message.
+//!
+//! A message takes one cell. Publishers claim positions as [`claims`](super::claims) has it, and the cell's stamp says
+//! what has become of it. In lap *l* the stamp goes through
+//!
+//! ```text
+//! FULL or SKIP of lap l - 1 (0 before lap 0)  -->  BUSY l  -->  FULL l      the publisher has stored its message
+//!                                          |            |--->  SKIP l      it has given it up (units 0)
+//!                                          '------------'--->  LOST l --> SKIP l     it died (units 1), see `repair`
+//! ```
+//!
+//! A message's *number* is its position, counted in cells: `lap * capacity + index`. So how many messages lie between
+//! two positions is known without having seen them. A number that was given up or lost has no message; a subscriber
+//! that comes to it reports a lost one and jumps over one that was given up. (One that has been overtaken cannot tell, and
+//! counts every number that it has not seen.)
+//!
+//! There are two kinds of subscribers, and a ring has one of them.
+//!
+//! - *Lossy* ([`lossy`]): they store nothing to shared memory, and publishers do not know of them. One that has been
+//!   overtaken finds out from the stamps, exactly how many it missed as well.
+//! - *Lossless* ([`lossless`]): each has a *cursor*, the position that it reads next, in its record. Publishers do not
+//!   claim a cell that a cursor has not passed.
+//!
+//! # Storing and copying
+//!
+//! ```text
+//! publisher, at position p of lap l             subscriber, at position p of lap l
+//! P1  stamp(p) is FULL or SKIP of l - 1         S1  stamp(p) = FULL l?   (Acquire)
+//! P2  claim p                                   S2  copy                 (relaxed words)
+//! P3  stamp(p) := BUSY l     (Release)          S3  fence                (Acquire)
+//! P4  fence                  (Release)          S4  stamp(p) = FULL l?   (Acquire; lossy)
+//! P5  payload                (relaxed words)         not evicted?        (Relaxed; lossless)
+//! P6  stamp(p) := FULL l     (Release)
+//! ```
+//!
+//! B1. *One publisher at a time stores to a cell.* Position p is claimed once (C1 of `claims`), and whoever claims it has
+//!     found the cell done with for lap l - 1 (P1). Nobody but the claimant of p changes that, so it still holds at P3.
+//!     P1 is an Acquire, so all stores of lap l - 1 come before those of lap l.
+//! B2. *What a lossy subscriber accepts is the message at p, whole.* S1 reads what P6 stored, so the payload words that S2
+//!     reads are those of lap l or later ones. If one is of a later lap l', then its P5 comes after the fence P4 of l', and S2
+//!     before the fence S3. So P3 of l' happens before S4, which reads BUSY l' or something still later.
+//! B3. *A stamp of a later lap proves that the counter has gone beyond the cell in that lap.* P3 is a Release and comes
+//!     after P2, and so are the stores that follow, those of repairers included; S1 and S4 are Acquires. So what an overtaken
+//!     subscriber loads from the counter is not old, and a damaged ring is told from a busy one.
+//! B4. *A cell's stamp is at most two laps behind its subscriber.* A publisher may be stopped between P2 and P3, in lap
+//!     l - 1, whose P1 found lap l - 2; the others go on as far as that cell's next lap, l, whose P1 fails. All that
+//!     happens before the counter reaches p.
+//!
+//! # The gate of a lossless ring
+//!
+//! The ring has as many cells as its capacity and its history together. A publisher keeps a *floor*, and claims p only
+//! if p is less than a lap after it. When there is no room left, it *scans*: it loads the counter T, then the cursors of
+//! the subscribers that count. The floor is the smallest of the cursors and T - history.
+//!
+//! B5. *No publisher claims the cell of a position that a subscriber who counts has not passed.* For one that was found by
+//!     the scan: its cursor only rises. For one that joins later: its first cursor is not below the floor of any
+//!     publisher, however old.
+//!
+//! ```text
+//! publisher                                     newcomer
+//! G1  T := counter                              J1  cursor := counter - history, preliminary
+//! G2  fence     (SeqCst)                        J2  fence     (SeqCst)
+//! G3  load the cursors                          J3  T' := counter
+//! G4  floor := min(cursors, T - history)        J4  cursor := T' - what it wants of the history
+//! ```
+//!
+//!     If J2 comes before G2 in the order of the fences, G3 finds the newcomer with J1 or J4, and J1 is not above J4.
+//!     (J1 may be old, and more than a lap behind. Then the floor is, too, and nothing is claimed before J4.)
+//!     Otherwise J3 loads T or a later one, and J4 is at least T - history, which is at least the floor. Either way J4
+//!     is at most a lap behind every position claimed so far, so its history has not been overwritten.
+//! B6. *An evicted subscriber accepts nothing that was overwritten.* The eviction is noted (Release) before the scan that
+//!     does not count it (Acquire), which comes before the claim, P3 and P4. If S2 reads a word of P5, then S4 comes after
+//!     S3, and finds the note.
+//!
+//! A subscriber that died does not count either. That it counts must be seen by whoever sees its cursor, so a line is
+//! alive before J1.
+
+use super::cells::{Cells, Position, Stamp, State};
+use super::claims::{Claimant, Company, Life, Records, Repair, Role};
+use super::exclusive::{Evidence, Turn};
+use crate::atomics::{AtomicU64, fence};
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+pub(crate) mod lossless;
+pub(crate) mod lossy;
+
+/// Rounds in which others were faster before a publisher lets its caller wait.
+const MAX_ROUNDS: usize = 64;
+
+/// The shared parts of a broadcast.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    cells: Cells,
+    publishers: Role,
+    gate: Option<Gate>,
+}
+
+/// What a lossless broadcast has besides.
+#[derive(Clone, Copy)]
+struct Gate {
+    /// A subscriber's claim holds `cursor << 2 | 1`, or 0 if it has none; the lower half of its losses is the generation of
+    /// the last owner that was evicted.
+    subscribers: Records,
+    /// Messages that a newcomer may ask for.
+    history: u64,
+}
+
+/// What a subscriber finds at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// A message, to be copied and then accepted.
+    Message,
+    /// Nothing yet.
+    Nothing,
+    /// So many messages, right before the next one, will never come. They are reported once.
+    Missed(u64),
+    /// A publisher has given up waiting for this subscriber.
+    Evicted,
+    /// The shared words are none that the algorithm can have left there.
+    Broken(Evidence),
+}
+
+/// A lossless subscriber that keeps publishers waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slowest {
+    pub(crate) line: usize,
+    pub(crate) generation: u32,
+    /// Messages that it has not passed.
+    pub(crate) unread: u64,
+}
+
+/// What a stamp says to someone who waits for a message of some lap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Message,
+    /// No message: `is_lost` if there should have been one.
+    Gap {
+        is_lost: bool,
+    },
+    /// Not published yet.
+    Coming,
+    /// Claimed again for a later lap.
+    Gone,
+    Impossible,
+}
+
+impl Parts {
+    /// A broadcast whose publishers never wait for subscribers.
+    pub(crate) fn lossy(cells: Cells, publishers: Role) -> Self {
+        Parts { cells, publishers, gate: None }
+    }
+
+    /// A broadcast whose publishers wait for the slowest of `subscribers`, and keep the last `history` messages for
+    /// newcomers. The cells are as many as the capacity and the history together. Publishers and subscribers may have
+    /// their records in one table, on different lines.
+    pub(crate) fn lossless(cells: Cells, publishers: Role, subscribers: Records, history: u64) -> Self {
+        debug_assert!(history < cells.capacity());
+        let history = history.min(cells.capacity() - 1);
+        Parts { cells, publishers, gate: Some(Gate { subscribers, history }) }
+    }
+
+    /// Number of the message that is claimed next.
+    pub(crate) fn number(&self) -> Result<u64, Evidence> {
+        Ok(self.number_of(self.publishers.counter.load(&self.cells)?))
+    }
+
+    /// Closes the hole that the dead publisher on `line` may have left, so that subscribers jump over it and report it
+    /// as lost. `life` tells of publishers only: a line of any other kind is [`Life::Absent`].
+    pub(crate) fn repair(&self, line: usize, life: impl Fn(usize) -> Life) -> Repair {
+        let is_open = |stamp: Stamp, lap| (stamp.state, stamp.lap) == (State::Busy, lap) || is_done_before(stamp, lap);
+        self.publishers.repair_producer(&self.cells, line, life, is_open)
+    }
+
+    /// The subscriber that has passed the least, of those for which `counted` returns the generation of their line's owner.
+    pub(crate) fn slowest(&self, counted: impl Fn(usize) -> Option<u32>) -> Option<Slowest> {
+        let gate = self.gate.as_ref()?;
+        let tail = self.publishers.counter.load(&self.cells).ok()?;
+        let of_line = |line| {
+            let generation = counted(line)?;
+            let cursor = gate.cursor(&self.cells, line, generation)?;
+            let unread = if cursor.ahead(tail) > 0 { self.cells.cells_between(cursor, tail) } else { 0 };
+            Some(Slowest { line, generation, unread })
+        };
+        (0..gate.subscribers.lines()).filter_map(of_line).max_by_key(|subscriber| subscriber.unread)
+    }
+
+    /// Notes that publishers no longer wait for the subscriber that owned `line` as the owner number `generation`. False
+    /// if the line has another owner by now who was evicted as well.
+    pub(crate) fn evict(&self, line: usize, generation: u32) -> bool {
+        let Some(gate) = self.gate.as_ref().filter(|gate| line < gate.subscribers.lines()) else { return false };
+        let word = gate.subscribers.lost(line);
+        // Acquire: as for the swap below.
+        let mut found = word.load(Ordering::Acquire);
+        for _ in 0..MAX_ROUNDS {
+            if (found as u32).wrapping_sub(generation) as i32 >= 0 {
+                break;
+            }
+            let noted = found >> 32 << 32 | u64::from(generation);
+            // AcqRel: Release comes before the scan of whoever sees the note (B6), and pairs with the Acquire in
+            // `Gate::cursor`; Acquire passes on an earlier note. Acquire on failure: as above.
+            match word.compare_exchange(found, noted, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(now) => found = now,
+            }
+        }
+        found as u32 == generation
+    }
+
+    fn number_of(&self, at: Position) -> u64 {
+        (at.word() / self.cells.one_lap()).wrapping_mul(self.cells.capacity()).wrapping_add(self.cells.index(at))
+    }
+
+    /// The position `cells` before `at`, at most a lap, or the first of all.
+    fn before(&self, at: Position, cells: u64) -> Position {
+        let cells = cells.min(self.cells.capacity()).min(self.number_of(at));
+        let index = self.cells.index(at);
+        let gap = if index >= cells { 0 } else { self.cells.one_lap() - self.cells.capacity() };
+        // A position has 62 bits.
+        let word = at.word().wrapping_sub(cells + gap) << 2 >> 2;
+        self.cells.position(word).unwrap_or(at)
+    }
+
+    /// What the stamp at `at` says, and its word.
+    #[inline(always)]
+    fn see(&self, at: Position) -> (Seen, u64) {
+        // Acquire (S1): the payload is there, or the counter is seen to be beyond (B3); pairs with the Release stores of
+        // `Publisher`, and those of whoever repairs.
+        let found = self.cells.stamp(at).load(Ordering::Acquire);
+        let lap = self.cells.lap(at);
+        if found == full(lap) { (Seen::Message, found) } else { (classify(found, lap), found) }
+    }
+
+    /// What is wrong with the stamp at `at`.
+    #[cold]
+    fn evidence(&self, at: Position, found: u64) -> Evidence {
+        Evidence { slot: self.cells.index(at) as usize, found, expected: full(self.cells.lap(at)) }
+    }
+}
+
+impl Gate {
+    /// The cursor of the subscriber on `line`, unless it has none or is evicted. A word that is no cursor holds nobody
+    /// up; its subscriber finds out when it is overtaken.
+    fn cursor(&self, cells: &Cells, line: usize, generation: u32) -> Option<Position> {
+        // Acquire: what is claimed on the strength of the note comes after it (B6); pairs with the Release in `evict`.
+        let evicted = self.subscribers.lost(line).load(Ordering::Acquire) as u32;
+        // Acquire: the cells before the cursor have been read; pairs with the Release in `lossless`.
+        let word = self.subscribers.claim(line).load(Ordering::Acquire);
+        if evicted == generation || word & 3 != 1 { None } else { cells.position(word >> 2) }
+    }
+}
+
+/// The stamp of a message.
+#[inline(always)]
+fn full(lap: u64) -> u64 {
+    Stamp::new(State::Full, lap, 1).word()
+}
+
+/// Whether the cell is done with for the lap before `lap`, and has not been touched since.
+#[inline(always)]
+fn is_done_before(stamp: Stamp, lap: u64) -> bool {
+    match stamp.state {
+        State::Full | State::Skip => stamp.is_of_lap_before(lap),
+        State::Free => stamp.lap == 0 && lap == 0,
+        _ => false,
+    }
+}
+
+fn classify(found: u64, lap: u64) -> Seen {
+    let stamp = Stamp::from_word(found);
+    let is_free = found == 0;
+    if !is_free && !matches!(stamp.state, State::Full | State::Skip | State::Busy | State::Lost) {
+        return Seen::Impossible;
+    }
+    // A lap has 33 bits in a stamp.
+    let laps_ahead = (stamp.lap.wrapping_sub(lap) << 31) as i64 >> 31;
+    match (laps_ahead, stamp.state) {
+        // B4.
+        (-2..=-1, _) | (0, State::Free | State::Busy | State::Lost) => Seen::Coming,
+        (0, State::Skip) => Seen::Gap { is_lost: stamp.units != 0 },
+        (1.., _) if !is_free => Seen::Gone,
+        _ => Seen::Impossible,
+    }
+}
+
+/// An end that publishes.
+pub(crate) struct Publisher {
+    parts: Parts,
+    claimant: Claimant,
+    /// The position that was claimed last.
+    at: Option<Position>,
+    /// Positions less than a lap after it may be claimed.
+    floor: Option<Position>,
+}
+
+impl Publisher {
+    /// Joins on `line`, with the conditions of [`Claimant::attach`].
+    pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
+        let claimant = Claimant::attach(parts.publishers, &parts.cells, line, company);
+        Publisher { parts, claimant, at: None, floor: None }
+    }
+
+    /// Claims the next cell, which is this publisher's own until [`pass`](Self::pass) or [`abandon`](Self::abandon).
+    ///
+    /// [`Turn::Theirs`] if a lossless ring is full, or if a publisher is still at work in the cell one lap behind. It
+    /// may be dead, and then needs [repair](Parts::repair). `counted` returns the generation of the owner of a line
+    /// that is alive, and a subscriber; it is not called in a lossy ring.
+    #[inline(always)]
+    pub(crate) fn claim(&mut self, counted: impl Fn(usize) -> Option<u32>) -> Turn {
+        if self.at.is_some() {
+            return Turn::Ours;
+        }
+        let turn = self.reserve(counted);
+        match turn {
+            Turn::Ours => self.open(),
+            _ => self.claimant.give_up(),
+        }
+        turn
+    }
+
+    /// The payload of the claimed cell.
+    #[inline(always)]
+    pub(crate) fn payload(&self) -> Option<NonNull<AtomicU64>> {
+        self.at.map(|at| self.parts.cells.payload(at))
+    }
+
+    /// Publishes the message in the claimed cell.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self) {
+        self.finish(State::Full, 1);
+    }
+
+    /// Gives the claimed cell up. Its number has no message.
+    pub(crate) fn abandon(&mut self) {
+        self.finish(State::Skip, 0);
+    }
+
+    /// Leaves. What is claimed is given up.
+    pub(crate) fn detach(&mut self) {
+        self.abandon();
+        self.claimant.detach();
+    }
+
+    /// Lets a publisher that has joined others claim, when the one that was alone has died; see [`Claimant::settle`].
+    pub(crate) fn settle(&mut self, life: impl Fn(usize) -> Life) -> bool {
+        self.claimant.settle(life)
+    }
+
+    /// P1 and P2.
+    #[inline(always)]
+    fn reserve(&mut self, counted: impl Fn(usize) -> Option<u32>) -> Turn {
+        if !self.claimant.is_settled() {
+            return Turn::Theirs;
+        }
+        let cells = self.parts.cells;
+        for _ in 0..MAX_ROUNDS {
+            let at = match self.claimant.position(&cells) {
+                Ok(at) => at,
+                Err(evidence) => return Turn::Broken(evidence),
+            };
+            let has_room = match self.parts.gate {
+                Some(gate) => self.has_room(at) || self.scan(&gate, at, &counted),
+                None => true,
+            };
+            // Acquire (P1): the publisher of the lap before has stored its last; pairs with the Release in `finish`.
+            let found = cells.stamp(at).load(Ordering::Acquire);
+            let is_done = is_done_before(Stamp::from_word(found), cells.lap(at));
+            if !has_room || !is_done {
+                if self.claimant.has_moved(at) {
+                    continue;
+                }
+                // Nobody has claimed `at`, so the stamp is of a lap before.
+                let is_possible = is_done || classify(found, cells.lap(at)) == Seen::Coming;
+                return if is_possible { Turn::Theirs } else { Turn::Broken(self.parts.evidence(at, found)) };
+            }
+            if self.claimant.claim(at, cells.after(at, 1), 1) {
+                self.at = Some(at);
+                return Turn::Ours;
+            }
+        }
+        Turn::Theirs
+    }
+
+    /// P3 and P4.
+    #[inline(always)]
+    fn open(&self) {
+        let Some(at) = self.at else { return };
+        let busy = Stamp::new(State::Busy, self.parts.cells.lap(at), 1).word();
+        // Release (P3): whoever sees the mark sees the counter beyond the cell (B3); pairs with the Acquire in
+        // `Parts::see` and `lossy::Subscriber::accept`.
+        self.parts.cells.stamp(at).store(busy, Ordering::Release);
+        // Release (P4): whoever reads a payload word that is stored from here on sees the mark (B2) and the notes of the
+        // evicted (B6); pairs with the fences of the two `accept`s.
+        fence(Ordering::Release);
+    }
+
+    /// P6.
+    #[inline(always)]
+    fn finish(&mut self, state: State, units: u16) {
+        let Some(at) = self.at.take() else { return };
+        let stamp = Stamp::new(state, self.parts.cells.lap(at), units).word();
+        // Release (P6): publishes the payload; pairs with the Acquire in `Parts::see` and in `reserve`.
+        self.parts.cells.stamp(at).store(stamp, Ordering::Release);
+    }
+
+    /// Whether `at` may be claimed, as far as is known.
+    #[inline(always)]
+    fn has_room(&self, at: Position) -> bool {
+        self.floor.is_some_and(|floor| floor.ahead(at) < self.parts.cells.one_lap() as i64)
+    }
+
+    /// G1 to G4, and whether there is room now.
+    #[cold]
+    fn scan(&mut self, gate: &Gate, at: Position, counted: impl Fn(usize) -> Option<u32>) -> bool {
+        let Ok(tail) = self.parts.publishers.counter.load(&self.parts.cells) else { return false };
+        // SeqCst (G2): with the fence in `lossless::Subscriber::attach`, either this scan finds a newcomer's cursor, or the
+        // newcomer finds this counter (B5).
+        fence(Ordering::SeqCst);
+        let mut floor = self.parts.before(tail, gate.history);
+        for line in 0..gate.subscribers.lines() {
+            let cursor = counted(line).and_then(|owner| gate.cursor(&self.parts.cells, line, owner));
+            // A cursor more than a lap behind is a newcomer's that has been slow to join: nothing is claimed until it has.
+            if let Some(cursor) = cursor.filter(|cursor| cursor.ahead(floor) > 0) {
+                floor = cursor;
+            }
+        }
+        self.floor = Some(floor);
+        self.has_room(at)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

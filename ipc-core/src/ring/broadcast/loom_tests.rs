@@ -1,0 +1,351 @@
+//! The broadcast ring under loom. Lossy subscribers copy what may be overwritten meanwhile, so there the payloads are
+//! pairs of atomics whose halves belong together. In a lossless ring they are loom's cells as well, so that every access
+//! that is not ordered is noticed.
+//!
+//! Loom looks for another order of two accesses to a word only if no third one, not even one by the same thread, comes
+//! between them. A publisher loads a cell's stamp before it stores to it, which hides a subscriber's load before. So
+//! the publisher runs first, on the main thread: what a subscriber finds that comes in between is then among the old
+//! values that loom lets it load.
+
+use super::super::claims::Counter;
+use super::*;
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use std::sync::atomic::AtomicUsize;
+
+/// Words of a cell: two of payload and the stamp.
+const STRIDE: usize = 3;
+const RECORD_WORDS: usize = 3;
+const LINES: usize = 4;
+
+/// Lines of the subscribers.
+const SUBSCRIBER: usize = 2;
+
+/// What makes the second word of a payload from the first.
+const MIX: u64 = 0x5555;
+
+/// Explores all executions with at most so many preemptions (all if `None`), counts them, and prints the number.
+fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let executions = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = executions.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.max_branches = 10_000;
+    builder.check(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    let bound = preemptions.map_or(String::new(), |most| format!(", at most {most} preemptions"));
+    println!("{name}{bound}: {} executions explored", executions.load(Ordering::Relaxed));
+}
+
+/// An empty ring of loom's atomics, with a cell beside each payload.
+struct Memory {
+    words: Vec<AtomicU64>,
+    records: Vec<AtomicU64>,
+    counter: [AtomicU64; 2],
+    payloads: Vec<UnsafeCell<u64>>,
+    history: Option<u64>,
+}
+
+// SAFETY: loom checks the accesses to the cells; finding one that is not exclusive is what the models are for.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn new(cells: usize, history: Option<u64>) -> Arc<Self> {
+        Arc::new(Memory {
+            words: (0..cells * STRIDE).map(|_| AtomicU64::new(0)).collect(),
+            records: (0..LINES * RECORD_WORDS).map(|_| AtomicU64::new(0)).collect(),
+            counter: [AtomicU64::new(0), AtomicU64::new(0)],
+            payloads: (0..cells).map(|_| UnsafeCell::new(0)).collect(),
+            history,
+        })
+    }
+
+    fn parts(&self) -> Parts {
+        // SAFETY: there are whole cells, and every thread of the models keeps the memory alive, as the other words.
+        let cells = unsafe { Cells::with_stamps_inside(NonNull::from(&self.words[0]), STRIDE, self.payloads.len()) };
+        // SAFETY: as above.
+        let records = unsafe { Records::new(NonNull::from(&self.records[0]), RECORD_WORDS, LINES) };
+        let [position, solo] = &self.counter;
+        // SAFETY: as above.
+        let counter = unsafe { Counter::new(NonNull::from(position), NonNull::from(solo)) };
+        let role = Role { counter, records };
+        match self.history {
+            None => Parts::lossy(cells, role),
+            Some(history) => Parts::lossless(cells, role, records, history),
+        }
+    }
+
+    fn payload(&self, payload: NonNull<AtomicU64>) -> &UnsafeCell<u64> {
+        let bytes = payload.addr().get() - NonNull::from(&self.words[0]).addr().get();
+        &self.payloads[bytes / size_of::<AtomicU64>() / STRIDE]
+    }
+
+    /// Claims a cell and stores a message to it, in a lossless ring also to the cell that loom watches.
+    fn fill(&self, publisher: &mut Publisher, value: u64) {
+        while publisher.claim(everyone) != Turn::Ours {
+            thread::yield_now();
+        }
+        self.store(publisher, value);
+    }
+
+    fn store(&self, publisher: &Publisher, value: u64) {
+        let payload = publisher.payload().expect("a cell has been claimed");
+        let (first, second) = halves(payload);
+        // Relaxed: the stamp publishes them.
+        first.store(value, Ordering::Relaxed);
+        second.store(value ^ MIX, Ordering::Relaxed);
+        if self.history.is_some() {
+            // SAFETY: loom checks that nobody else has access.
+            self.payload(payload).with_mut(|payload| unsafe { *payload = value });
+        }
+    }
+
+    fn publish(&self, publisher: &mut Publisher, value: u64) {
+        self.fill(publisher, value);
+        publisher.pass();
+    }
+
+    /// What a lossless subscriber finds in place.
+    fn read(&self, subscriber: &lossless::Subscriber) -> u64 {
+        // SAFETY: loom checks that nobody else writes.
+        self.payload(subscriber.payload()).with(|payload| unsafe { *payload })
+    }
+
+    fn receive(&self, subscriber: &mut lossless::Subscriber) -> u64 {
+        while subscriber.look() != Sight::Message {
+            thread::yield_now();
+        }
+        let value = self.read(subscriber);
+        assert!(subscriber.accept());
+        subscriber.pass();
+        value
+    }
+
+    fn subscribe(&self, line: usize, history: u64) -> lossless::Subscriber {
+        lossless::Subscriber::attach(self.parts(), line, 1, history).expect("the ring is lossless").expect("and whole")
+    }
+}
+
+/// Subscribers that count: all that have a cursor.
+fn everyone(line: usize) -> Option<u32> {
+    (line >= SUBSCRIBER).then_some(1)
+}
+
+/// The two words of a payload.
+fn halves<'a>(payload: NonNull<AtomicU64>) -> (&'a AtomicU64, &'a AtomicU64) {
+    // SAFETY: a payload has two words.
+    let second = unsafe { payload.add(1) };
+    // SAFETY: the memory outlives the ends, and what is made of them.
+    let first = unsafe { payload.as_ref() };
+    // SAFETY: as above.
+    (first, unsafe { second.as_ref() })
+}
+
+/// What somebody copies who may be overtaken.
+fn copy(payload: NonNull<AtomicU64>) -> (u64, u64) {
+    let (first, second) = halves(payload);
+    // Relaxed: `accept` has the fence.
+    (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed))
+}
+
+/// One look by a lossy subscriber of messages that are their numbers. Returns how many numbers it got or missed.
+fn look_once(subscriber: &mut lossy::Subscriber) -> u64 {
+    let number = subscriber.number();
+    match subscriber.look() {
+        Sight::Nothing => 0,
+        Sight::Missed(missed) => {
+            assert!(missed > 0);
+            missed
+        }
+        Sight::Message => {
+            let halves = copy(subscriber.payload());
+            if !subscriber.accept() {
+                return 0;
+            }
+            assert_eq!(halves, (number, number ^ MIX), "torn message, or the wrong one");
+            1
+        }
+        sight => panic!("{sight:?}"),
+    }
+}
+
+#[test]
+fn loom_a_lossy_subscriber_gets_whole_messages_and_counts_the_others() {
+    for (cells, messages, looks, bound) in [(1, 2, 2, None), (1, 3, 2, Some(2)), (2, 3, 1, Some(2))] {
+        explore("lossy, 1 publisher, 1 subscriber", bound, move || {
+            let memory = Memory::new(cells, None);
+            let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
+            let mut subscriber = lossy::Subscriber::attach(memory.parts(), 0).unwrap();
+            let reader = thread::spawn(move || {
+                let seen: u64 = (0..looks).map(|_| look_once(&mut subscriber)).sum();
+                (subscriber, seen)
+            });
+            (0..messages).for_each(|number| memory.publish(&mut publisher, number));
+            let (mut subscriber, mut seen) = reader.join().unwrap();
+            loop {
+                match look_once(&mut subscriber) {
+                    0 => break,
+                    more => seen += more,
+                }
+            }
+            assert_eq!(seen, messages, "every number once");
+        });
+    }
+}
+
+#[test]
+fn loom_two_publishers_have_one_order() {
+    explore("lossy, 2 publishers, 1 subscriber", Some(2), || {
+        let memory = Memory::new(2, None);
+        let publish = |line: usize| {
+            let shared = memory.clone();
+            thread::spawn(move || {
+                let mut publisher = Publisher::attach(shared.parts(), line, Company::Others);
+                let value = 10 + line as u64;
+                shared.publish(&mut publisher, value);
+            })
+        };
+        let publishers = [publish(0), publish(1)];
+        let mut subscriber = lossy::Subscriber::attach(memory.parts(), 2).unwrap();
+        let mut values = Vec::new();
+        let first = subscriber.number();
+        let mut receive = |subscriber: &mut lossy::Subscriber| {
+            let sight = subscriber.look();
+            if sight == Sight::Message {
+                let (value, other) = copy(subscriber.payload());
+                assert!(subscriber.accept(), "nobody overtakes");
+                assert_eq!(value ^ MIX, other, "torn message");
+                values.push(value);
+            }
+            sight
+        };
+        receive(&mut subscriber);
+        publishers.map(|publisher| publisher.join().unwrap());
+        while receive(&mut subscriber) == Sight::Message {}
+        values.sort_unstable();
+        assert_eq!(values.len() as u64, 2 - first);
+        values.dedup();
+        assert_eq!(values.len() as u64, 2 - first, "one of them twice");
+    });
+}
+
+#[test]
+fn loom_publishers_wait_for_the_slowest_subscriber() {
+    for (subscribers, messages, preemptions) in [(1, 2, None), (2, 1, Some(1))] {
+        explore(&format!("lossless, 1 publisher, {subscribers} subscribers"), preemptions, move || {
+            let memory = Memory::new(1, Some(0));
+            let threads: Vec<_> = (0..subscribers)
+                .map(|which| {
+                    let shared = memory.clone();
+                    let mut subscriber = memory.subscribe(SUBSCRIBER + which, 0);
+                    thread::spawn(move || {
+                        (0..messages).for_each(|number| assert_eq!(shared.receive(&mut subscriber), number));
+                        subscriber.detach();
+                    })
+                })
+                .collect();
+            let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
+            // The last one waits for all of them to have passed those before.
+            (0..=messages).for_each(|number| memory.publish(&mut publisher, number));
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+}
+
+#[test]
+fn loom_a_newcomer_gets_its_history_and_everything_after_it() {
+    explore("lossless, joining beside a publisher", Some(3), || {
+        let memory = Memory::new(2, Some(1));
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
+        let shared = memory.clone();
+        let newcomer = thread::spawn(move || {
+            let mut subscriber = shared.subscribe(SUBSCRIBER, 1);
+            let first = subscriber.number();
+            assert!(first <= 3, "one message of history");
+            assert_eq!(shared.receive(&mut subscriber), first);
+            subscriber.detach();
+        });
+        (0..4).for_each(|number| memory.publish(&mut publisher, number));
+        newcomer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_two_publishers_take_turns_in_a_cell() {
+    explore("lossless, 2 publishers, 1 cell", Some(3), || {
+        let memory = Memory::new(1, Some(0));
+        let shared = memory.clone();
+        let other = thread::spawn(move || {
+            let mut publisher = Publisher::attach(shared.parts(), 1, Company::Others);
+            shared.publish(&mut publisher, 1);
+        });
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+        memory.publish(&mut publisher, 0);
+        other.join().unwrap();
+        assert_eq!(memory.parts().number(), Ok(2));
+    });
+}
+
+#[test]
+fn loom_an_evicted_subscriber_accepts_nothing_that_was_overwritten() {
+    explore("lossless, eviction by a third", Some(3), || {
+        let memory = Memory::new(1, Some(0));
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
+        let mut subscriber = memory.subscribe(SUBSCRIBER, 0);
+        // Only the pairs of atomics: there is an access that is not ordered, and it comes to nothing.
+        let publish = |publisher: &mut Publisher, value: u64| {
+            while publisher.claim(everyone) != Turn::Ours {
+                thread::yield_now();
+            }
+            let (first, second) = halves(publisher.payload().expect("a cell has been claimed"));
+            // Relaxed: the stamp publishes them.
+            first.store(value, Ordering::Relaxed);
+            second.store(value ^ MIX, Ordering::Relaxed);
+            publisher.pass();
+        };
+        publish(&mut publisher, 7);
+        assert_eq!(publisher.claim(everyone), Turn::Theirs);
+        let parts = memory.parts();
+        let reader = thread::spawn(move || match subscriber.look() {
+            Sight::Message => {
+                let halves = copy(subscriber.payload());
+                assert!(!subscriber.accept() || halves == (7, 7 ^ MIX), "torn message, or the wrong one");
+            }
+            sight => assert_eq!(sight, Sight::Evicted),
+        });
+        let evictor = thread::spawn(move || assert!(parts.evict(SUBSCRIBER, 1)));
+        publish(&mut publisher, 8);
+        reader.join().unwrap();
+        evictor.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_hole_is_closed_beside_those_who_live() {
+    explore("lossy, a dead publisher, 2 repairers", Some(2), || {
+        let memory = Memory::new(2, None);
+        let parts = memory.parts();
+        // It dies after its claim, before its mark.
+        assert_eq!(Publisher::attach(parts, 0, Company::Others).reserve(everyone), Turn::Ours);
+        let life = |line| match line {
+            0 => Life::Dead { generation: 1 },
+            1 => Life::Live,
+            _ => Life::Absent,
+        };
+        let mut subscriber = lossy::Subscriber::attach(parts, 2).unwrap();
+        let shared = memory.clone();
+        let publisher = thread::spawn(move || {
+            let mut publisher = Publisher::attach(shared.parts(), 1, Company::Others);
+            shared.publish(&mut publisher, 1);
+            assert_eq!(shared.parts().repair(0, life), Repair::Resolved);
+        });
+        assert_eq!(parts.repair(0, life), Repair::Resolved);
+        assert_eq!(subscriber.look(), Sight::Missed(1));
+        publisher.join().unwrap();
+        assert_eq!(look_once(&mut subscriber), 1);
+        assert_eq!(parts.publishers.records.losses(), 1);
+    });
+}

@@ -1,0 +1,120 @@
+//! A subscriber that publishers wait for. It has a record of its own, whose claim is its cursor.
+
+use super::*;
+
+/// An end that reads, and keeps publishers from what it has not read.
+pub(crate) struct Subscriber {
+    parts: Parts,
+    gate: Gate,
+    line: usize,
+    generation: u32,
+    /// The position to read next.
+    next: Position,
+}
+
+impl Subscriber {
+    /// Joins on `line`, whose owner number `generation` it is, with the last `history` messages, or as many of them as
+    /// the ring keeps. Joining is serialised by a lock of the caller's, and whoever looks finds the line's owner alive
+    /// already. `None` in a lossy ring, or if there is no such line.
+    pub(crate) fn attach(parts: Parts, line: usize, generation: u32, history: u64) -> Option<Result<Self, Evidence>> {
+        let gate = parts.gate.filter(|gate| line < gate.subscribers.lines())?;
+        let load_tail = || parts.publishers.counter.load(&parts.cells);
+        let preliminary = match load_tail() {
+            Ok(tail) => parts.before(tail, gate.history),
+            Err(evidence) => return Some(Err(evidence)),
+        };
+        let mut joined = Subscriber { parts, gate, line, generation, next: preliminary };
+        joined.publish_cursor();
+        // SeqCst (J2): with the fence in `Publisher::scan`, either that finds the cursor stored above, or the counter
+        // loaded below is the one that it was based on (B5).
+        fence(Ordering::SeqCst);
+        match load_tail() {
+            Ok(tail) => joined.next = parts.before(tail, history.min(gate.history)),
+            Err(evidence) => {
+                joined.detach();
+                return Some(Err(evidence));
+            }
+        }
+        joined.publish_cursor();
+        Some(Ok(joined))
+    }
+
+    /// Leaves. Publishers wait for it no longer.
+    pub(crate) fn detach(self) {
+        // Release: everything has been read; pairs with the Acquire in `Gate::cursor`.
+        self.gate.subscribers.claim(self.line).store(0, Ordering::Release);
+    }
+
+    /// What comes next.
+    #[inline(always)]
+    pub(crate) fn look(&mut self) -> Sight {
+        match self.parts.see(self.next) {
+            (Seen::Message, _) => Sight::Message,
+            (Seen::Coming, _) => Sight::Nothing,
+            _ => self.look_closer(),
+        }
+    }
+
+    /// Number of the message that comes next.
+    pub(crate) fn number(&self) -> u64 {
+        self.parts.number_of(self.next)
+    }
+
+    /// Whether a publisher has claimed what comes next. If it is not to be seen for long, its publisher may be dead.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.parts.publishers.counter.load(&self.parts.cells).is_ok_and(|tail| self.next.ahead(tail) > 0)
+    }
+
+    /// The payload of the message that comes next: to be read after [`Sight::Message`]. It stays as it is until
+    /// [`pass`](Self::pass), unless this subscriber is evicted.
+    #[inline(always)]
+    pub(crate) fn payload(&self) -> NonNull<AtomicU64> {
+        self.parts.cells.payload(self.next)
+    }
+
+    /// Whether everything that has been read from the payload belongs to the message; false if this subscriber has been
+    /// evicted.
+    #[inline(always)]
+    pub(crate) fn accept(&self) -> bool {
+        // Acquire (S3): if a word that was read has been overwritten, the note is seen below (B6); pairs with the fence
+        // in `Publisher::open`.
+        fence(Ordering::Acquire);
+        // Relaxed (S4): the fence orders it.
+        self.gate.subscribers.lost(self.line).load(Ordering::Relaxed) as u32 != self.generation
+    }
+
+    /// Steps on, and lets publishers have the cell.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self) {
+        self.next = self.parts.cells.after(self.next, 1);
+        self.publish_cursor();
+    }
+
+    #[inline(always)]
+    fn publish_cursor(&self) {
+        let word = self.next.word() << 2 | 1;
+        // Release: the cells before have been read; pairs with the Acquire in `Gate::cursor`.
+        self.gate.subscribers.claim(self.line).store(word, Ordering::Release);
+    }
+
+    #[cold]
+    fn look_closer(&mut self) -> Sight {
+        let mut missed = 0;
+        for _ in 0..self.parts.cells.capacity() {
+            let (seen, found) = self.parts.see(self.next);
+            match seen {
+                Seen::Gap { is_lost } => {
+                    missed += u64::from(is_lost);
+                    self.pass();
+                }
+                _ if missed != 0 => break,
+                Seen::Message => return Sight::Message,
+                Seen::Coming => return Sight::Nothing,
+                // `see` was an Acquire, so the note is seen if it was the reason (B6).
+                Seen::Gone if !self.accept() => return Sight::Evicted,
+                Seen::Gone | Seen::Impossible => return Sight::Broken(self.parts.evidence(self.next, found)),
+            }
+        }
+        if missed != 0 { Sight::Missed(missed) } else { Sight::Nothing }
+    }
+}

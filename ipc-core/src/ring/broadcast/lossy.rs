@@ -1,0 +1,105 @@
+//! A subscriber that publishers do not wait for. It stores nothing to shared memory, which may be read-only for it.
+//!
+//! One that has been overtaken goes on a quarter of the ring after the oldest message (B3 tells it where that is), so
+//! that it is not overtaken again at once, and reports the numbers between its place and there as missed.
+
+use super::*;
+
+/// An end that reads.
+pub(crate) struct Subscriber {
+    parts: Parts,
+    /// The position to read next.
+    next: Position,
+    /// Numbers before it that have no message, which have not been reported.
+    missed: u64,
+}
+
+impl Subscriber {
+    /// Begins with the last `history` messages, or as many of them as there are.
+    pub(crate) fn attach(parts: Parts, history: u64) -> Result<Self, Evidence> {
+        let tail = parts.publishers.counter.load(&parts.cells)?;
+        Ok(Subscriber { parts, next: parts.before(tail, history), missed: 0 })
+    }
+
+    /// What comes next.
+    #[inline(always)]
+    pub(crate) fn look(&mut self) -> Sight {
+        match self.parts.see(self.next) {
+            (Seen::Message, _) if self.missed == 0 => Sight::Message,
+            _ => self.look_closer(),
+        }
+    }
+
+    /// Number of the message that comes next.
+    pub(crate) fn number(&self) -> u64 {
+        self.parts.number_of(self.next)
+    }
+
+    /// Whether a publisher has claimed what comes next. If it is not to be seen for long, its publisher may be dead.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.parts.publishers.counter.load(&self.parts.cells).is_ok_and(|tail| self.next.ahead(tail) > 0)
+    }
+
+    /// The payload of the message that comes next: to be read with relaxed loads, after [`Sight::Message`].
+    #[inline(always)]
+    pub(crate) fn payload(&self) -> NonNull<AtomicU64> {
+        self.parts.cells.payload(self.next)
+    }
+
+    /// Steps on if everything that has been read from the payload belongs to the message. If it does not, the copy is
+    /// worth nothing, and the next look says how many messages were missed.
+    #[inline(always)]
+    pub(crate) fn accept(&mut self) -> bool {
+        let cells = &self.parts.cells;
+        // Acquire (S3): if a word that was read is of a later lap, its mark is seen below (B2); pairs with the fence in
+        // `Publisher::open`.
+        fence(Ordering::Acquire);
+        // Acquire (S4): if the stamp is of a later lap, the counter is seen to be beyond it (B3); pairs with the Release
+        // in `Publisher::open`.
+        let is_intact = cells.stamp(self.next).load(Ordering::Acquire) == full(cells.lap(self.next));
+        if is_intact {
+            self.next = cells.after(self.next, 1);
+        }
+        is_intact
+    }
+
+    #[cold]
+    fn look_closer(&mut self) -> Sight {
+        for _ in 0..self.parts.cells.capacity() {
+            let (seen, found) = self.parts.see(self.next);
+            match seen {
+                Seen::Gap { is_lost } => {
+                    self.missed += u64::from(is_lost);
+                    self.next = self.parts.cells.after(self.next, 1);
+                }
+                Seen::Gone => return self.catch_up(found),
+                Seen::Impossible => return Sight::Broken(self.parts.evidence(self.next, found)),
+                _ if self.missed != 0 => return self.report(),
+                Seen::Message => return Sight::Message,
+                Seen::Coming => return Sight::Nothing,
+            }
+        }
+        if self.missed != 0 { self.report() } else { Sight::Nothing }
+    }
+
+    /// Jumps to where the messages are surely still there.
+    fn catch_up(&mut self, found: u64) -> Sight {
+        let capacity = self.parts.cells.capacity();
+        let tail = match self.parts.publishers.counter.load(&self.parts.cells) {
+            Ok(tail) => tail,
+            Err(evidence) => return Sight::Broken(evidence),
+        };
+        let is_overtaken = self.next.ahead(tail) > self.parts.cells.one_lap() as i64;
+        let target = self.parts.before(tail, (capacity - capacity.div_ceil(4)).max(1));
+        if !is_overtaken {
+            return Sight::Broken(self.parts.evidence(self.next, found));
+        }
+        self.missed += self.parts.cells.cells_between(self.next, target);
+        self.next = target;
+        self.report()
+    }
+
+    fn report(&mut self) -> Sight {
+        Sight::Missed(core::mem::take(&mut self.missed))
+    }
+}

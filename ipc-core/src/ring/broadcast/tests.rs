@@ -1,0 +1,634 @@
+//! The broadcast ring against a naive oracle, with deaths at every store, and between threads.
+
+use super::*;
+use crate::atomics::mortal::die_after;
+use proptest::prelude::*;
+use std::thread;
+
+/// Words of a cell: some of payload and the stamp.
+const STRIDE: usize = 4;
+
+/// Lines of the table: publishers have the first ones, lossless subscribers the last ones.
+const LINES: usize = 6;
+const FIRST_SUBSCRIBER: usize = 3;
+const RECORD_WORDS: usize = 3;
+
+/// A ring on the heap, all of whose cells have been used in all laps before `lap`.
+struct Memory {
+    words: Vec<AtomicU64>,
+    records: Vec<AtomicU64>,
+    counter: [AtomicU64; 2],
+    /// `None` in a lossy ring.
+    history: Option<u64>,
+}
+
+impl Memory {
+    fn new(cells: u64, history: Option<u64>, lap: u64) -> Self {
+        let done = if lap == 0 { 0 } else { full((lap - 1) & ((1 << 33) - 1)) };
+        let is_stamp = |at| at % STRIDE == STRIDE - 1;
+        Memory {
+            words: (0..cells as usize * STRIDE).map(|at| AtomicU64::new(if is_stamp(at) { done } else { 0 })).collect(),
+            records: (0..LINES * RECORD_WORDS).map(|_| AtomicU64::new(0)).collect(),
+            counter: [AtomicU64::new(lap * cells.next_power_of_two()), AtomicU64::new(0)],
+            history,
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        // SAFETY: the vector has whole cells, and the tests keep it for longer than its ends, as the other words.
+        let cells =
+            unsafe { Cells::with_stamps_inside(NonNull::from(&self.words[0]), STRIDE, self.words.len() / STRIDE) };
+        // SAFETY: as above.
+        let records = unsafe { Records::new(NonNull::from(&self.records[0]), RECORD_WORDS, LINES) };
+        let [position, solo] = &self.counter;
+        // SAFETY: as above.
+        let counter = unsafe { super::super::claims::Counter::new(NonNull::from(position), NonNull::from(solo)) };
+        let role = Role { counter, records };
+        match self.history {
+            None => Parts::lossy(cells, role),
+            Some(history) => Parts::lossless(cells, role, records, history),
+        }
+    }
+
+    fn stamp(&self, cell: u64) -> u64 {
+        self.words[cell as usize * STRIDE + STRIDE - 1].load(Ordering::Relaxed)
+    }
+}
+
+/// Payload word `word` of a cell.
+fn word<'a>(payload: NonNull<AtomicU64>, word: usize) -> &'a AtomicU64 {
+    assert!(word < STRIDE - 1);
+    // SAFETY: every cell has `STRIDE - 1` payload words.
+    let word = unsafe { payload.add(word) };
+    // SAFETY: as above; the memory outlives the ends, and what is made of them.
+    unsafe { word.as_ref() }
+}
+
+/// What word `at` of a message is.
+fn mixed(value: u64, at: usize) -> u64 {
+    if at == 0 { value } else { value.wrapping_add(at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) }
+}
+
+fn fill(publisher: &Publisher, value: u64) {
+    let payload = publisher.payload().expect("a cell has been claimed");
+    (0..STRIDE - 1).for_each(|at| word(payload, at).store(mixed(value, at), Ordering::Relaxed));
+}
+
+fn read(payload: NonNull<AtomicU64>) -> [u64; STRIDE - 1] {
+    core::array::from_fn(|at| word(payload, at).load(Ordering::Relaxed))
+}
+
+fn words_of(value: u64) -> [u64; STRIDE - 1] {
+    core::array::from_fn(|at| mixed(value, at))
+}
+
+/// What has become of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    Claimed,
+    Message,
+    Abandoned,
+    Lost,
+}
+
+/// Either kind of subscriber.
+enum Reader {
+    Lossy(lossy::Subscriber),
+    Lossless(lossless::Subscriber),
+}
+
+impl Reader {
+    fn look(&mut self) -> Sight {
+        match self {
+            Reader::Lossy(end) => end.look(),
+            Reader::Lossless(end) => end.look(),
+        }
+    }
+
+    fn payload(&self) -> NonNull<AtomicU64> {
+        match self {
+            Reader::Lossy(end) => end.payload(),
+            Reader::Lossless(end) => end.payload(),
+        }
+    }
+
+    fn is_claimed(&self) -> bool {
+        match self {
+            Reader::Lossy(end) => end.is_claimed(),
+            Reader::Lossless(end) => end.is_claimed(),
+        }
+    }
+
+    fn accept(&mut self) -> bool {
+        match self {
+            Reader::Lossy(end) => end.accept(),
+            Reader::Lossless(end) => {
+                let is_intact = end.accept();
+                if is_intact {
+                    end.pass();
+                }
+                is_intact
+            }
+        }
+    }
+}
+
+struct Seat {
+    reader: Reader,
+    /// Where it is in the log.
+    next: usize,
+    is_evicted: bool,
+}
+
+/// A ring with everybody who uses it, and what they should find.
+struct World<'a> {
+    memory: &'a Memory,
+    parts: Parts,
+    capacity: usize,
+    publishers: Vec<Publisher>,
+    /// What each publisher has claimed, in the log.
+    claimed: Vec<Option<usize>>,
+    generations: [u32; LINES],
+    seats: Vec<Option<Seat>>,
+    log: Vec<Entry>,
+    /// Numbers whose cell has been stamped.
+    is_opened: Vec<bool>,
+}
+
+impl<'a> World<'a> {
+    fn new(memory: &'a Memory, publishers: usize) -> Self {
+        let parts = memory.parts();
+        let company = if publishers == 1 { Company::Alone } else { Company::Others };
+        World {
+            memory,
+            parts,
+            capacity: memory.words.len() / STRIDE,
+            publishers: (0..publishers).map(|line| Publisher::attach(parts, line, company)).collect(),
+            claimed: vec![None; publishers],
+            generations: [1; LINES],
+            seats: (FIRST_SUBSCRIBER..LINES).map(|_| None).collect(),
+            log: Vec::new(),
+            is_opened: Vec::new(),
+        }
+    }
+
+    fn counted(&self) -> impl Fn(usize) -> Option<u32> + use<> {
+        let owners: Vec<_> = (0..LINES)
+            .map(|line| {
+                let seat = line.checked_sub(FIRST_SUBSCRIBER).and_then(|seat| self.seats[seat].as_ref());
+                seat.map(|_| self.generations[line])
+            })
+            .collect();
+        move |line| owners[line]
+    }
+
+    /// Whether the next claim has to succeed.
+    fn is_free(&self) -> bool {
+        let next = self.log.len();
+        let is_done = next < self.capacity || self.log[next - self.capacity] != Entry::Claimed;
+        let is_held = |seat: &Seat| !seat.is_evicted && next - seat.next >= self.capacity;
+        is_done && (self.memory.history.is_none() || !self.seats.iter().flatten().any(is_held))
+    }
+
+    fn claim(&mut self, who: usize) {
+        if self.claimed[who].is_some() {
+            return;
+        }
+        let expected = if self.is_free() { Turn::Ours } else { Turn::Theirs };
+        let counted = self.counted();
+        assert_eq!(self.publishers[who].claim(counted), expected);
+        if expected == Turn::Ours {
+            self.claimed[who] = Some(self.log.len());
+            self.log.push(Entry::Claimed);
+            self.is_opened.push(true);
+        }
+    }
+
+    fn pass(&mut self, who: usize) {
+        if let Some(number) = self.claimed[who].take() {
+            fill(&self.publishers[who], number as u64);
+            self.publishers[who].pass();
+            self.log[number] = Entry::Message;
+        }
+    }
+
+    fn abandon(&mut self, who: usize) {
+        if let Some(number) = self.claimed[who].take() {
+            self.publishers[who].abandon();
+            self.log[number] = Entry::Abandoned;
+        }
+    }
+
+    /// Dies before store number `stores` of publishing a message, is repaired by someone who dies before store number
+    /// `repairs`, then by someone else, and gets a successor.
+    fn kill(&mut self, who: usize, stores: u32, repairs: u32) {
+        self.abandon(who);
+        let (counted, number) = (self.counted(), self.log.len());
+        let cell = (number % self.capacity) as u64;
+        let (before, claimed) = (self.memory.stamp(cell), self.parts.number());
+        let expected = self.is_free();
+        let publisher = &mut self.publishers[who];
+        let finished = die_after(stores, || {
+            let turn = publisher.claim(counted);
+            if turn == Turn::Ours {
+                fill(publisher, number as u64);
+                publisher.pass();
+            }
+            turn
+        });
+        let has_claimed = self.parts.number() != claimed;
+        if let Some(turn) = finished {
+            assert_eq!(turn == Turn::Ours, expected);
+        }
+        if has_claimed {
+            self.log.push(if finished.is_some() { Entry::Message } else { Entry::Claimed });
+            self.is_opened.push(self.memory.stamp(cell) != before);
+            self.look_at_all();
+        }
+        let generation = self.generations[who];
+        let publishers = self.publishers.len();
+        let life = |line| match line {
+            _ if line == who => Life::Dead { generation },
+            _ if line < publishers => Life::Live,
+            _ => Life::Absent,
+        };
+        let losses = self.parts.publishers.records.losses();
+        die_after(repairs, || self.parts.repair(who, life));
+        assert_eq!(self.parts.repair(who, life), Repair::Resolved);
+        let is_lost = has_claimed && finished.is_none();
+        assert_eq!(self.parts.publishers.records.losses(), losses + u64::from(is_lost));
+        if is_lost {
+            self.log[number] = Entry::Lost;
+            self.is_opened[number] = true;
+        }
+        self.generations[who] += 1;
+        let company = if publishers == 1 { Company::Alone } else { Company::Others };
+        self.publishers[who] = Publisher::attach(self.parts, who, company);
+    }
+
+    fn join(&mut self, seat: usize, history: u64) {
+        let line = FIRST_SUBSCRIBER + seat;
+        let available = self.parts.number().unwrap().min(self.log.len() as u64);
+        let most = self.memory.history.unwrap_or(self.capacity as u64);
+        let history = history.min(available);
+        self.generations[line] += 1;
+        let reader = match self.memory.history {
+            None => Reader::Lossy(lossy::Subscriber::attach(self.parts, history).unwrap()),
+            Some(_) => Reader::Lossless(
+                lossless::Subscriber::attach(self.parts, line, self.generations[line], history).unwrap().unwrap(),
+            ),
+        };
+        let next = self.log.len() - history.min(most) as usize;
+        self.seats[seat] = Some(Seat { reader, next, is_evicted: false });
+    }
+
+    /// What a subscriber has to find, with where it is then.
+    fn foresee(&self, seat: &Seat) -> (Sight, usize) {
+        let (mut next, mut missed) = (seat.next, 0);
+        let capacity = self.capacity;
+        loop {
+            if self.is_opened.get(next + capacity) == Some(&true) {
+                if seat.is_evicted {
+                    return (Sight::Evicted, next);
+                }
+                let keep = (capacity - capacity.div_ceil(4)).max(1);
+                let target = self.log.len() - keep.min(self.parts.number().unwrap() as usize);
+                return (Sight::Missed((missed + target - next) as u64), target);
+            }
+            match self.log.get(next) {
+                Some(Entry::Abandoned) => next += 1,
+                Some(Entry::Lost) => (next, missed) = (next + 1, missed + 1),
+                _ if missed != 0 => return (Sight::Missed(missed as u64), next),
+                Some(Entry::Message) => return (Sight::Message, next),
+                Some(Entry::Claimed) | None => return (Sight::Nothing, next),
+            }
+        }
+    }
+
+    /// Looks, and while the message is being copied, a publisher publishes so many more.
+    fn receive(&mut self, index: usize, meanwhile: usize) {
+        let Some(mut seat) = self.seats[index].take() else { return };
+        let (expected, next) = self.foresee(&seat);
+        assert_eq!(seat.reader.look(), expected);
+        seat.next = next;
+        assert_eq!(seat.reader.is_claimed(), next < self.log.len());
+        if expected == Sight::Message {
+            let words = read(seat.reader.payload());
+            self.seats[index] = Some(seat);
+            for _ in 0..meanwhile {
+                self.claim(0);
+                self.pass(0);
+            }
+            let Some(seat) = &mut self.seats[index] else { unreachable!() };
+            let is_there = self.is_opened.get(next + self.capacity) != Some(&true);
+            assert_eq!(seat.reader.accept(), is_there && !seat.is_evicted);
+            assert_eq!(words, words_of(next as u64));
+            seat.next += usize::from(is_there && !seat.is_evicted);
+        } else {
+            self.seats[index] = Some(seat);
+        }
+    }
+
+    fn look_at_all(&mut self) {
+        (0..self.seats.len()).for_each(|seat| self.receive(seat, 0));
+    }
+
+    fn evict(&mut self, index: usize) {
+        let line = FIRST_SUBSCRIBER + index;
+        if let Some(seat) = &mut self.seats[index] {
+            // Somebody who comes too late, and takes the line for its last owner's.
+            self.parts.evict(line, self.generations[line] - 1);
+            seat.is_evicted = self.parts.evict(line, self.generations[line]);
+            assert_eq!(seat.is_evicted, self.memory.history.is_some());
+        }
+    }
+
+    fn slowest(&self) {
+        let unread = |seat: &Seat| (self.log.len() - seat.next) as u64;
+        let counted = self.seats.iter().flatten().filter(|seat| !seat.is_evicted);
+        let expected = if self.memory.history.is_some() { counted.map(unread).max() } else { None };
+        assert_eq!(self.parts.slowest(self.counted()).map(|slowest| slowest.unread), expected);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Claim(usize),
+    Pass(usize),
+    Abandon(usize),
+    Kill(usize, u32, u32),
+    Receive(usize, usize),
+    Join(usize, u64),
+    Leave(usize),
+    Evict(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..3usize).prop_map(Step::Claim),
+        6 => (0..3usize).prop_map(Step::Pass),
+        1 => (0..3usize).prop_map(Step::Abandon),
+        2 => (0..3usize, 0..11u32, 0..4u32).prop_map(|(who, stores, repairs)| Step::Kill(who, stores, repairs)),
+        9 => (0..3usize, 0..4usize).prop_map(|(seat, meanwhile)| Step::Receive(seat, meanwhile)),
+        2 => (0..3usize, 0..9u64).prop_map(|(seat, history)| Step::Join(seat, history)),
+        1 => (0..3usize).prop_map(Step::Leave),
+        1 => (0..3usize).prop_map(Step::Evict),
+    ];
+    prop::collection::vec(step, 0..200)
+}
+
+fn run(memory: &Memory, publishers: usize, steps: Vec<Step>) {
+    let mut world = World::new(memory, publishers);
+    for step in steps {
+        match step {
+            Step::Claim(who) => world.claim(who % publishers),
+            Step::Pass(who) => world.pass(who % publishers),
+            Step::Abandon(who) => world.abandon(who % publishers),
+            Step::Kill(who, stores, repairs) => world.kill(who % publishers, stores, repairs),
+            Step::Receive(seat, meanwhile) => world.receive(seat, meanwhile),
+            Step::Join(seat, history) => world.join(seat, history),
+            // Without a word, as the dead do; what it leaves in its record does not count.
+            Step::Leave(seat) => world.seats[seat] = None,
+            Step::Evict(seat) => world.evict(seat),
+        }
+        world.slowest();
+    }
+    let World { mut publishers, parts, .. } = world;
+    publishers.iter_mut().for_each(Publisher::detach);
+    let claims = (0..FIRST_SUBSCRIBER).map(|line| parts.publishers.records.claim(line).load(Ordering::Relaxed));
+    assert_eq!(claims.sum::<u64>(), 0);
+}
+
+/// The laps, for a ring of so many cells, after which half of a position, and all of it, are about to wrap.
+fn lap(which: usize, cells: u64) -> u64 {
+    let one_lap = cells.next_power_of_two();
+    [0, 1, 2, (1 << 32) / one_lap - 1, (1 << 62) / one_lap - 1][which]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lossy_subscribers_get_every_message_or_its_number(
+        cells in 1u64..9, publishers in 1usize..4, which in 0usize..5, steps in steps()
+    ) {
+        run(&Memory::new(cells, None, lap(which, cells)), publishers, steps);
+    }
+
+    #[test]
+    fn lossless_subscribers_get_every_message(
+        capacity in 1u64..6, history in 0u64..4, publishers in 1usize..4, which in 0usize..5, steps in steps()
+    ) {
+        let cells = capacity + history;
+        run(&Memory::new(cells, Some(history), lap(which, cells)), publishers, steps);
+    }
+}
+
+#[test]
+fn zeroed_memory_is_an_empty_ring() {
+    for history in [None, Some(0), Some(2)] {
+        let memory = Memory::new(3, history, 0);
+        let mut world = World::new(&memory, 1);
+        assert_eq!((world.parts.number(), world.parts.slowest(world.counted())), (Ok(0), None));
+        world.join(0, 9);
+        world.look_at_all();
+        world.claim(0);
+        world.look_at_all();
+        world.pass(0);
+        world.look_at_all();
+        assert_eq!(world.seats[0].as_ref().map(|seat| seat.next), Some(1));
+    }
+}
+
+#[test]
+fn a_message_that_is_overwritten_while_it_is_copied_is_not_accepted() {
+    let memory = Memory::new(4, None, 3);
+    let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
+    let mut subscriber = lossy::Subscriber::attach(memory.parts(), 4).unwrap();
+    assert_eq!((subscriber.look(), subscriber.number()), (Sight::Message, 8));
+    assert_eq!(publisher.claim(|_| None), Turn::Ours);
+    assert!(!subscriber.accept(), "its cell is being written to");
+    assert_eq!((subscriber.look(), subscriber.number()), (Sight::Missed(2), 10), "three quarters are left");
+    publisher.pass();
+    let mut received = 0;
+    while subscriber.look() == Sight::Message {
+        received += u64::from(subscriber.accept());
+    }
+    assert_eq!((received, subscriber.number(), subscriber.is_claimed()), (3, 13, false));
+}
+
+#[test]
+fn a_damaged_ring_is_told_from_a_busy_one() {
+    let memory = Memory::new(2, None, 5);
+    let parts = memory.parts();
+    let mut publisher = Publisher::attach(parts, 0, Company::Others);
+    let mut subscriber = lossy::Subscriber::attach(parts, 0).unwrap();
+    let later = Stamp::new(State::Busy, 6, 1).word();
+    let long_ago = full(1);
+    let of_a_queue = Stamp::new(State::Held, 5, 1).word();
+    for found in [later, long_ago, of_a_queue] {
+        memory.words[STRIDE - 1].store(found, Ordering::Relaxed);
+        let broken = Evidence { slot: 0, found, expected: full(5) };
+        assert_eq!(subscriber.look(), Sight::Broken(broken));
+        assert_eq!(publisher.claim(|_| None), Turn::Broken(broken));
+    }
+    memory.counter[0].store(u64::MAX, Ordering::Relaxed);
+    assert!(matches!(publisher.claim(|_| None), Turn::Broken(_)));
+    assert!(lossy::Subscriber::attach(parts, 0).is_err());
+}
+
+/// Words that may mean something, and words that do not.
+fn wild() -> impl Strategy<Value = u64> {
+    let stamp = (0..8u64, 0..3u64, 0..4u64).prop_map(|(state, units, lap)| lap << 31 | units << 15 | state);
+    prop_oneof![stamp, 0..20u64, any::<u64>(), Just(u64::MAX), (0..20u64).prop_map(|at| at << 2 | 1)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_words_can_be_worked_with(
+        cells in 1u64..6,
+        is_lossless in any::<bool>(),
+        words in prop::collection::vec(wild(), 6 + LINES * RECORD_WORDS),
+        steps in prop::collection::vec((0..8usize, wild()), 0..60)
+    ) {
+        let memory = Memory::new(cells, is_lossless.then_some(cells / 2), 0);
+        let parts = memory.parts();
+        let ends = || {
+            let lossless = lossless::Subscriber::attach(parts, FIRST_SUBSCRIBER, 2, 1).and_then(Result::ok);
+            (lossy::Subscriber::attach(parts, 1), lossless)
+        };
+        let mut publisher = Publisher::attach(parts, 0, Company::Others);
+        let mut subscribers = ends();
+        let scramble = |from: usize, words: &[u64]| {
+            let stamps = memory.words.iter().skip(STRIDE - 1).step_by(STRIDE);
+            let shared = stamps.chain(&memory.records).chain(&memory.counter);
+            shared.skip(from).zip(words).for_each(|(word, &wild)| word.store(wild, Ordering::Relaxed));
+        };
+        scramble(0, &words);
+        for (step, word) in steps {
+            let life = |line| if line == 1 { Life::Dead { generation: 3 } } else { Life::Absent };
+            match step {
+                0 => { publisher.claim(|line| Some(line as u32)); }
+                1 => publisher.pass(),
+                2 => subscribers = ends(),
+                3 => { subscribers.0.as_mut().ok().map(|end| (end.look(), end.accept())); }
+                4 => { subscribers.1.as_mut().map(|end| (end.look(), end.accept(), end.pass())); }
+                5 => { parts.repair(1, life); }
+                6 => { parts.slowest(|line| Some(line as u32)); }
+                _ => scramble((word % 20) as usize, &[word]),
+            }
+            prop_assert!(parts.evict(FIRST_SUBSCRIBER, 0) || !parts.evict(LINES, 9));
+        }
+    }
+}
+
+/// A message that says who sent it, and how many it sent before.
+fn message(publisher: usize, count: u64) -> u64 {
+    (publisher as u64) << 40 | count
+}
+
+/// Checks that what came from each publisher comes in order, and is whole.
+struct Checker {
+    next: [u64; 2],
+    received: u64,
+}
+
+impl Checker {
+    fn new() -> Self {
+        Checker { next: [0; 2], received: 0 }
+    }
+
+    fn check(&mut self, words: [u64; STRIDE - 1]) {
+        let value = words[0];
+        assert_eq!(words, words_of(value), "torn message");
+        let (publisher, count) = ((value >> 40) as usize, value & ((1 << 40) - 1));
+        assert!(count >= self.next[publisher], "{count} of {publisher}, and {} before", self.next[publisher]);
+        self.next[publisher] = count + 1;
+        self.received += 1;
+    }
+}
+
+const MESSAGES: u64 = 40_000;
+
+/// Publishes from two threads, while `subscribe` does what it does on two others.
+fn publish_from_two_threads(parts: Parts, subscribe: impl Fn(usize) + Sync) {
+    thread::scope(|scope| {
+        for who in 0..2 {
+            scope.spawn(move || {
+                let mut publisher = Publisher::attach(parts, who, Company::Others);
+                for count in 0..MESSAGES {
+                    while publisher.claim(|line| (line >= FIRST_SUBSCRIBER).then_some(1)) != Turn::Ours {
+                        thread::yield_now();
+                    }
+                    fill(&publisher, message(who, count));
+                    publisher.pass();
+                }
+            });
+        }
+        let subscribe = &subscribe;
+        (0..2).for_each(|which| drop(scope.spawn(move || subscribe(which))));
+    });
+}
+
+#[test]
+fn lossy_subscribers_on_other_threads_count_what_they_miss() {
+    for cells in [1, 3, 64] {
+        let memory = Memory::new(cells, None, 0);
+        let parts = memory.parts();
+        publish_from_two_threads(parts, |_| {
+            let mut subscriber = lossy::Subscriber::attach(parts, 0).unwrap();
+            let (first, mut checker, mut missed) = (subscriber.number(), Checker::new(), 0);
+            while first + checker.received + missed < 2 * MESSAGES {
+                match subscriber.look() {
+                    Sight::Message => {
+                        let words = read(subscriber.payload());
+                        if subscriber.accept() {
+                            checker.check(words);
+                        }
+                    }
+                    Sight::Missed(more) => missed += more,
+                    Sight::Nothing => thread::yield_now(),
+                    sight => panic!("{sight:?}"),
+                }
+                assert_eq!(subscriber.number(), first + checker.received + missed);
+            }
+        });
+    }
+}
+
+#[test]
+fn lossless_subscribers_on_other_threads_get_everything() {
+    for (cells, history) in [(1, 0), (5, 2), (64, 16)] {
+        let memory = Memory::new(cells, Some(history), 0);
+        let parts = memory.parts();
+        publish_from_two_threads(parts, |which| {
+            let mut stay = 0;
+            loop {
+                let joined = lossless::Subscriber::attach(parts, FIRST_SUBSCRIBER + which, 1, history);
+                let mut subscriber = joined.unwrap().unwrap();
+                let (first, mut checker) = (subscriber.number(), Checker::new());
+                // Leaves and joins again, ever more rarely.
+                stay += 50;
+                while checker.received < stay && subscriber.number() < 2 * MESSAGES {
+                    match subscriber.look() {
+                        Sight::Message => {
+                            checker.check(read(subscriber.payload()));
+                            assert!(subscriber.accept());
+                            subscriber.pass();
+                        }
+                        Sight::Nothing => thread::yield_now(),
+                        sight => panic!("{sight:?}"),
+                    }
+                    assert_eq!(subscriber.number(), first + checker.received);
+                }
+                let is_over = subscriber.number() == 2 * MESSAGES;
+                subscriber.detach();
+                if is_over {
+                    break;
+                }
+            }
+        });
+    }
+}
