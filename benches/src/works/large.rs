@@ -45,12 +45,12 @@ fn untouched(plan: &Plan) -> Vec<Case> {
 }
 
 fn touched(plan: &Plan) -> Vec<Case> {
-    let one = |(size_bytes, variant)| {
+    let one = |(size_bytes, variant): (usize, &str)| {
         let (rings, bytes) = if variant == TRIP { (2, 64 << 20) } else { (1, 256 << 20) };
         let count = (bytes / size_bytes as u64).clamp(20, 20_000);
         let ours = Contestant::new("slipring", count);
-        let theirs = Contestant::new("limit", count).files(limit_files(size_bytes as usize, rings));
-        case(TOUCHED.name, variant, size_bytes as usize, vec![ours, theirs])
+        let theirs = Contestant::new("limit", count).files(limit_files(size_bytes, rings));
+        case(TOUCHED.name, variant, size_bytes, vec![ours, theirs])
     };
     plan.sizes_or(&SIZES).into_iter().flat_map(|size| [(size, STREAM), (size, TRIP)]).map(one).collect()
 }

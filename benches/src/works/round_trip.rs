@@ -6,6 +6,7 @@ use crate::loops::{Rx, Tx, asking, echoing, sized};
 use crate::peer::Seat;
 use crate::ways::pipe::{PipeRx, PipeTx};
 use crate::ways::queue;
+use slipring::{Receiver, Sender};
 
 /// Round trips.
 pub(crate) static WORK: Work = Work { name: "round-trip", cases, play };
@@ -53,10 +54,11 @@ fn half<const N: usize>(seat: &Seat, tx: impl Tx<N> + 'static, rx: impl Rx<N> + 
     if seat.index == 0 { asking(tx, rx) } else { echoing(tx, rx) }
 }
 
+/// A queue to send to, and one to receive from.
+type Ends<const N: usize> = (Sender<[u64; N]>, Receiver<[u64; N]>);
+
 /// This seat's ends of two exclusive queues.
-pub(super) fn slipring<const N: usize>(
-    seat: &Seat,
-) -> Result<(slipring::Sender<[u64; N]>, slipring::Receiver<[u64; N]>), Failure> {
+pub(super) fn slipring<const N: usize>(seat: &Seat) -> Result<Ends<N>, Failure> {
     let (there, back) = (queue::exclusive(seat, "there"), queue::exclusive(seat, "back"));
     Ok(if seat.index == 0 { (there.sender()?, back.receiver()?) } else { (back.sender()?, there.receiver()?) })
 }
