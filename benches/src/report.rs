@@ -48,6 +48,7 @@ fn scale(metric: Metric) -> (f64, &'static str) {
         Metric::Rate => (1e6, "M/s"),
         Metric::Bandwidth => (1e9, "GB/s"),
         Metric::Percent => (1.0, "%"),
+        Metric::Bytes => (1024.0, "KiB"),
     }
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn write_json(path: &Path, figures: &[Figure]) -> Result<(), Failure>
             Metric::Rate => ("rate", "msg/s"),
             Metric::Bandwidth => ("bandwidth", "B/s"),
             Metric::Percent => ("mean", "%"),
+            Metric::Bytes => ("size", "B"),
         };
         let ratio = |ratios: &[f64]| {
             let Spread { min, median, max } = Spread::of(ratios);

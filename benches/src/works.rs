@@ -11,11 +11,12 @@ mod round_trip;
 mod round_trip_blocked;
 mod service;
 mod shared_queue;
+mod start_up;
 
 use crate::harness::plan::Work;
 
 /// All that can be asked for, in the order in which they are done.
-pub(crate) static ALL: [&Work; 11] = [
+pub(crate) static ALL: [&Work; 14] = [
     &round_trip::WORK,
     &one_way::WORK,
     &one_way_batch::WORK,
@@ -27,6 +28,9 @@ pub(crate) static ALL: [&Work; 11] = [
     &latest::WORK,
     &large::UNTOUCHED,
     &large::TOUCHED,
+    &start_up::CREATE,
+    &start_up::ATTACH,
+    &start_up::MEMORY,
 ];
 
 /// The names, for the command line.

@@ -2,8 +2,11 @@
 
 mod support;
 
-use ipc_core::{CallError, Client, IpcMessage, OpenError, Peer, ReplyError, Server, Service, Str};
+use ipc_core::{
+    AcceptError, CallError, Client, Corrupt, IpcMessage, OpenError, Peer, ReplyError, Server, Service, Str,
+};
 use ipc_macros::IpcMessage;
+use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -113,7 +116,7 @@ fn call_until_killed(domain: &str) {
     let client = service(domain).client().unwrap();
     say("ready");
     for number in 0.. {
-        assert_eq!(client.call(question(number)).unwrap(), answer(question(number)));
+        call_persistently(&client, number);
     }
 }
 
@@ -348,6 +351,130 @@ fn either_message_of_another_layout_is_explained() {
     drop(server);
 }
 
+/// What is declared of the service `resize`.
+#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+#[ipc(crate = "ipc_core", service = "resize", reply = Resized, capacity = 16)]
+#[repr(C)]
+struct Resize {
+    width: u32,
+    height: u32,
+    is_square: bool,
+}
+
+#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+#[ipc(crate = "ipc_core")]
+#[repr(C)]
+struct Resized {
+    pixels: u64,
+    is_large: bool,
+}
+
+#[test]
+fn a_service_is_declared_at_its_request() {
+    let domain = Domain::new("declared");
+    let service: Service<Resize, Resized> = Resize::channel().domain(domain.name());
+    let (client, server) = (service.client().unwrap(), service.server().unwrap());
+    assert_eq!((client.capacity(), client.len()), (16, 0));
+    let call = client.submit(Resize { width: 3, height: 4, is_square: false }).unwrap();
+    assert_eq!(client.len(), 1);
+    let request = server.accept().unwrap().unwrap();
+    let pixels = u64::from(request.width * request.height);
+    request.reply(Resized { pixels, is_large: false });
+    assert_eq!(call.wait(), Ok(Resized { pixels: 12, is_large: false }));
+}
+
+/// Writes into a channel's segment, as somebody with a bug might.
+fn damage(domain: &Domain, channel: &str, at: u64, bytes: &[u8]) {
+    let file = std::fs::OpenOptions::new().write(true).open(domain.path(channel)).unwrap();
+    file.write_all_at(bytes, at).unwrap();
+}
+
+/// A number of the segment's header.
+fn header(domain: &Domain, channel: &str, at: u64) -> u64 {
+    let mut bytes = [0; 8];
+    std::fs::File::open(domain.path(channel)).unwrap().read_exact_at(&mut bytes, at).unwrap();
+    u64::from_ne_bytes(bytes)
+}
+
+#[test]
+fn what_is_no_value_is_dropped_on_either_side() {
+    let domain = Domain::new("invalid");
+    let service = Resize::channel().domain(domain.name());
+    let (client, server) = (service.client().unwrap(), service.server().unwrap());
+    let slots = header(&domain, "resize", 104);
+    let asked = Resize { width: 3, height: 4, is_square: false };
+    // The slot of the first client's first call is the table's first, and the flag is 8 bytes into the request.
+    let call = client.submit(asked).unwrap();
+    damage(&domain, "resize", slots + 16 + 8, &[2]);
+    assert!(matches!(server.accept(), Err(AcceptError::Corrupt(Corrupt::Message(_)))));
+    assert_eq!(call.wait(), Err(CallError::Dropped));
+    let call = client.submit(asked).unwrap();
+    server.accept().unwrap().unwrap().reply(Resized { pixels: 12, is_large: false });
+    damage(&domain, "resize", slots + 64 + 8, &[2]);
+    assert!(matches!(call.wait(), Err(CallError::Corrupt(None, Corrupt::Message(_)))));
+    // And the service goes on.
+    let call = client.submit(asked).unwrap();
+    server.accept().unwrap().unwrap().reply(Resized { pixels: 12, is_large: true });
+    assert_eq!(call.wait(), Ok(Resized { pixels: 12, is_large: true }));
+}
+
+#[test]
+fn no_word_of_the_segment_brings_anybody_down() {
+    let mut random = 0x9E37_79B9_u64;
+    let mut next = move || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random >> 20
+    };
+    for round in 0..40 {
+        let domain = Domain::new(&format!("damage-{round}"));
+        let service = Service::<Question, Answer>::new("questions").domain(domain.name()).capacity(2);
+        let (client, server) = (service.client().unwrap(), service.server().unwrap());
+        let (lines, total) = (header(&domain, "questions", 96), header(&domain, "questions", 112));
+        for step in 0..50 {
+            let patience = Duration::from_millis(1);
+            // Damage may say that every slot is somebody's, and a slot is waited for as long as one asks.
+            let call = client.submit_timeout(question(step), patience);
+            // Any word behind the participants, or a likely value of one.
+            let at = lines + next() % (total - lines) / 8 * 8;
+            let value = if next() % 2 == 0 { next() % 8 } else { next() << 30 | next() };
+            damage(&domain, "questions", at, &value.to_ne_bytes());
+            while let Ok(Some(request)) = server.accept_timeout(patience) {
+                let reply = [request[0]; 6];
+                request.reply(reply);
+            }
+            let Ok(mut call) = call else { break };
+            let _ = call.wait_timeout(patience);
+        }
+        drop((client, server));
+        let _ = std::fs::remove_file(domain.path("questions"));
+    }
+}
+
+#[test]
+fn a_fork_leaves_the_child_dead_handles() {
+    let domain = Domain::new("fork");
+    let (client, server) = (service(domain.name()).client().unwrap(), service(domain.name()).server().unwrap());
+    let mut call = client.submit(question(1)).unwrap();
+    // SAFETY: the child does nothing but use memory of its own, and ends at once.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let is_dead = matches!(client.call(question(2)), Err(CallError::Forked(Some(_))))
+            && matches!(server.try_accept(), Err(AcceptError::Forked))
+            && matches!(call.try_take(), Some(Err(CallError::Forked(None))));
+        drop(call);
+        drop((client, server));
+        // SAFETY: ends the process without running anything of the test harness.
+        unsafe { libc::_exit(i32::from(!is_dead)) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is writable.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "the child found its handles dead");
+    let request = server.accept().unwrap().unwrap();
+    request.reply(answer(question(1)));
+    assert_eq!(call.wait(), Ok(answer(question(1))), "and the parent's live on");
+}
+
 #[test]
 fn capacities_that_no_service_has_are_refused() {
     let domain = Domain::new("capacity");
@@ -523,8 +650,6 @@ fn everything_goes_on_while_servers_and_clients_are_killed() {
         } else {
             servers.remove(0).kill();
             servers.push(child("serve", &domain));
-            // The client that was calling may have been told, and ended for that reason.
-            clients = vec![child("call_until_killed", &domain)];
         }
     }
     call_persistently(&client, 1);

@@ -47,7 +47,7 @@ impl Figure {
     pub(crate) fn spread(&self) -> Spread {
         let Spread { min, median, max } = Spread::of(&self.samples);
         match self.metric {
-            Metric::Mean => Spread { min, median, max },
+            Metric::Mean | Metric::Bytes => Spread { min, median, max },
             Metric::Percent => Spread { min: 100.0 * min, median: 100.0 * median, max: 100.0 * max },
             // The slowest sample has the lowest rate.
             Metric::Rate => Spread { min: 1e9 / max, median: 1e9 / median, max: 1e9 / min },

@@ -37,7 +37,7 @@ impl Plan {
 
     /// How many pieces of work make a sample for which a contestant asks for so many.
     pub(crate) fn count(&self, count: u64) -> u64 {
-        if self.quick { count / 10 } else { count }
+        if self.quick { (count / 10).max(1) } else { count }
     }
 }
 
@@ -96,6 +96,8 @@ pub(crate) enum Metric {
     Bandwidth,
     /// Percent of a processor: the pieces are nanoseconds themselves.
     Percent,
+    /// Bytes of memory: these are counted as if they were nanoseconds.
+    Bytes,
 }
 
 /// How the samples of a case are filed.

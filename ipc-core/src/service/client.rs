@@ -122,6 +122,15 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
         self.start(request, Patience::Forever)
     }
 
+    /// As [`submit`](Client::submit), and waits for a free slot at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Timeout`] with the request if there was none in time; otherwise as for `submit`.
+    pub fn submit_timeout(&self, request: Req, limit: Duration) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
+        self.start(request, Patience::from_timeout(limit))
+    }
+
     /// Makes a call whose server may send many replies (with [`Request::reply_stream`](super::Request::reply_stream)); one
     /// that answers with a single reply is fine, too.
     ///

@@ -163,7 +163,7 @@ impl Desk {
             return;
         }
         for (line, _) in lives.iter().enumerate().filter(|(_, life)| matches!(life, Life::Dead { .. })) {
-            // What is still pending is done by the next one who tends.
+            // What is still pending is done by the next one who tends; others who wait for it look by themselves in time.
             repair(segment, &self.queue, line as u32, |line| liveness::life(segment, line));
         }
         let is_gone = |line: u32| lives.get(line as usize).is_none_or(|life| *life != Life::Live);
@@ -172,8 +172,6 @@ impl Desk {
                 self.announce(index, self.calls.resolve(index, observed, is_gone, End::Died));
             }
         }
-        waiting::wake(self.call_word());
-        waiting::wake(self.slot_word());
     }
 
     /// Resolves call `index` if one of the two that it is between is found to be gone.
