@@ -44,6 +44,7 @@
 //! | to declare a message and its channel | [`derive@IpcMessage`] |
 //! | types that a message can hold | [`Str`], [`List`], [`Opt`], and the list in [`trait@IpcMessage`] |
 //! | a channel whose name is known only at run time | [`Queue`] |
+//! | every subscriber to get every message | [`Broadcast`], [`Publisher`], [`Subscriber`]; in place, [`Loan`], [`Published`] |
 //! | the newest value only, for any number of readers | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
 //! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
 //! | to send | [`Sender`]; in place, [`Loan`] |
@@ -72,12 +73,13 @@
 pub use ipc_core::{dynamic, error, message, schema};
 
 pub use ipc_core::{
-    AcceptError, CallError, ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid,
-    IpcMessage, Latest, Lifetime, List, Loan, LoanBatch, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer,
-    Pending, Pipe, PipeEnd, Queue, ReadError, Reader, Received, ReceivedBatch, Receiver, RecvError, RecvTimeoutError,
-    Replies, ReplyError, ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError, Sender, Server,
-    Service, Source, Stopper, Str, TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
-    WaitSet, WriteError, Writer,
+    AcceptError, Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError,
+    ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest,
+    Lifetime, List, Loan, LoanBatch, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending, Pipe,
+    PipeEnd, Published, Publisher, Queue, ReadError, Reader, Received, ReceivedBatch, Receiver, RecvError,
+    RecvTimeoutError, Replies, ReplyError, ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError,
+    Sender, Server, Service, Source, Stopper, Str, Subscriber, TooLarge, TooLong, TryLoanError, TryRecvError,
+    TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
 #[cfg(feature = "async")]
 pub use ipc_core::{Async, AsyncReceiver, AsyncSender};
