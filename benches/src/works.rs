@@ -1,5 +1,6 @@
 //! The works: each is one file that says in which cases it is measured, who takes part, and what their processes do.
 
+mod broadcast;
 mod idle_cpu;
 mod large;
 mod latest;
@@ -16,7 +17,7 @@ mod start_up;
 use crate::harness::plan::Work;
 
 /// All that can be asked for, in the order in which they are done.
-pub(crate) static ALL: [&Work; 14] = [
+pub(crate) static ALL: [&Work; 15] = [
     &round_trip::WORK,
     &one_way::WORK,
     &one_way_batch::WORK,
@@ -24,6 +25,7 @@ pub(crate) static ALL: [&Work; 14] = [
     &one_core::WORK,
     &idle_cpu::WORK,
     &shared_queue::WORK,
+    &broadcast::WORK,
     &service::WORK,
     &latest::WORK,
     &large::UNTOUCHED,

@@ -38,8 +38,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
+mod survey;
 mod watch;
 
+pub(crate) use survey::{Survey, survey};
 pub(crate) use watch::{Sight, Watch};
 
 /// How often a silent peer's lock is looked at. With sleeps of the same length, a death is noticed within twice this.
@@ -213,6 +215,13 @@ pub(crate) fn life(segment: &Segment, index: u32) -> Life {
             _ => Life::Live,
         },
     }
+}
+
+/// Which of the owners of line `index` it has, if it says that it has one. That one may have died since: the kernel is
+/// not asked.
+pub(crate) fn registered(segment: &Segment, index: u32) -> Option<u32> {
+    let state = State::load(segment.participant(index));
+    (state.phase == Phase::Live).then_some(state.generation)
 }
 
 /// Who died last on line `index`, as far as it is known.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top, which depends on nothing, to the bottom. Modules on one line may use each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 13] = [
     &["atomics", "error", "message", "schema", "words"],
     &["layout"],
     &["ring"],
@@ -12,9 +12,11 @@ const LAYERS: [&[&str]; 11] = [
     &["name"],
     &["segment"],
     &["liveness", "waiting"],
+    &["interest", "lookout"],
     &["info", "station"],
-    &["latest", "queue", "service"],
+    &["broadcast", "latest", "queue", "service"],
     &["pipe"],
+    &["task", "wait_set"],
     &["dynamic"],
 ];
 

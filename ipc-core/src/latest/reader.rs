@@ -2,6 +2,7 @@
 
 use crate::error::{Corrupt, Peer, ReadError, WaitNewerError};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::layout::Side;
 use crate::liveness;
 use crate::message::IpcMessage;
@@ -172,6 +173,22 @@ impl<T: IpcMessage> Reader<T> {
     #[inline(always)]
     fn is_newer(&self) -> bool {
         self.ring.version() != self.seen
+    }
+}
+
+/// Ready when there is a newer value.
+impl<T> Sealed for Reader<T> {
+    fn interest(&self) -> Interest {
+        self.station.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.ring.version() != self.seen
+    }
+
+    fn probe(&mut self) -> bool {
+        let Reader { ring, seen, station, .. } = self;
+        station.probe(ring, |ring| Ok(ring.version() != *seen), |_, _| {})
     }
 }
 

@@ -4,6 +4,7 @@ use super::chunk::ReceivedBatch;
 use super::link::{Link, ReceiverLink};
 use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::message::tail::Copied;
 use crate::station::{Blocked, Patience};
@@ -298,6 +299,20 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         let copy = unsafe { Copied::<T>::from_shared(slot, bytes, tail_len) };
         self.link.pass();
         Ok(copy.check()?)
+    }
+}
+
+impl<T: ?Sized> Sealed for Receiver<T> {
+    fn interest(&self) -> Interest {
+        self.link.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.link.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.link.probe()
     }
 }
 
