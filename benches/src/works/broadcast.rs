@@ -37,7 +37,12 @@ fn case(policy: &str, subscribers: usize, size_bytes: usize, capacity: usize) ->
     let count = 600_000;
     let mut seats = vec![Processor::First];
     seats.resize(1 + subscribers, Processor::Second);
-    let mut contestants = vec![Contestant::new("slipring", count).seats(seats)];
+    let mut contestants = vec![Contestant::new("slipring", count).seats(seats.clone())];
+    // What others have without losses; with them a subscriber is not told how many messages it has missed.
+    #[cfg(feature = "peers")]
+    if policy == LOSSLESS && capacity == 1024 {
+        contestants.push(Contestant::new("iceoryx2", count / 20).seats(seats));
+    }
     if subscribers == 1 {
         contestants.push(Contestant::new(QUEUE, count));
     }
@@ -68,6 +73,13 @@ fn play_sized<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
         ("slipring", _) => following(broadcast.subscriber()?, lossy),
         (QUEUE, 0) => publishing(queue::exclusive::<N>(seat, "stream").sender()?),
         (QUEUE, 1) => following(queue::exclusive::<N>(seat, "stream").receiver()?, false),
+        #[cfg(feature = "peers")]
+        ("iceoryx2", 0) => {
+            let subscribers = seat.variant.rsplit(' ').next().unwrap_or_default().parse()?;
+            publishing(crate::ways::iceoryx::IceoryxTx::<N>::open(seat, "stream")?.met(subscribers)?)
+        }
+        #[cfg(feature = "peers")]
+        ("iceoryx2", _) => following(crate::ways::iceoryx::IceoryxRx::<N>::open(seat, "stream")?.met()?, false),
         _ => return seat.unknown(),
     })
 }
@@ -155,6 +167,15 @@ impl<const N: usize> Follow<N> for Receiver<[u64; N]> {
     #[inline(always)]
     fn next(&mut self) -> Result<Next<N>, Failure> {
         Rx::recv(self).map(Next::Message)
+    }
+}
+
+#[cfg(feature = "peers")]
+impl<const N: usize> Follow<N> for crate::ways::iceoryx::IceoryxRx<N> {
+    #[inline(always)]
+    fn next(&mut self) -> Result<Next<N>, Failure> {
+        // Eight subscribers share a processor, and somebody else may be the one who can go on.
+        self.recv_yielding().map(Next::Message)
     }
 }
 

@@ -26,6 +26,8 @@ fn cases(plan: &Plan) -> Vec<Case> {
             Contestant::new("limit", messages(size_bytes)).files(Files::Memory(ring_bytes(size_bytes, capacity))),
             Contestant::new("pipe", 20_000).files(Files::Pipes(1)),
             #[cfg(feature = "peers")]
+            Contestant::new("iceoryx2", 100_000),
+            #[cfg(feature = "peers")]
             Contestant::new("rtrb-threads", messages(size_bytes)).seats([crate::harness::plan::Processor::Either]),
         ],
     };
@@ -55,6 +57,10 @@ fn play_sized<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
         ("limit", 1) => sending(ring::Producer::<N>::new(seat.memory()?, seat.capacity, 0)),
         ("pipe", 0) => receiving::<N>(PipeRx(seat.pipe_out(0)?)),
         ("pipe", 1) => sending::<N>(PipeTx(seat.pipe_in(0)?)),
+        #[cfg(feature = "peers")]
+        ("iceoryx2", 0) => receiving(crate::ways::iceoryx::IceoryxRx::<N>::open(seat, "stream")?.met()?),
+        #[cfg(feature = "peers")]
+        ("iceoryx2", 1) => sending(crate::ways::iceoryx::IceoryxTx::<N>::open(seat, "stream")?.met(1)?),
         #[cfg(feature = "peers")]
         ("rtrb-threads", 0) => {
             let (tx, rx) = rtrb::RingBuffer::<[u64; N]>::new(seat.capacity);

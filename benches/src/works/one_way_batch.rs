@@ -24,6 +24,7 @@ fn cases(plan: &Plan) -> Vec<Case> {
         filing: Filing::ByLine,
         contestants: vec![
             Contestant::new("slipring", messages(size_bytes)),
+            Contestant::new("slipring-in-place", messages(size_bytes)),
             Contestant::new("limit", messages(size_bytes)).files(Files::Memory(ring_bytes(size_bytes, capacity))),
         ],
     };
@@ -42,6 +43,8 @@ fn play_sized<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
             receiving(Batches { receiver: queue::exclusive::<N>(seat, "stream").receiver()?, received })
         }
         ("slipring", 1) => sending(queue::exclusive::<N>(seat, "stream").sender()?),
+        ("slipring-in-place", 0) => receiving(InPlace(queue::exclusive::<N>(seat, "stream").receiver()?)),
+        ("slipring-in-place", 1) => sending(InPlace(queue::exclusive::<N>(seat, "stream").sender()?)),
         ("limit", 0) => receiving(ring::Consumer::<N>::new(seat.memory()?, seat.capacity, 0)),
         ("limit", 1) => sending(ring::Producer::<N>::new(seat.memory()?, seat.capacity, 0)),
         _ => return seat.unknown(),
@@ -115,6 +118,38 @@ impl<const N: usize> BatchRx for Batches<N> {
             verify(message, sequence)?;
         }
         Ok(self.received.len() as u64)
+    }
+}
+
+/// An end whose batches stay where they are.
+struct InPlace<T>(T);
+
+impl<const N: usize> BatchTx for InPlace<Sender<[u64; N]>> {
+    #[inline(always)]
+    fn send_batch(&mut self, first: u64, end: u64) -> Result<(), Failure> {
+        let mut next = first;
+        while next < end {
+            let mut batch = self.0.loan_batch((end - next) as usize)?;
+            for at in 0..batch.len() {
+                batch[at] = message(next);
+                next += 1;
+            }
+            batch.send();
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> BatchRx for InPlace<Receiver<[u64; N]>> {
+    #[inline(always)]
+    fn recv_batch(&mut self, first: u64, max: u64) -> Result<u64, Failure> {
+        let batch = self.0.recv_batch_ref(max as usize)?.ok_or("the other end has closed the channel")?;
+        let mut next = first;
+        for message in batch.iter() {
+            verify(message, next)?;
+            next += 1;
+        }
+        Ok(next - first)
     }
 }
 

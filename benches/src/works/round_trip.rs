@@ -23,6 +23,8 @@ fn cases(plan: &Plan) -> Vec<Case> {
             Contestant::new("slipring", 50_000),
             Contestant::new("pipe", 1_000).files(Files::Pipes(2)),
             #[cfg(feature = "peers")]
+            Contestant::new("iceoryx2", 10_000),
+            #[cfg(feature = "peers")]
             Contestant::new("rtrb-threads", 20_000).seats([crate::harness::plan::Processor::Either]),
         ],
     };
@@ -42,6 +44,13 @@ fn play_sized<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
         ("pipe", _) => {
             let (tx, rx) = pipes(seat)?;
             Ok(half::<N>(seat, tx, rx))
+        }
+        #[cfg(feature = "peers")]
+        ("iceoryx2", _) => {
+            use crate::ways::iceoryx::{IceoryxRx, IceoryxTx};
+            let (there, back) = if seat.index == 0 { ("there", "back") } else { ("back", "there") };
+            let (tx, rx) = (IceoryxTx::<N>::open(seat, there)?, IceoryxRx::<N>::open(seat, back)?);
+            Ok(half(seat, tx.met(1)?, rx.met()?))
         }
         #[cfg(feature = "peers")]
         ("rtrb-threads", 0) => Ok(rtrb::<N>(seat)),
