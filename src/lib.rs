@@ -48,6 +48,7 @@
 //! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
 //! | to send | [`Sender`]; in place, [`Loan`] |
 //! | to receive | [`Receiver`]; in place, [`Received`] |
+//! | requests and replies | [`Service`], [`Client`], [`Server`] |
 //! | to wait for any of many channels | [`WaitSet`], [`Source`] |
 //! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
@@ -70,12 +71,13 @@
 
 pub use ipc_core::{error, message, schema};
 
-#[cfg(feature = "async")]
-pub use ipc_core::{Async, AsyncReceiver, AsyncSender};
 pub use ipc_core::{
-    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest, Lifetime,
-    List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader,
-    Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Source,
+    AcceptError, CallError, ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid,
+    IpcMessage, Latest, Lifetime, List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending,
+    Pipe, PipeEnd, Queue, ReadError, Reader, Received, Receiver, RecvError, RecvTimeoutError, Replies, ReplyError,
+    ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError, Sender, Server, Service, Source, Stopper,
     Str, TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
+#[cfg(feature = "async")]
+pub use ipc_core::{Async, AsyncReceiver, AsyncSender};
 pub use ipc_macros::IpcMessage;

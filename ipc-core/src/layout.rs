@@ -65,14 +65,13 @@ pub(crate) const KIND_LOSSY_BROADCAST: u32 = 4;
 /// The newest value, over the slots of `ring/latest.rs`.
 pub(crate) const KIND_LATEST: u32 = 5;
 
-/// Requests and replies.
+/// Requests and replies, over the table of `ring/calls.rs` and, for their order, the ring of `ring/shared.rs`.
 pub(crate) const KIND_SERVICE: u32 = 6;
 
 /// Lines of control data that the ring of each kind has behind the two wait lines.
 pub(crate) const fn ring_lines(kind: u32) -> u32 {
     match kind {
         KIND_EXCLUSIVE_QUEUE | KIND_LATEST => 1,
-        KIND_SERVICE => 4,
         _ => 2,
     }
 }
@@ -127,7 +126,11 @@ pub(crate) const FLAG_VARIABLE: u32 = 2;
 /// 384  flags             u32
 /// 388  ring_lines        u32, lines of control data behind the two wait lines
 /// 392  slots             u64, slots that there is memory for
-/// 400  stamps_offset     u64, then 104 zero bytes
+/// 400  stamps_offset     u64
+/// 408  reply_bytes       u64, of a service; 0 elsewhere, as the three that follow
+/// 416  reply_align       u32
+/// 420  reply_schema_bytes u32
+/// 424  reply_fingerprint 16 bytes, then 72 zero bytes
 /// ```
 ///
 /// Written by the creator before the segment has a name; afterwards copied into private memory at attach, checked, and
@@ -191,10 +194,19 @@ pub(crate) struct Geometry {
     pub(crate) ring_lines: u32,
     /// Slots that there is memory for.
     pub(crate) slots: u64,
-    /// Where the table of stamps starts, one word for each slot; 0 if each slot has its own in its last word.
+    /// Where the table of stamps starts, one word for each slot; 0 if each slot has its own in its last word. In a
+    /// service, where the queue of calls starts, whose cells are [`CALL_CELL_BYTES`] long.
     pub(crate) stamps_offset: u64,
+    /// Bytes of one reply of a service; 0 elsewhere, as the three that follow.
+    pub(crate) reply_bytes: u64,
+    /// Alignment of one reply, at most [`LINE_BYTES`].
+    pub(crate) reply_align: u32,
+    /// Bytes of the reply's schema, which follows that of the message (the request).
+    pub(crate) reply_schema_bytes: u32,
+    /// Hash of the reply's schema, little-endian.
+    pub(crate) reply_fingerprint: [u8; 16],
     /// Zero. A later minor version may give it a meaning that older programs can ignore.
-    pub(crate) reserved: [u8; 104],
+    pub(crate) reserved: [u8; 72],
 }
 
 const _: () = {
@@ -227,7 +239,11 @@ const _: () = {
     assert!(offset_of!(Geometry, ring_lines) == 388);
     assert!(offset_of!(Geometry, slots) == 392);
     assert!(offset_of!(Geometry, stamps_offset) == 400);
-    assert!(offset_of!(Geometry, reserved) == 408);
+    assert!(offset_of!(Geometry, reply_bytes) == 408);
+    assert!(offset_of!(Geometry, reply_align) == 416);
+    assert!(offset_of!(Geometry, reply_schema_bytes) == 420);
+    assert!(offset_of!(Geometry, reply_fingerprint) == 424);
+    assert!(offset_of!(Geometry, reserved) == 440);
 };
 
 impl Geometry {
@@ -412,6 +428,62 @@ pub(crate) fn slot_bytes(kind: u32, bytes: usize, align: usize) -> Option<usize>
     least.checked_next_multiple_of(align.max(if is_packed { WORD_BYTES } else { SLOT_LINE_BYTES }))
 }
 
+/// Bytes of a cell of a service's queue of calls: a ticket and its stamp, in a line of their own, since the clients that
+/// fill neighbouring cells and the servers that empty them are at work at the same time.
+pub(crate) const CALL_CELL_BYTES: u64 = SLOT_LINE_BYTES as u64;
+
+/// Cells of the queue of calls for each slot of the table. A ticket whose call was withdrawn stays in its cell until a
+/// server comes by, so there are more cells than calls.
+pub(crate) const CALL_CELLS_PER_SLOT: u64 = 2;
+
+/// The beginning of a service's slot.
+///
+/// ```text
+///   0  control  u64
+///   8  replies  u32   the client sleeps on it
+///  12  room     u32   a server that has more replies sleeps on it
+///  16  request, at the first multiple of its alignment
+/// ```
+///
+/// `control` is the affair of `ring/calls.rs`. The two words are written by whoever goes to sleep or wakes a sleeper, and
+/// read by the other one, who has the line in its cache at that moment: see [`waiting`](crate::waiting).
+#[repr(C)]
+pub(crate) struct CallHead {
+    pub(crate) control: AtomicU64,
+    pub(crate) replies: AtomicU32,
+    pub(crate) room: AtomicU32,
+}
+
+const _: () = {
+    assert!(size_of::<CallHead>() == 16);
+    assert!(offset_of!(CallHead, replies) == 8);
+    assert!(offset_of!(CallHead, room) == 12);
+};
+
+/// Where the parts of a service's slot lie, in bytes from its beginning, which is a [`CallHead`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallLayout {
+    /// From one slot to the next.
+    pub(crate) slot_bytes: usize,
+    pub(crate) request: usize,
+    pub(crate) reply: usize,
+    pub(crate) stamp: usize,
+}
+
+/// Lays out the slot for a request and a reply, each given by its size and alignment. `None` if that overflows.
+///
+/// The reply has lines of its own, of which the stamp is the last word: the server writes them while the client polls the
+/// stamp. The client writes the lines before, and then only reads them.
+pub(crate) fn call_layout(request: (usize, usize), reply: (usize, usize)) -> Option<CallLayout> {
+    let request_at = size_of::<CallHead>().checked_next_multiple_of(request.1)?;
+    let reply_align = reply.1.max(SLOT_LINE_BYTES);
+    let reply_at = request_at.checked_add(request.0)?.checked_next_multiple_of(reply_align)?;
+    let reply_room = reply.0.checked_next_multiple_of(WORD_BYTES)?.checked_add(WORD_BYTES)?;
+    let end = reply_at.checked_add(reply_room.checked_next_multiple_of(SLOT_LINE_BYTES)?)?;
+    let slot_bytes = end.checked_next_multiple_of(request.1.max(reply_align))?;
+    Some(CallLayout { slot_bytes, request: request_at, reply: reply_at, stamp: end - WORD_BYTES })
+}
+
 /// Bytes of a unit of a channel whose messages vary in length and are aligned to `align`.
 pub(crate) const fn unit_bytes(align: usize) -> usize {
     if align > SLOT_LINE_BYTES { align } else { SLOT_LINE_BYTES }
@@ -458,6 +530,17 @@ mod tests {
         assert_eq!(shared(57, 1), Some(128));
         assert_eq!(shared(121, 1), Some(192));
         assert_eq!(shared(64, 128), Some(128));
+    }
+
+    #[test]
+    fn a_call_of_up_to_48_bytes_with_a_reply_of_up_to_56_takes_two_lines() {
+        let layout = |slot_bytes, request, reply, stamp| Some(CallLayout { slot_bytes, request, reply, stamp });
+        assert_eq!(call_layout((48, 8), (56, 8)), layout(128, 16, 64, 120));
+        assert_eq!(call_layout((1, 1), (1, 1)), layout(128, 16, 64, 120));
+        assert_eq!(call_layout((49, 1), (57, 1)), layout(256, 16, 128, 248));
+        assert_eq!(call_layout((32, 32), (8, 128)), layout(256, 32, 128, 184));
+        assert_eq!(call_layout((usize::MAX, 1), (8, 8)), None);
+        assert_eq!(call_layout((8, 8), (usize::MAX - 8, 8)), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | waiting for others | `interest`, `lookout` |
 //! | one participant's part | `info`, `station` |
-//! | channels | [`queue`], [`latest`] |
+//! | channels | [`queue`], [`latest`], [`service`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 //! | many ends at once, and tasks | [`wait_set`], `task` |
@@ -26,6 +26,7 @@ pub mod message;
 pub mod pipe;
 pub mod queue;
 pub mod schema;
+pub mod service;
 #[cfg(feature = "async")]
 pub mod task;
 pub mod wait_set;
@@ -45,9 +46,9 @@ mod station;
 mod waiting;
 
 pub use error::{
-    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role,
-    SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
-    WriteError,
+    AcceptError, CallError, Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError,
+    RecvTimeoutError, ReplyError, Role, SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError,
+    TryRecvError, TrySendError, WaitNewerError, WriteError,
 };
 pub use info::ChannelInfo;
 pub use interest::Source;
@@ -55,8 +56,9 @@ pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
-pub use queue::{Loan, Queue, Received, Receiver, Sender};
+pub use queue::{Loan, LoanBatch, Queue, Received, ReceivedBatch, Receiver, Sender};
 pub use segment::{HugePages, Lifetime};
+pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};
 #[cfg(feature = "async")]
 pub use task::{Async, AsyncReceiver, AsyncSender};
 pub use wait_set::WaitSet;

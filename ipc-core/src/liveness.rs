@@ -198,20 +198,56 @@ impl Participant {
     }
 }
 
-/// How the owner of line `index` is doing. The kernel is asked whenever the line says that there is one.
+/// How the owner of line `index` is doing. The kernel is asked whenever the line says that there is, or was, one.
+///
+/// A line that somebody is about to take over counts as that one's already, from when its lock is held: what its last
+/// owner left is the newcomer's to resolve, before it says LIVE.
 pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     let slot = segment.participant(index);
     let state = State::load(slot);
     match state.phase {
         Phase::Vacant | Phase::Closed => Life::Absent,
+        Phase::Live | Phase::Crashed if segment.is_alive(index) => Life::Live,
         Phase::Crashed => Life::Dead { generation: state.generation },
-        Phase::Live if segment.is_alive(index) => Life::Live,
         Phase::Live => match mark_crashed(slot, state) {
             State { phase: Phase::Crashed, generation, .. } => Life::Dead { generation },
             // It closed, or a successor came, in this moment.
             _ => Life::Live,
         },
     }
+}
+
+/// Who died last on line `index`, as far as it is known.
+pub(crate) fn last_dead(segment: &Segment, index: u32) -> Peer {
+    let slot = segment.participant(index);
+    match State::load(slot).phase {
+        Phase::Crashed => peer(slot),
+        _ => fallen(slot),
+    }
+}
+
+/// A look at all participants of one side.
+pub(crate) struct Census {
+    /// How many of them live.
+    pub(crate) living: usize,
+    /// How many died on these lines, since the segment was made.
+    pub(crate) deaths: u64,
+    /// A line whose last owner died.
+    pub(crate) fallen: Option<u32>,
+}
+
+/// Looks at the participants on `lines`, and asks the kernel for each of them that is said to live.
+pub(crate) fn census(segment: &Segment, lines: Range<u32>) -> Census {
+    let mut census = Census { living: 0, deaths: 0, fallen: None };
+    for index in lines {
+        match life(segment, index) {
+            Life::Live => census.living += 1,
+            Life::Dead { .. } => census.fallen = Some(index),
+            Life::Absent => {}
+        }
+        census.deaths += u64::from(State::load(segment.participant(index)).crashes);
+    }
+    census
 }
 
 /// The first participant on one of `lines` that lives, if any does.

@@ -5,6 +5,7 @@
 //! length, of `ring/frames.rs`; it is the fastest path. The way of a message from `send` to the store that publishes it:
 //! [`Sender::send`] -> `Port::send` -> `End::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
+mod chunk;
 mod exclusive;
 mod link;
 mod loan;
@@ -13,6 +14,7 @@ mod receiver;
 mod sender;
 mod shared;
 
+pub use chunk::{LoanBatch, ReceivedBatch};
 pub use loan::Loan;
 pub use receiver::{Iter, Received, Receiver};
 pub use sender::Sender;

@@ -5,6 +5,9 @@
 
 #[allow(dead_code, reason = "no channel uses it yet")]
 pub(crate) mod broadcast;
+#[allow(dead_code, reason = "as above")]
+pub(crate) mod broadcast_frames;
+pub(crate) mod calls;
 pub(crate) mod cells;
 pub(crate) mod claims;
 mod end;

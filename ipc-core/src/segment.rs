@@ -34,7 +34,7 @@ mod registry;
 mod rings;
 
 pub use geometry::Lifetime;
-pub(crate) use geometry::Spec;
+pub(crate) use geometry::{ReplySpec, Spec};
 pub use pages::HugePages;
 pub(crate) use pages::Pages;
 
@@ -363,6 +363,7 @@ impl Segment {
         os::reserve(file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
         let mut header = geometry.as_bytes().to_vec();
         header.extend_from_slice(&spec.schema);
+        header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| reply.schema));
         file.write_all_at(&header, 0).map_err(|source| OpenError::Os {
             action: "write the header of",
             path: path.into(),
@@ -424,25 +425,43 @@ impl Segment {
             let reason = format!("it has places for {roles:?} participants where {:?} belong", spec.roles);
             return Err(not_a_segment(&self.path, reason));
         }
-        let mut theirs = vec![0; geometry.schema_bytes as usize];
-        self.file()
-            .and_then(|file| file.read_exact_at(&mut theirs, GEOMETRY_BYTES as u64))
-            .map_err(|source| self.os_error("read the schema of", source))?;
         let same_size = geometry.message_bytes == spec.message_bytes as u64
             && geometry.message_align as usize == spec.message_align;
         let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
         let same_digest = geometry.fingerprint == spec.fingerprint.to_le_bytes();
-        if theirs == *spec.schema && same_digest && same_size && same_shape {
+        let at = GEOMETRY_BYTES as u64;
+        let is_same = same_size && same_shape && same_digest;
+        self.check_schema(spec, (&spec.message, &spec.schema), (at, geometry.schema_bytes), is_same)?;
+        let Some(reply) = &spec.reply else { return Ok(()) };
+        let same_size = geometry.reply_bytes == reply.bytes as u64 && geometry.reply_align as usize == reply.align;
+        let is_same = same_size && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
+        let at = at + u64::from(geometry.schema_bytes);
+        self.check_schema(spec, (reply.message, reply.schema), (at, geometry.reply_schema_bytes), is_same)
+    }
+
+    /// Compares a schema of the segment, given by its place and length, with the program's own for the message. `is_same`
+    /// says whether what the header tells of the message agrees.
+    fn check_schema(
+        &self,
+        spec: &Spec,
+        (message, ours): (&str, &[u8]),
+        (at, bytes): (u64, u32),
+        is_same: bool,
+    ) -> Result<(), OpenError> {
+        let mut theirs = vec![0; bytes as usize];
+        let read = self.file().and_then(|file| file.read_exact_at(&mut theirs, at));
+        read.map_err(|source| self.os_error("read the schema of", source))?;
+        if theirs == ours && is_same {
             return Ok(());
         }
-        if theirs == *spec.schema {
+        if theirs == ours {
             return Err(not_a_segment(&self.path, "its header is damaged: it contradicts the schema beside it".into()));
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
             channel: spec.name.channel().into(),
-            message: spec.message.clone().into_owned(),
+            message: message.to_owned(),
             creator: self.creator(),
-            differences: schema::diff(&spec.schema, &theirs),
+            differences: schema::diff(ours, &theirs),
         })))
     }
 

@@ -97,6 +97,13 @@ impl Joined {
         (self.participant.line() - self.side.lines_of(self.segment().geometry()).start) as usize
     }
 
+    /// The place by itself, and what there is to know about the channel. The lifecycle lock goes.
+    pub(crate) fn into_place(self, spec: &Spec) -> (Participant, Box<ChannelInfo>) {
+        let Joined { opened, participant, predecessor, .. } = self;
+        let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
+        (participant, info)
+    }
+
     /// Whether this participant may take its side for its own until somebody else joins it, who tells it so by a
     /// barrier that reaches it.
     pub(crate) fn company(&self) -> Company {
@@ -338,7 +345,8 @@ impl Station {
             return;
         }
         self.participant.close();
-        self.wake();
+        // Everybody, by way of a count: among many, one who is about to sleep is kept from it by that alone.
+        self.wake_some(u32::MAX);
     }
 
     /// Gives the place back, after [`close`](Station::close), and removes the segment if this was the last participant

@@ -242,7 +242,11 @@ fn the_header() {
         ("ring_lines", u32(1)),
         ("slots", u64(4)),
         ("stamps_offset", u64(0)),
-        ("reserved", vec![0; 104]),
+        ("reply_bytes", u64(0)),
+        ("reply_align", u32(0)),
+        ("reply_schema_bytes", u32(0)),
+        ("reply_fingerprint", vec![0; 16]),
+        ("reserved", vec![0; 72]),
     ]);
     let spec = spec();
     let table = fields(section(&spec, 3));

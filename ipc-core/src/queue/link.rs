@@ -97,6 +97,21 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         of_port!(self, port => port.pass())
     }
 
+    /// How many slots from this end's place on are its own, of `max`.
+    pub(crate) fn owned(&mut self, max: usize) -> usize {
+        of_port!(self, port => port.owned(max))
+    }
+
+    /// The message `ahead` slots on, of those that this end owns.
+    pub(crate) fn payload_ahead<T>(&self, ahead: usize) -> *mut T {
+        of_port!(self, port => port.payload_ahead(ahead)).cast()
+    }
+
+    /// Passes the next `count` slots, all of which this end owns, to the other side.
+    pub(crate) fn pass_many(&mut self, count: usize) {
+        of_port!(self, port => port.pass_many(count))
+    }
+
     /// Gives the slot back as it is.
     pub(crate) fn abandon(&mut self) {
         of_port!(self, port => port.abandon())

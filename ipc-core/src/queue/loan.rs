@@ -80,6 +80,7 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
     /// loan.set_text("of nine bytes")?;
     /// assert_eq!(&*loan, "of nine bytes");
     /// loan.send();
+    /// # assert_eq!(&*rx.recv_ref()?.unwrap(), "of nine bytes");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {

@@ -177,6 +177,22 @@ impl<E: Tended> Port<E> {
         self.flush(1);
     }
 
+    /// How many slots from this end's place on are its own, of `max`.
+    pub(super) fn owned(&mut self, max: usize) -> usize {
+        self.end.owned(max)
+    }
+
+    /// The payload `ahead` slots on, of those that this end owns.
+    pub(super) fn payload_ahead(&self, ahead: usize) -> *mut u8 {
+        self.end.payload_ahead(ahead).as_ptr().cast()
+    }
+
+    /// As [`pass`](Port::pass), for the next `count` slots, all of which this end owns.
+    pub(super) fn pass_many(&mut self, count: usize) {
+        self.end.pass_many(count);
+        self.flush(count);
+    }
+
     /// Gives the slot back as it is.
     pub(super) fn abandon(&mut self) {
         self.end.abandon();

@@ -1,5 +1,6 @@
 //! The sending end of a queue.
 
+use super::chunk::LoanBatch;
 use super::link::{Link, SenderLink};
 use super::loan::Loan;
 use crate::error::{
@@ -142,6 +143,40 @@ impl<T: IpcMessage> Sender<T> {
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut self.link, 0))
+    }
+
+    /// Lends up to `max` slots, to be filled in place and published together; waits for the first one if the channel is
+    /// full. A shared queue lends one at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Sender::send).
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<[u64; 4]>::new("chunk").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// let mut batch = tx.loan_batch(3)?;
+    /// for at in 0..batch.len() {
+    ///     batch[at] = [at as u64; 4];
+    /// }
+    /// batch.send();
+    /// let received = rx.recv_batch_ref(100)?.unwrap();
+    /// assert!(received.iter().map(|message| message[0]).eq([0, 1, 2]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, LoanError> {
+        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        Ok(LoanBatch::new(&mut self.link, max))
+    }
+
+    /// As [`loan_batch`](Sender::loan_batch), if a slot is free now.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
+    pub fn try_loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, TryLoanError> {
+        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        Ok(LoanBatch::new(&mut self.link, max))
     }
 
     #[inline(always)]

@@ -3,8 +3,9 @@
 use super::{Pages, Segment, not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
-    KIND_EXCLUSIVE_QUEUE, KIND_LATEST, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, FLAG_VARIABLE, FORMAT_VERSION,
+    GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_SERVICE, LATEST_SLOTS, LINE_BYTES, MAGIC,
+    PAGE_BYTES, WORD_BYTES, padded,
 };
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
@@ -48,12 +49,28 @@ const MAX_SCHEMA_BYTES: u32 = 16_384;
 /// Largest segment: beyond the memory of any machine, and far from where offsets could overflow.
 const MAX_SEGMENT_BYTES: u64 = 1 << 46;
 
+/// Largest number of calls of a service: what a ticket can tell apart.
+const MAX_CALLS: usize = crate::ring::calls::MAX_CALLS;
+
+/// Calls of a service that can be under way at the same time, unless somebody says otherwise.
+const DEFAULT_CALLS: usize = 256;
+
 /// Default size of a ring. Measured on Zen 4, rings of a few MiB carry several times the messages of small ones, whose
 /// dirty lines travel from core to core instead of through the shared cache.
 const DEFAULT_RING_BYTES: usize = 4 << 20;
 
 /// Fewest slots of a ring whose capacity was left to the library.
 const DEFAULT_MIN_CAPACITY: usize = 16;
+
+/// What a service replies with.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplySpec {
+    pub(crate) message: &'static str,
+    pub(crate) bytes: usize,
+    pub(crate) align: usize,
+    pub(crate) schema: &'static [u8],
+    pub(crate) fingerprint: u128,
+}
 
 /// What a program wants of a channel.
 #[derive(Clone, Debug)]
@@ -65,6 +82,8 @@ pub(crate) struct Spec {
     pub(crate) message_align: usize,
     pub(crate) schema: Cow<'static, [u8]>,
     pub(crate) fingerprint: u128,
+    /// `None` if the channel is no service.
+    pub(crate) reply: Option<ReplySpec>,
     /// In messages, or in bytes if they vary in length. `None` leaves the choice to the library.
     pub(crate) capacity: Option<usize>,
     /// Participant lines of the first role, and of the second.
@@ -103,6 +122,7 @@ impl Spec {
             message_align: T::TYPE.align,
             schema: T::SCHEMA.into(),
             fingerprint: T::FINGERPRINT,
+            reply: None,
             capacity: None,
             roles,
             lifetime: Lifetime::default(),
@@ -124,6 +144,7 @@ impl Spec {
             message_align: geometry.message_align as usize,
             fingerprint: u128::from_le_bytes(geometry.fingerprint),
             schema: schema.into(),
+            reply: None,
             capacity: Some(geometry.user_capacity()),
             roles: [geometry.first_role, geometry.participants - geometry.first_role],
             lifetime: geometry.lifetime(),
@@ -138,6 +159,9 @@ impl Spec {
     pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
         match self.capacity {
             Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
+            Some(capacity) if self.kind == KIND_SERVICE && capacity > MAX_CALLS => {
+                Err(self.refuse_capacity("a service holds at most 32,768 calls"))
+            }
             Some(_) if self.slots() > MAX_CAPACITY => {
                 Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
             }
@@ -155,7 +179,8 @@ impl Spec {
 
     /// Bytes of a slot, or of a unit if messages vary in length.
     fn slot_bytes(&self) -> usize {
-        let slot_bytes = slot_bytes(self.kind, self.flags, self.message_bytes, self.message_align);
+        let reply = self.reply.as_ref().map_or((0, 1), |reply| (reply.bytes, reply.align));
+        let slot_bytes = slot_bytes(self.kind, self.flags, (self.message_bytes, self.message_align), reply);
         slot_bytes.unwrap_or(usize::MAX)
     }
 
@@ -166,6 +191,9 @@ impl Spec {
             // A message takes half of them at most: so many that one with an empty tail can be sent at least.
             let least = (self.message_bytes.div_ceil(slot_bytes) + 1).saturating_mul(2).max(DEFAULT_MIN_CAPACITY);
             return self.capacity.unwrap_or(DEFAULT_RING_BYTES).div_ceil(slot_bytes).max(least);
+        }
+        if self.kind == KIND_SERVICE {
+            return self.capacity.unwrap_or(DEFAULT_CALLS);
         }
         self.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY))
     }
@@ -184,6 +212,7 @@ impl Spec {
 impl Geometry {
     /// Lays out a new segment.
     pub(super) fn plan(spec: &Spec) -> Result<Self, OpenError> {
+        let reply = spec.reply.as_ref();
         let evict_after_ns = spec.evict_after.map_or(0, |limit| limit.as_nanos().try_into().unwrap_or(u64::MAX));
         let mut geometry = Geometry {
             magic: MAGIC,
@@ -215,7 +244,11 @@ impl Geometry {
             ring_lines: layout::ring_lines(spec.kind),
             slots: 0,
             stamps_offset: 0,
-            reserved: [0; 104],
+            reply_bytes: reply.map_or(0, |reply| reply.bytes as u64),
+            reply_align: reply.map_or(0, |reply| reply.align as u32),
+            reply_schema_bytes: reply.map_or(0, |reply| reply.schema.len() as u32),
+            reply_fingerprint: reply.map_or([0; 16], |reply| reply.fingerprint.to_le_bytes()),
+            reserved: [0; 72],
         };
         geometry.slots =
             geometry.slots_of_kind().ok_or(spec.refuse_capacity("the segment would be larger than 2^46 bytes"))?;
@@ -232,19 +265,41 @@ impl Geometry {
     fn place_parts(&mut self) -> Option<()> {
         let page = PAGE_BYTES as u64;
         let line = LINE_BYTES as u64;
-        self.participants_offset = (GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes)).next_multiple_of(page);
+        self.participants_offset = self.schemas_end().next_multiple_of(page);
         self.waits_offset = self.participants_offset + u64::from(self.participants) * line;
         let lines = 2 + u64::from(self.ring_lines);
         self.slots_offset = (self.waits_offset + lines * line).next_multiple_of(page);
         self.stamps_offset = 0;
-        if self.is_variable() && self.kind != KIND_EXCLUSIVE_QUEUE {
+        let table = match self.kind {
+            KIND_SERVICE => Some(self.call_cells().checked_mul(CALL_CELL_BYTES)?),
+            KIND_EXCLUSIVE_QUEUE => None,
+            _ if self.is_variable() => Some(self.slots.checked_mul(WORD_BYTES as u64)?),
+            _ => None,
+        };
+        if let Some(table) = table {
             self.stamps_offset = self.slots_offset;
-            let table = self.slots.checked_mul(WORD_BYTES as u64)?;
             self.slots_offset = self.stamps_offset.checked_add(table)?.checked_next_multiple_of(page)?;
         }
         let slots = self.slots.checked_mul(self.slot_bytes)?;
         self.total_bytes = self.slots_offset.checked_add(slots)?.checked_next_multiple_of(page)?;
         (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
+    }
+
+    /// Where the schemas end.
+    fn schemas_end(&self) -> u64 {
+        GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes) + u64::from(self.reply_schema_bytes)
+    }
+
+    /// Cells of a service's queue of calls.
+    pub(super) fn call_cells(&self) -> u64 {
+        // At most 2^16: `check` bounds the slots.
+        self.slots.saturating_mul(CALL_CELLS_PER_SLOT)
+    }
+
+    /// Where the parts of a service's slot lie. `None` for sizes that `check` refuses.
+    pub(super) fn call_layout(&self) -> Option<layout::CallLayout> {
+        let request = (usize::try_from(self.message_bytes).ok()?, self.message_align as usize);
+        layout::call_layout(request, (usize::try_from(self.reply_bytes).ok()?, self.reply_align as usize))
     }
 
     /// Number of slots that a channel of this kind, capacity and history has. `None` if it is absurdly large.
@@ -258,13 +313,12 @@ impl Geometry {
     /// Checks everything that addressing will rest on. The error says what is wrong.
     fn check(&self, file_bytes: u64) -> Result<(), String> {
         let mut expected = *self;
-        let sizes = usize::try_from(self.message_bytes).ok().zip(usize::try_from(self.message_align).ok());
+        let (message, reply) =
+            (size(self.message_bytes, self.message_align), size(self.reply_bytes, self.reply_align.max(1)));
         let is_known = layout::kind_name(self.kind).is_some();
-        let fits = sizes.is_some_and(|(bytes, align)| {
-            let slot_bytes = slot_bytes(self.kind, self.flags, bytes, align);
-            align.is_power_of_two()
-                && align <= LINE_BYTES
-                && self.slot_bytes % WORD_BYTES as u64 == 0
+        let fits = message.zip(reply).is_some_and(|(message, reply)| {
+            let slot_bytes = slot_bytes(self.kind, self.flags, message, reply);
+            self.slot_bytes % WORD_BYTES as u64 == 0
                 // A kind that is not known can be removed, and so has to be mapped, but nothing will touch its slots.
                 && (!is_known || slot_bytes == usize::try_from(self.slot_bytes).ok())
         });
@@ -276,10 +330,12 @@ impl Geometry {
             && (1..=MAX_PARTICIPANTS).contains(&self.participants)
             && self.first_role <= self.participants
             && self.ring_lines <= MAX_RING_LINES
+            && (self.kind != KIND_SERVICE || self.capacity <= MAX_CALLS as u64)
             && is_its_kind
             && (self.kind == KIND_EXCLUSIVE_QUEUE || self.slots <= MAX_SHARED_SLOTS as u64)
             && (self.kind == KIND_EXCLUSIVE_QUEUE || (1..self.participants).contains(&self.first_role))
-            && self.schema_bytes <= MAX_SCHEMA_BYTES;
+            && self.schema_bytes <= MAX_SCHEMA_BYTES
+            && self.reply_schema_bytes <= MAX_SCHEMA_BYTES;
         if !fits || !bounded {
             return Err("its header is damaged: sizes that do not fit together".into());
         }
@@ -313,12 +369,22 @@ impl Geometry {
     }
 }
 
-/// Bytes of a slot, or of a unit if messages vary in length. `None` if that overflows.
-fn slot_bytes(kind: u32, flags: u32, message_bytes: usize, align: usize) -> Option<usize> {
-    if flags & FLAG_VARIABLE != 0 {
-        return Some(layout::unit_bytes(align));
+/// Size and alignment as a header has them. `None` if no message has such.
+fn size(bytes: u64, align: u32) -> Option<(usize, usize)> {
+    let align = usize::try_from(align).ok().filter(|align| align.is_power_of_two() && *align <= LINE_BYTES)?;
+    Some((usize::try_from(bytes).ok()?, align))
+}
+
+/// Bytes of a slot, or of a unit if messages vary in length, for a message and, in a service, a reply, each given by its
+/// size and alignment. `None` if that overflows.
+fn slot_bytes(kind: u32, flags: u32, message: (usize, usize), reply: (usize, usize)) -> Option<usize> {
+    if kind == KIND_SERVICE {
+        return layout::call_layout(message, reply).map(|layout| layout.slot_bytes);
     }
-    layout::slot_bytes(kind, message_bytes, align)
+    if flags & FLAG_VARIABLE != 0 {
+        return Some(layout::unit_bytes(message.1));
+    }
+    layout::slot_bytes(kind, message.0, message.1)
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.

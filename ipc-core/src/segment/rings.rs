@@ -3,8 +3,10 @@
 use super::Segment;
 use crate::atomics::AtomicU64;
 use crate::layout::{
-    LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
+    CALL_CELL_BYTES, CallHead, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine,
+    VersionLine, WORD_BYTES,
 };
+use crate::ring::calls::{self, Calls};
 use crate::ring::claims::{Counter, Records, Role};
 use crate::ring::{Cells, Slots, exclusive, frames, latest, shared};
 use core::ptr::NonNull;
@@ -103,5 +105,41 @@ impl Segment {
         assert!(word < LINE_BYTES / WORD_BYTES, "a line has no word {word}");
         // SAFETY: the line lies in the segment, and the word in the line.
         unsafe { self.ring_line(line).cast::<AtomicU64>().add(word) }
+    }
+
+    /// The calls of a service. They are mapped for as long as the segment lives. `None` if this is no service.
+    pub(crate) fn calls(&self) -> Option<Calls> {
+        let geometry = &self.geometry;
+        let layout = geometry.call_layout().filter(|layout| layout.slot_bytes as u64 == geometry.slot_bytes)?;
+        let words = calls::Layout {
+            stride: layout.slot_bytes / WORD_BYTES,
+            request: layout.request / WORD_BYTES,
+            reply: layout.reply / WORD_BYTES,
+            stamp: layout.stamp / WORD_BYTES,
+        };
+        let first = self.at(geometry.slots_offset).cast();
+        // SAFETY: `Geometry::check` found `capacity` slots of this layout from `slots_offset` on to lie in the segment, at
+        // least one and at most as many as a ticket can tell apart.
+        Some(unsafe { Calls::new(first, geometry.capacity as usize, words) })
+    }
+
+    /// The first words of the slot of call `index`.
+    pub(crate) fn call_head(&self, index: usize) -> &CallHead {
+        assert!((index as u64) < self.geometry.slots, "call {index} is beyond the table");
+        let head = self.at(self.geometry.slots_offset + index as u64 * self.geometry.slot_bytes);
+        // SAFETY: the slot lies in the segment, at a multiple of its alignment, and begins with three atomics.
+        unsafe { head.cast().as_ref() }
+    }
+
+    /// The queue of a service's calls: a ring of their tickets. It is mapped for as long as the segment lives.
+    pub(crate) fn call_queue(&self) -> shared::Parts {
+        let geometry = &self.geometry;
+        let words = self.at(geometry.stamps_offset).cast();
+        let (stride, cells) = (CALL_CELL_BYTES as usize / WORD_BYTES, geometry.call_cells() as usize);
+        // SAFETY: `Geometry::check` found so many cells from `stamps_offset` on to lie in the segment.
+        let cells = unsafe { Cells::with_stamps_inside(words, stride, cells) };
+        let returns = self.ring_word(1, 2);
+        // SAFETY: the word is mapped for as long as the segment lives, as the cells are.
+        unsafe { shared::Parts::new(cells, self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
     }
 }
