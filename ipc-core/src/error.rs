@@ -1,5 +1,9 @@
 //! The errors: one small enum per operation, each of which gives the value back where there is one and says what to do.
 
+mod broadcast;
+
+pub use broadcast::{BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError};
+
 use crate::message::Invalid;
 use crate::schema::Difference;
 use core::fmt;

@@ -14,11 +14,12 @@
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | waiting for others | `interest`, `lookout` |
 //! | one participant's part | `info`, `station` |
-//! | channels | [`queue`], [`latest`], [`service`] |
+//! | channels | [`queue`], [`broadcast`], [`latest`], [`service`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 //! | many ends at once, and tasks | [`wait_set`], `task` |
 
+pub mod broadcast;
 pub mod dynamic;
 pub mod error;
 pub mod latest;
@@ -45,10 +46,12 @@ mod segment;
 mod station;
 mod waiting;
 
+pub use broadcast::{Broadcast, Published, Publisher, Subscriber};
 pub use error::{
-    AcceptError, CallError, Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError,
-    RecvTimeoutError, ReplyError, Role, SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError,
-    TryRecvError, TrySendError, WaitNewerError, WriteError,
+    AcceptError, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError, Corrupt, LoanError,
+    LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, ReplyError, Role,
+    SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
+    WriteError,
 };
 pub use info::ChannelInfo;
 pub use interest::Source;

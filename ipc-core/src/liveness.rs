@@ -217,6 +217,13 @@ pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     }
 }
 
+/// Which of the owners of line `index` it has, if it says that it has one. That one may have died since: the kernel is
+/// not asked.
+pub(crate) fn registered(segment: &Segment, index: u32) -> Option<u32> {
+    let state = State::load(segment.participant(index));
+    (state.phase == Phase::Live).then_some(state.generation)
+}
+
 /// Who died last on line `index`, as far as it is known.
 pub(crate) fn last_dead(segment: &Segment, index: u32) -> Peer {
     let slot = segment.participant(index);

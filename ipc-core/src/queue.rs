@@ -8,10 +8,10 @@
 mod chunk;
 mod exclusive;
 mod link;
-mod loan;
-mod port;
+pub(crate) mod loan;
+pub(crate) mod port;
 mod receiver;
-mod sender;
+pub(crate) mod sender;
 mod shared;
 
 pub use chunk::{LoanBatch, ReceivedBatch};

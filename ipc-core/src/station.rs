@@ -11,9 +11,11 @@ use crate::layout::{Side, unpadded};
 use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
 use crate::os;
 use crate::os::fork::Epoch;
+use crate::ring::claims::Counter;
 use crate::ring::{Company, Life};
 use crate::segment::{self, Opened, Segment, Spec};
 use crate::waiting::{self, Announced, Sleepers, Spin};
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -23,6 +25,10 @@ use std::time::Instant;
 
 /// How long to wait for somebody who has closed to give the place back, which takes microseconds.
 const LEAVING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a participant that cannot issue the barrier waits instead, for the stores of others to become visible. That
+/// takes less than a microsecond on every processor; it is far longer because nothing guarantees it.
+const BARRIER_SUBSTITUTE: Duration = Duration::from_millis(10);
 
 /// How long to wait.
 #[derive(Clone, Copy)]
@@ -104,9 +110,26 @@ impl Joined {
         (participant, info)
     }
 
+    /// Which of the owners that its line has had this participant is.
+    pub(crate) fn generation(&self) -> u32 {
+        liveness::registered(self.segment(), self.participant.line()).unwrap_or(0)
+    }
+
+    /// Tells those on its side, whose counter this is, that this participant joins them, if there are any.
+    pub(crate) fn enter(&self, counter: &Counter) -> Company {
+        let company = self.company();
+        if company == Company::Others {
+            counter.announce();
+            if !os::barrier_everywhere() {
+                thread::sleep(BARRIER_SUBSTITUTE);
+            }
+        }
+        company
+    }
+
     /// Whether this participant may take its side for its own until somebody else joins it, who tells it so by a
     /// barrier that reaches it.
-    pub(crate) fn company(&self) -> Company {
+    fn company(&self) -> Company {
         let segment = self.segment();
         let mut others = self.side.lines_of(segment.geometry()).filter(|&line| line != self.participant.line());
         let is_alone = !others.any(|line| liveness::life(segment, line) == Life::Live);
@@ -195,13 +218,36 @@ impl Station {
         attach: impl FnOnce(&Joined) -> E,
         is_unfinished: impl FnOnce(&mut E) -> bool,
     ) -> (Self, E) {
+        let lines = joined.side.other().lines_of(joined.segment().geometry());
+        Self::watching(spec, joined, sleepers, lines, attach, is_unfinished)
+    }
+
+    /// As [`new`](Station::new), for a participant that goes on whatever becomes of the other side: waiting never ends
+    /// with [`Blocked::Closed`] or [`Blocked::Died`].
+    pub(crate) fn unconcerned<E>(
+        spec: &Spec,
+        joined: Joined,
+        sleepers: Sleepers,
+        attach: impl FnOnce(&Joined) -> E,
+    ) -> (Self, E) {
+        Self::watching(spec, joined, sleepers, 0..0, attach, |_| false)
+    }
+
+    fn watching<E>(
+        spec: &Spec,
+        joined: Joined,
+        sleepers: Sleepers,
+        lines: Range<u32>,
+        attach: impl FnOnce(&Joined) -> E,
+        is_unfinished: impl FnOnce(&mut E) -> bool,
+    ) -> (Self, E) {
         let segment = joined.segment();
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
         waiting::register([data, space]);
         let (mine, theirs) = if joined.side == Side::First { (space, data) } else { (data, space) };
         let (mine, theirs, epoch) = (NonNull::from(mine), NonNull::from(theirs), segment.epoch());
         let mut end = attach(&joined);
-        let watch = Watch::new(segment, joined.side.other().lines_of(segment.geometry()), || is_unfinished(&mut end));
+        let watch = Watch::new(segment, lines, || is_unfinished(&mut end));
         let Joined { opened, participant, predecessor, .. } = joined;
         let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
         (Station { theirs, mine, epoch, sleepers, spin: Spin::new(), watch, last_probe: None, participant, info }, end)
@@ -229,6 +275,13 @@ impl Station {
     pub(crate) fn wake(&self) {
         // SAFETY: the word is mapped for as long as `self.participant` is.
         waiting::wake(unsafe { self.theirs.as_ref() });
+    }
+
+    /// Wakes everybody on this participant's own side who sleeps.
+    #[inline(always)]
+    pub(crate) fn wake_own_side(&self) {
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        waiting::wake(unsafe { self.mine.as_ref() });
     }
 
     /// Wakes up to `count` of those on the other side who sleep.

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 13] = [
     &["liveness", "waiting"],
     &["interest", "lookout"],
     &["info", "station"],
-    &["latest", "queue", "service"],
+    &["broadcast", "latest", "queue", "service"],
     &["pipe"],
     &["task", "wait_set"],
     &["dynamic"],

@@ -81,7 +81,7 @@ impl Watch {
 
     /// The one line that is being watched, if it is one.
     pub(crate) fn only_line(&self) -> Option<u32> {
-        if self.is_crowd() { None } else { Some(self.lines.start) }
+        if self.lines.len() == 1 { Some(self.lines.start) } else { None }
     }
 
     /// Looks at the other side; at its locks only if the last such look is a while ago.

@@ -134,12 +134,12 @@ impl SenderLink {
         claimed.map_err(|limit| TooLarge { bytes, limit })
     }
 
-    /// Makes the slot that this end owns shorter, for a tail of the length `tail_len`.
-    pub(crate) fn shorten<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) {
-        match (self, bytes_with::<T>(tail_len)) {
-            (Link::Frames(port), Some(bytes)) => port.shorten(bytes),
-            (Link::SharedFrames(port), Some(bytes)) => port.shorten(bytes),
-            _ => {}
+    /// Makes the slot that this end owns shorter, to so many bytes, where messages vary in length.
+    pub(crate) fn shorten(&mut self, bytes: usize) {
+        match self {
+            Link::Exclusive(_) | Link::Shared(_) => {}
+            Link::Frames(port) => port.shorten(bytes),
+            Link::SharedFrames(port) => port.shorten(bytes),
         }
     }
 

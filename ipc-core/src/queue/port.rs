@@ -1,4 +1,4 @@
-//! One end of a queue: an end of its ring, and the station that waits and wakes for it.
+//! One end of a queue, or of a broadcast: an end of its ring, and the station that waits and wakes for it.
 //!
 //! [`Sender`](super::Sender) and [`Receiver`](super::Receiver) are made of this. Its verbs are written once for every
 //! ring that queues have.
@@ -17,6 +17,16 @@ use core::mem::MaybeUninit;
 pub(crate) trait Tended: End {
     /// Repairs what stands in this end's way.
     fn tend(&mut self, segment: &Segment);
+
+    /// Wakes those who sleep until this end passes a slot, of which it has passed `count`.
+    #[inline(always)]
+    fn wake(station: &Station, count: usize) {
+        if Self::IS_SHARED {
+            station.wake_some(count.try_into().unwrap_or(u32::MAX));
+        } else {
+            station.wake();
+        }
+    }
 }
 
 /// One end.
@@ -37,7 +47,7 @@ impl<E: Tended> Port<E> {
     }
 
     /// The end of the ring.
-    pub(super) fn end(&self) -> &E {
+    pub(crate) fn end(&self) -> &E {
         &self.end
     }
 
@@ -66,7 +76,7 @@ impl<E: Tended> Port<E> {
 
     /// Places a message in the next slot and publishes it. Without a slot, `patience` is asked how long to wait.
     #[inline(always)]
-    pub(super) fn send<T: IpcMessage>(
+    pub(crate) fn send<T: IpcMessage>(
         &mut self,
         message: T,
         patience: impl FnOnce() -> Patience,
@@ -92,7 +102,7 @@ impl<E: Tended> Port<E> {
 
     /// As [`send`](Port::send), for as many messages as come and until one has to wait for longer than `patience`. The
     /// other side is woken once for them all, also when the iterator panics.
-    pub(super) fn send_batch<T: IpcMessage>(
+    pub(crate) fn send_batch<T: IpcMessage>(
         &mut self,
         messages: impl Iterator<Item = T>,
         patience: impl Fn() -> Patience,
@@ -160,19 +170,19 @@ impl<E: Tended> Port<E> {
 
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
     #[inline(always)]
-    pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+    pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         if self.is_ready() { Ok(()) } else { self.wait(patience()) }
     }
 
     /// The payload of the slot that this end owns.
     #[inline(always)]
-    pub(super) fn payload(&self) -> *mut u8 {
+    pub(crate) fn payload(&self) -> *mut u8 {
         self.end.payload().as_ptr().cast()
     }
 
     /// Passes the slot to the other side, steps on, and wakes the other side if it sleeps.
     #[inline(always)]
-    pub(super) fn pass(&mut self) {
+    pub(crate) fn pass(&mut self) {
         self.end.pass();
         self.flush(1);
     }
@@ -194,7 +204,7 @@ impl<E: Tended> Port<E> {
     }
 
     /// Gives the slot back as it is.
-    pub(super) fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.end.abandon();
         self.flush(1);
     }
@@ -202,11 +212,7 @@ impl<E: Tended> Port<E> {
     /// Wakes the other side if it sleeps, for `count` slots that were passed to it.
     #[inline(always)]
     fn flush(&self, count: usize) {
-        if E::IS_SHARED {
-            self.station.wake_some(count.try_into().unwrap_or(u32::MAX));
-        } else {
-            self.station.wake();
-        }
+        E::wake(&self.station, count);
     }
 
     /// What this end sleeps on, as [`Sealed::interest`](crate::interest::Sealed::interest) says.
@@ -285,7 +291,7 @@ impl<E: Tended> Drop for Batch<'_, E> {
 
 /// Validates a copied message.
 #[inline(always)]
-fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
+pub(crate) fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
     if !T::ANY_BITS {
         // SAFETY: every byte of the copy is initialised: `Port::copy` has loaded them all.
         unsafe { T::validate(copy.as_ptr()) }?;

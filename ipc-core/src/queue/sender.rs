@@ -132,7 +132,7 @@ impl<T: IpcMessage> Sender<T> {
     /// ```
     pub fn loan(&mut self) -> Result<Loan<'_, T>, LoanError> {
         self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, 0))
+        Ok(Loan::new(&mut *self.link, 0))
     }
 
     /// Lends the next slot if one is free now.
@@ -142,7 +142,7 @@ impl<T: IpcMessage> Sender<T> {
     /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, 0))
+        Ok(Loan::new(&mut *self.link, 0))
     }
 
     /// Lends up to `max` slots, to be filled in place and published together; waits for the first one if the channel is
@@ -218,7 +218,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     pub fn loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, LoanError> {
         self.link.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
         self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, len))
+        Ok(Loan::new(&mut *self.link, len))
     }
 
     /// As [`loan_len`](Sender::loan_len), if there is room now.
@@ -230,7 +230,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
         self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, len))
+        Ok(Loan::new(&mut *self.link, len))
     }
 
     /// As [`loan_len`](Sender::loan_len), waiting for room at most `limit`.
@@ -241,7 +241,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     pub fn loan_len_timeout(&mut self, len: usize, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
         self.link.claim::<T>(len).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
         self.link.take_turn(|| Patience::from_timeout(limit)).map_err(|blocked| send_timeout_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, len))
+        Ok(Loan::new(&mut *self.link, len))
     }
 
     /// Sends a copy of a message, and waits for room if there is none.
@@ -335,7 +335,7 @@ impl<T: ?Sized> fmt::Debug for Sender<T> {
 }
 
 #[cold]
-fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
+pub(crate) fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
     match blocked {
         // A wait without a limit does not end in time; a clock that ran out all the same means a closed channel.
         Blocked::Timeout | Blocked::Closed => SendError::Closed(value),
@@ -346,7 +346,7 @@ fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
 }
 
 #[cold]
-fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
+pub(crate) fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
     match blocked {
         Blocked::Timeout => TrySendError::Full(value),
         Blocked::Closed => TrySendError::Closed(value),
@@ -357,7 +357,7 @@ fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
 }
 
 #[cold]
-fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutError<V> {
+pub(crate) fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutError<V> {
     match blocked {
         Blocked::Timeout => SendTimeoutError::Timeout(value),
         Blocked::Closed => SendTimeoutError::Closed(value),

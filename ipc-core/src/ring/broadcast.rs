@@ -160,6 +160,16 @@ impl Parts {
         Parts { cells, publishers, gate: Some(Gate::new(subscribers, history)) }
     }
 
+    /// The publishers' counter.
+    pub(crate) fn counter(&self) -> &Counter {
+        &self.publishers.counter
+    }
+
+    /// Messages that were lost with publishers that died.
+    pub(crate) fn losses(&self) -> u64 {
+        self.publishers.records.losses()
+    }
+
     /// Number of the message that is claimed next.
     pub(crate) fn number(&self) -> Result<u64, Evidence> {
         Ok(self.number_of(self.publishers.counter.load(&self.cells)?))

@@ -165,7 +165,7 @@ impl Spec {
             Some(_) if self.slots() > MAX_CAPACITY => {
                 Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
             }
-            Some(_) if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots() + self.history > MAX_SHARED_SLOTS => {
+            _ if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots().saturating_add(self.history) > MAX_SHARED_SLOTS => {
                 Err(self.refuse_capacity("only an exclusive queue holds more than 2^29 messages, history included"))
             }
             _ => Ok(()),

@@ -3,12 +3,12 @@
 use super::Segment;
 use crate::atomics::AtomicU64;
 use crate::layout::{
-    CALL_CELL_BYTES, CallHead, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine,
-    VersionLine, WORD_BYTES,
+    CALL_CELL_BYTES, CallHead, KIND_LOSSLESS_BROADCAST, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES,
+    RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
 };
 use crate::ring::calls::{self, Calls};
 use crate::ring::claims::{Counter, Records, Role};
-use crate::ring::{Cells, Slots, exclusive, frames, latest, shared};
+use crate::ring::{Cells, Slots, broadcast, exclusive, frames, latest, shared};
 use core::ptr::NonNull;
 
 const _: () = assert!(LATEST_SLOTS == latest::SLOTS as u64, "the geometry and the ring agree");
@@ -72,6 +72,16 @@ impl Segment {
         unsafe { latest::Parts::new(slots, version) }
     }
 
+    /// The ring of a broadcast. It is mapped for as long as the segment lives.
+    pub(crate) fn broadcast_ring(&self) -> broadcast::Parts {
+        let publishers = self.role(Side::First, 0);
+        if self.geometry.kind == KIND_LOSSLESS_BROADCAST {
+            let subscribers = self.records(Side::Second);
+            return broadcast::Parts::lossless(self.cells(), publishers, subscribers, self.geometry.history);
+        }
+        broadcast::Parts::lossy(self.cells(), publishers)
+    }
+
     /// The slots, or the units and the table of their stamps, of a ring that several share.
     fn cells(&self) -> Cells {
         let geometry = &self.geometry;
@@ -91,13 +101,17 @@ impl Segment {
     fn role(&self, side: Side, line: u64) -> Role {
         // SAFETY: both words are mapped for as long as the segment lives.
         let counter = unsafe { Counter::new(self.ring_word(line, 0), self.ring_word(line, 1)) };
+        Role { counter, records: self.records(side) }
+    }
+
+    /// The records of those on `side`.
+    fn records(&self, side: Side) -> Records {
         let lines = side.lines_of(&self.geometry);
         let first = self.geometry.participants_offset + u64::from(lines.start) * LINE_BYTES as u64;
         let record = self.at(first + RECORD_OFFSET_BYTES).cast();
         // SAFETY: the records are parts of the lines of the participant table, which lies in the segment
         // (`Geometry::check`) and stays mapped; a kind whose rings have records has lines for both sides.
-        let records = unsafe { Records::new(record, RECORD_STRIDE_WORDS, lines.len()) };
-        Role { counter, records }
+        unsafe { Records::new(record, RECORD_STRIDE_WORDS, lines.len()) }
     }
 
     /// Word `word` of the ring's control line `line`.
