@@ -164,7 +164,7 @@ impl<T: IpcMessage> Broadcast<T> {
     ///
     /// [`OpenError::TableFull`] if 128 subscribers live; otherwise as for [`publisher`](Broadcast::publisher).
     pub fn subscriber(&self) -> Result<Subscriber<T>, OpenError> {
-        Ok(Subscriber::new(feed::open(&self.spec()?)?))
+        Ok(Subscriber::new(feed::open(&Spec { reads_only: self.lossy, ..self.spec()? })?))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.

@@ -12,7 +12,7 @@
 
 use core::mem::offset_of;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// First eight bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"SLIPRING";
@@ -303,6 +303,34 @@ pub(crate) struct ParticipantSlot {
     pub(crate) losses: crate::atomics::AtomicU64,
 }
 
+impl ParticipantSlot {
+    /// A copy in private memory, word by word.
+    pub(crate) fn copy(&self) -> Self {
+        // Relaxed, here and below: whoever copies a line to change it has its lock.
+        let copy = |word: &AtomicU64| AtomicU64::new(word.load(Ordering::Relaxed));
+        let claim = |word: &crate::atomics::AtomicU64| crate::atomics::AtomicU64::new(word.load(Ordering::Relaxed));
+        ParticipantSlot {
+            state: copy(&self.state),
+            pid: AtomicU32::new(self.pid.load(Ordering::Relaxed)),
+            processor: AtomicU32::new(self.processor.load(Ordering::Relaxed)),
+            program: core::array::from_fn(|at| copy(&self.program[at])),
+            fallen_program: core::array::from_fn(|at| copy(&self.fallen_program[at])),
+            fallen_pid: AtomicU32::new(self.fallen_pid.load(Ordering::Relaxed)),
+            padding: 0,
+            claim: claim(&self.claim),
+            units: claim(&self.units),
+            losses: claim(&self.losses),
+        }
+    }
+
+    /// The bytes of a copy, up to the record.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        // SAFETY: the struct is `repr(C)`, and before the record, whose offset is asserted, it has no padding; nobody writes
+        // to a copy while it is borrowed.
+        unsafe { core::slice::from_raw_parts((&raw const *self).cast(), RECORD_OFFSET_BYTES as usize) }
+    }
+}
+
 /// Words from one participant's record (`claim`, `units`, `losses`) to the next.
 pub(crate) const RECORD_STRIDE_WORDS: usize = LINE_BYTES / WORD_BYTES;
 
@@ -326,7 +354,7 @@ const _: () = {
 /// The word that one side of a ring sleeps on, in a line of its own.
 ///
 /// ```text
-///   0  word   u32   bit 0 SLEEPING, bit 1 FENCE, then a counter
+///   0  word   u32   bit 0 SLEEPING, 7 zero bits, bit 8 FENCE, then a counter
 ///   4  (zero) 124 bytes
 /// ```
 ///

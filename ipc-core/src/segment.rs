@@ -98,9 +98,10 @@ pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
     watch_forks()?;
     let path = spec.name.path();
     for _ in 0..OPEN_ATTEMPTS {
-        let (segment, created) = match registry::find(&path) {
+        let known = if spec.reads_only { registry::find_to_read(&path) } else { registry::find(&path) };
+        let (segment, created) = match known {
             Some(segment) => (segment, false),
-            None => match Attachment::open(|| os::open_named(&path)) {
+            None => match Attachment::open(|| open_named(&path, spec.reads_only)) {
                 Ok(file) => (Arc::new(Segment::from_file(file, &path, spec)?), false),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     (Arc::new(Segment::create(&path, spec)?), true)
@@ -139,7 +140,7 @@ pub(crate) fn remove(
         let segment = match registry::find(&path) {
             Some(segment) => segment,
             None => match Attachment::open(|| os::open_named(&path)) {
-                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED)?),
+                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(open_error(&path, error)),
             },
@@ -171,7 +172,7 @@ pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError
         }
     }
     match Attachment::open(|| os::open_named(&path)) {
-        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED)?))),
+        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(open_error(&path, error)),
     }
@@ -184,13 +185,18 @@ pub(crate) fn lock_to_leave(segment: &Arc<Segment>) -> Result<Lifecycle, OpenErr
 
 impl Drop for Lifecycle {
     fn drop(&mut self) {
-        self.segment.unlock_lifecycle();
+        if self.segment.has_places() {
+            self.segment.unlock_lifecycle();
+        }
     }
 }
 
 impl Lifecycle {
-    /// Takes the lock, and waits for others who join or leave.
+    /// Takes the lock, and waits for others who join or leave. Whoever cannot take part does without it.
     fn lock(segment: &Arc<Segment>) -> Result<Self, OpenError> {
+        if !segment.has_places() {
+            return Ok(Lifecycle { segment: segment.clone() });
+        }
         let (backoff, started) = (Backoff::new(), Instant::now());
         loop {
             match segment.try_lock_lifecycle() {
@@ -295,6 +301,26 @@ impl Segment {
         let _ = self.file().and_then(|file| os::unlock(file, layout::lock_byte(index)));
     }
 
+    /// Whether this process can write to the segment's memory.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.memory.is_writable()
+    }
+
+    /// Whether this process can take part: the descriptor permits writing, and so the locks that say who lives. A process
+    /// that is permitted to read and no more looks on.
+    pub(crate) fn has_places(&self) -> bool {
+        self.is_writable() || self.file().is_ok_and(os::is_open_for_writing)
+    }
+
+    /// Stores bytes `offset` bytes after `place`, which lies in the segment, by way of the file: for a process whose mapping
+    /// is read-only. The file's pages and the mappings are the same memory, so everybody sees them as if they had been
+    /// stored there, in the order of the calls.
+    pub(crate) fn write_at(&self, place: *const u8, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let at = place.addr().wrapping_sub(self.memory.start().addr()).wrapping_add(offset);
+        debug_assert!(at + bytes.len() <= self.geometry.total_bytes as usize);
+        self.file().and_then(|file| file.write_all_at(bytes, at as u64))
+    }
+
     /// When the segment was opened. In a child that was forked since, it leads nowhere.
     pub(crate) fn epoch(&self) -> Epoch {
         self.memory.epoch()
@@ -369,12 +395,12 @@ impl Segment {
             path: path.into(),
             source,
         })?;
-        Self::map_checked(memory, path, geometry, spec.pages)
+        Self::map_checked(memory, path, geometry, spec.pages, !spec.reads_only)
     }
 
     /// Opens a segment for `spec`.
     fn from_file(memory: Attachment, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
-        let segment = Self::map(memory, path, spec.pages)?;
+        let segment = Self::map(memory, path, spec.pages, !spec.reads_only)?;
         let geometry = &segment.geometry;
         let named = unpadded(&geometry.domain) == spec.name.domain() && unpadded(&geometry.name) == spec.name.channel();
         if !named {
@@ -384,18 +410,24 @@ impl Segment {
     }
 
     /// Maps a segment whose message need not be known.
-    fn map(memory: Attachment, path: &Path, pages: Pages) -> Result<Self, OpenError> {
+    fn map(memory: Attachment, path: &Path, pages: Pages, is_writable: bool) -> Result<Self, OpenError> {
         let file = memory.file().map_err(|source| OpenError::Os { action: "open", path: path.into(), source })?;
         let geometry = read_geometry(file, path)?;
-        Self::map_checked(memory, path, geometry, pages)
+        Self::map_checked(memory, path, geometry, pages, is_writable)
     }
 
     /// Maps a segment whose geometry has been checked against the file's size.
-    fn map_checked(mut memory: Attachment, path: &Path, geometry: Geometry, pages: Pages) -> Result<Self, OpenError> {
+    fn map_checked(
+        mut memory: Attachment,
+        path: &Path,
+        geometry: Geometry,
+        pages: Pages,
+        is_writable: bool,
+    ) -> Result<Self, OpenError> {
         let os_error = |source| OpenError::Os { action: "map", path: path.into(), source };
         let bytes =
             usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
-        let huge_pages = pages.map(&mut memory, bytes).map_err(os_error)?;
+        let huge_pages = pages.map(&mut memory, bytes, is_writable).map_err(os_error)?;
         let (held, lifecycle) = (Mutex::default(), AtomicBool::new(false));
         Ok(Segment { memory, geometry, path: path.into(), huge_pages, held, lifecycle })
     }
@@ -492,7 +524,7 @@ impl Segment {
         Ok(true)
     }
 
-    fn os_error(&self, action: &'static str, source: io::Error) -> OpenError {
+    pub(crate) fn os_error(&self, action: &'static str, source: io::Error) -> OpenError {
         OpenError::Os { action, path: self.path.clone(), source }
     }
 }
@@ -502,6 +534,16 @@ impl Drop for Segment {
         if !self.epoch().is_past() {
             registry::forget(self);
         }
+    }
+}
+
+/// Opens the file under a segment's name. Who only reads is content if writing is not permitted.
+fn open_named(path: &Path, reads_only: bool) -> io::Result<File> {
+    match os::open_named(path) {
+        Err(error) if reads_only && matches!(error.raw_os_error(), Some(libc::EACCES | libc::EROFS)) => {
+            os::open_named_to_read(path)
+        }
+        opened => opened,
     }
 }
 

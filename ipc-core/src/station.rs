@@ -163,6 +163,10 @@ pub(crate) fn join(
         let opened = segment::open(spec)?;
         let lines = side.lines_of(opened.segment.geometry());
         let places = lines.end - lines.start;
+        if !opened.segment.has_places() {
+            let participant = Participant::without_place(&opened.segment, lines.start);
+            return Ok(Joined { opened, participant, predecessor: None, side });
+        }
         let sweep = |line| sweep(&opened.segment, line);
         let peer = match Participant::join(&opened.segment, &opened.lifecycle, lines, sweep)? {
             Claim::Joined(participant, predecessor) => return Ok(Joined { opened, participant, predecessor, side }),
@@ -243,7 +247,9 @@ impl Station {
     ) -> (Self, E) {
         let segment = joined.segment();
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
-        waiting::register([data, space]);
+        if segment.is_writable() {
+            waiting::register([data, space]);
+        }
         let (mine, theirs) = if joined.side == Side::First { (space, data) } else { (data, space) };
         let (mine, theirs, epoch) = (NonNull::from(mine), NonNull::from(theirs), segment.epoch());
         let mut end = attach(&joined);
@@ -329,7 +335,10 @@ impl Station {
         let mine = unsafe { mine.as_ref() };
         let mut last_tended: Option<Instant> = None;
         loop {
-            let mut announced = patience.left().map(|_| Announced::new(mine, *sleepers));
+            let mut announced = patience.left().map(|_| match participant.segment() {
+                segment if segment.is_writable() => Announced::new(mine, *sleepers),
+                segment => Announced::by(mine, || announce_by_file(segment, mine)),
+            });
             loop {
                 // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
                 let verdict = watch.sight();
@@ -398,6 +407,10 @@ impl Station {
             return;
         }
         self.participant.close();
+        if !self.segment().is_writable() {
+            // Nobody waits for one who only reads.
+            return;
+        }
         // Everybody, by way of a count: among many, one who is about to sleep is kept from it by that alone.
         self.wake_some(u32::MAX);
     }
@@ -409,6 +422,12 @@ impl Station {
             self.participant.leave(is_drained);
         }
     }
+}
+
+/// Announces a sleep on `word` through the segment's file; `false` if that is refused.
+fn announce_by_file(segment: &Segment, word: &AtomicU32) -> bool {
+    let (at, value) = waiting::SLEEPING_BYTE;
+    segment.has_places() && segment.write_at(word.as_ptr().cast::<u8>(), at, &[value]).is_ok()
 }
 
 #[cfg(all(test, not(loom)))]

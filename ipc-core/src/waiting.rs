@@ -41,6 +41,17 @@
 //! textbook form. A sender may miss a FENCE that was set a moment ago; what it can miss with it, one wake-up, the
 //! sleeper recovers by itself, since no sleep is longer than [`SLICE`].
 //!
+//! # A sleeper that cannot write
+//!
+//! A subscriber of a lossy broadcast has the segment mapped read-only. It announces itself by writing the word's byte with
+//! SLEEPING, which nothing else is in, through the segment's file (R1). A file in a tmpfs has no other memory than the
+//! pages that are mapped, and the kernel stores a single byte in one piece. So the byte changes as if this processor had
+//! stored it there: a read-modify-write of the word by a waker, which the processor does in one piece as well, comes
+//! before it or after it, and loses nothing. The store comes before the system call returns, and so before the barrier.
+//!
+//! If the barrier is refused, or the file cannot be written either, the sleeper looks around every [`POLL`] instead. It
+//! takes no announcement back: such words have many sleepers.
+//!
 //! # Many sleepers on one word
 //!
 //! Receivers of a shared queue sleep on one word, and one message is work for one of them. So a waker wakes as many as
@@ -58,7 +69,7 @@
 //!     word.)
 //! W2. Nobody sleeps longer than [`SLICE`] without looking at the ring and at the other side's life. So a waker that is
 //!     killed between clearing the word and the system call delays the sleeper and never strands it.
-//! W3. Every wake-up gives the word a value that it never had (short of 2^30 wake-ups within one sleep). So announcing,
+//! W3. Every wake-up gives the word a value that it never had (short of 2^23 wake-ups within one sleep). So announcing,
 //!     looking, and sleeping on the value that was announced may be done by different threads: `lookout.rs`.
 
 use crate::os;
@@ -71,14 +82,20 @@ use std::time::Instant;
 /// Longest sleep without a look around.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
-/// Bit of a word: somebody sleeps, or is about to.
+/// How often those who cannot be woken look around.
+const POLL: Duration = Duration::from_millis(1);
+
+/// Bit of a word: somebody sleeps, or is about to. The other bits of its byte are zero.
 const SLEEPING: u32 = 1;
 
 /// Bit of a word: membarrier cannot be relied on here.
-const FENCE: u32 = 2;
+const FENCE: u32 = 1 << 8;
 
 /// What one wake-up adds to a word.
-const WAKE_UP: u32 = 4;
+const WAKE_UP: u32 = 1 << 9;
+
+/// Which byte of a word SLEEPING is in, and the value that it has there.
+pub(crate) const SLEEPING_BYTE: (usize, u8) = (if cfg!(target_endian = "little") { 0 } else { 3 }, SLEEPING as u8);
 
 /// Who may sleep on a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +225,8 @@ pub(crate) fn retract(word: &AtomicU32, sleepers: Sleepers) {
 pub(crate) struct Announced<'a> {
     word: &'a AtomicU32,
     sleepers: Sleepers,
+    /// Whether nobody has been told.
+    is_unheard: bool,
     /// What the word was before the caller last looked at what it may be woken for; `None` if the announcement had been
     /// used up by then.
     expected: Option<u32>,
@@ -219,12 +238,25 @@ impl<'a> Announced<'a> {
     pub(crate) fn new(word: &'a AtomicU32, sleepers: Sleepers) -> Self {
         announce(word);
         barrier([word]);
-        Announced { word, sleepers, expected: announced(word) }
+        Announced { word, sleepers, is_unheard: false, expected: announced(word) }
+    }
+
+    /// As [`new`](Announced::new), for one of many sleepers who cannot write to the word. `announce` writes
+    /// [`SLEEPING_BYTE`] by other means, if it can.
+    pub(crate) fn by(word: &'a AtomicU32, announce: impl FnOnce() -> bool) -> Self {
+        let is_unheard = !announce() || !os::barrier_everywhere();
+        // SeqCst: R1 before R2, as in `barrier`.
+        fence(Ordering::SeqCst);
+        Announced { word, sleepers: Sleepers::Many, is_unheard, expected: announced(word) }
     }
 
     /// Sleeps until woken, for `limit` or for [`SLICE`], whichever is shorter; perhaps for no reason. `false` if the
     /// announcement has been used up: whoever wants to sleep on makes a new one.
     pub(crate) fn sleep(&mut self, limit: Duration) -> bool {
+        if self.is_unheard {
+            thread::sleep(limit.min(POLL));
+            return true;
+        }
         let Some(expected) = self.expected else { return false };
         os::futex_wait(self.word, expected, limit.min(SLICE));
         self.expected = announced(self.word);

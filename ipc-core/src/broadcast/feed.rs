@@ -4,8 +4,9 @@ use super::outlet::{repair_all, sweep};
 use crate::atomics::AtomicU64;
 use crate::error::{Corrupt, OpenError, Role};
 use crate::info::ChannelInfo;
+use crate::interest::Interest;
 use crate::layout::{KIND_LOSSLESS_BROADCAST, Side};
-use crate::liveness::PROBE_INTERVAL;
+use crate::liveness::{self, PROBE_INTERVAL};
 use crate::ring::Evidence;
 use crate::ring::broadcast::{Sight, lossless, lossy};
 use crate::segment::{Segment, Spec};
@@ -136,15 +137,21 @@ impl Intake {
         }
     }
 
-    /// Closes the hole at which this subscriber waits, if a publisher died there.
+    /// Closes the hole at which this subscriber waits, if a publisher died there; steps over it if the segment is read-only.
     fn tend(&mut self, segment: &Segment) {
         let is_claimed = match &self.end {
             End::Lossless(end) => end.is_claimed(),
             End::Lossy(end) => end.is_claimed(),
         };
-        if is_claimed && self.last_tended.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
-            self.last_tended = Some(Instant::now());
-            repair_all(segment);
+        if !is_claimed || self.last_tended.is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
+            return;
+        }
+        self.last_tended = Some(Instant::now());
+        match &mut self.end {
+            End::Lossy(end) if !segment.is_writable() => {
+                end.step_over_dead(|line| liveness::life(segment, line as u32));
+            }
+            _ => repair_all(segment),
         }
     }
 }
@@ -211,6 +218,22 @@ impl Feed {
         }
     }
 
+    /// What this end sleeps on.
+    pub(super) fn interest(&self) -> Interest {
+        self.station.interest()
+    }
+
+    /// Whether there is anything to return, as far as the ring says.
+    pub(super) fn look(&mut self) -> bool {
+        is_due(&mut self.intake)
+    }
+
+    /// Whether there is anything to return.
+    pub(super) fn probe(&mut self) -> bool {
+        let Feed { intake, station, .. } = self;
+        station.probe(intake, |intake| Ok(is_due(intake)), Intake::tend)
+    }
+
     #[cold]
     #[inline(never)]
     fn wait(&mut self, patience: Patience) -> Result<(), Hindrance> {
@@ -252,4 +275,9 @@ impl Drop for Feed {
         station.close();
         station.leave(|| is_drained);
     }
+}
+
+/// Whether a subscriber has something to say: a message, or why there is none.
+fn is_due(intake: &mut Intake) -> bool {
+    intake.is_evicted || intake.sight() != Sight::Nothing
 }

@@ -20,7 +20,7 @@ pub(crate) fn survey(segment: &Segment, lines: Range<u32>) -> Survey {
         let slot = segment.participant(line);
         let mut state = State::load(slot);
         if state.phase == Phase::Live && !segment.is_alive(line) {
-            state = mark_crashed(slot, state);
+            state = mark_crashed(segment, slot, state);
         }
         survey.has_fallen |= state.phase == Phase::Crashed;
         // Each step is a bijection of either operand, so that one state that differs always shows.

@@ -134,7 +134,11 @@ impl Watch {
             let slot = self.slot(at);
             let mut state = State::load(slot);
             if probes && state.phase == Phase::Live && !self.segment.is_alive(self.line(at)) {
-                state = mark_crashed(slot, state);
+                state = mark_crashed(&self.segment, slot, state);
+            }
+            if state.phase == Phase::Live && state.crashed() == self.known[at].state {
+                // Found dead before, by this process, which cannot note it for all.
+                continue;
             }
             self.known[at].state = state;
         }

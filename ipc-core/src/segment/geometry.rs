@@ -97,6 +97,8 @@ pub(crate) struct Spec {
     pub(crate) flags: u32,
     /// How this process wants the memory.
     pub(crate) pages: Pages,
+    /// Whether this process only reads, so that its mapping is to be read-only.
+    pub(crate) reads_only: bool,
 }
 
 impl Spec {
@@ -130,6 +132,7 @@ impl Spec {
             evict_after: None,
             flags: if varies { FLAG_VARIABLE } else { 0 },
             pages: Pages::default(),
+            reads_only: false,
         })
     }
 
@@ -152,6 +155,7 @@ impl Spec {
             evict_after: Some(Duration::from_nanos(geometry.evict_after_ns)).filter(|limit| !limit.is_zero()),
             flags: geometry.flags,
             pages: Pages::default(),
+            reads_only: false,
         }
     }
 
