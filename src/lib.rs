@@ -43,12 +43,13 @@
 //! |---|---|
 //! | to declare a message and its channel | [`derive@IpcMessage`] |
 //! | types that a message can hold | [`Str`], [`List`], [`Opt`], and the list in [`trait@IpcMessage`] |
-//! | a channel whose name is known only at run time | [`Queue`] |
+//! | a channel whose name is known only at run time | [`Queue`], [`Broadcast`], [`Latest`], [`Service`], [`Pipe`] |
+//! | a channel whose messages are not known | [`dynamic`] |
 //! | every subscriber to get every message | [`Broadcast`], [`Publisher`], [`Subscriber`]; in place, [`Loan`], [`Published`] |
 //! | the newest value only, for any number of readers | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
 //! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
-//! | to send | [`Sender`]; in place, [`Loan`] |
-//! | to receive | [`Receiver`]; in place, [`Received`] |
+//! | to send | [`Sender`]; in place, [`Loan`], [`LoanBatch`] |
+//! | to receive | [`Receiver`]; in place, [`Received`], [`ReceivedBatch`] |
 //! | requests and replies | [`Service`], [`Client`], [`Server`] |
 //! | to wait for any of many channels | [`WaitSet`], [`Source`] |
 //! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
@@ -67,8 +68,7 @@
 //! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
 //!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
 //!
-//! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, and the latest
-//! value.
+//! This version runs on Linux.
 
 pub use ipc_core::{dynamic, error, message, schema};
 

@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
-use support::{Child, Domain, Part, listen, play, queue, say};
+use support::{Child, Domain, PATIENCE, Part, listen, play, queue, say};
 
 const PARTS: &[(&str, Part)] = &[
     ("echo", echo),
@@ -34,8 +34,12 @@ fn child_main() {
 
 const RUNTIMES: [&str; 3] = ["tokio-one", "tokio-many", "smol"];
 
-/// Runs a task under one of [`RUNTIMES`].
+/// Runs a task under one of [`RUNTIMES`]. One that is stuck fails the test instead of hanging it.
 fn run<F: Future<Output = ()> + Send + 'static>(runtime: &str, task: F) {
+    let task = async {
+        let is_stuck = matches!(select(pin!(task), smol::Timer::after(PATIENCE)).await, Either::Right(_));
+        assert!(!is_stuck, "nothing has come in {PATIENCE:?}");
+    };
     match runtime {
         "tokio-one" => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(task),
         "tokio-many" => {

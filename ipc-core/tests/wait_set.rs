@@ -3,7 +3,7 @@
 
 mod support;
 
-use ipc_core::{Latest, Pipe, Queue, Receiver, RecvError, Sender, Source, TryRecvError, WaitSet};
+use ipc_core::{Broadcast, Latest, Pipe, Queue, Receiver, RecvError, Sender, Source, TryRecvError, WaitSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
@@ -197,9 +197,12 @@ fn ends_of_every_kind_can_be_mixed() {
     let mut writer = value.writer().unwrap();
     let mut left = pipe.left().unwrap();
     let mut right = pipe.right().unwrap();
+    let ticks = Broadcast::<u64>::new("ticks").domain(domain.name());
+    let mut subscriber = ticks.subscriber().unwrap();
+    let mut publisher = ticks.publisher().unwrap();
     let mut set = WaitSet::new();
     let mut look = |set: &mut WaitSet| {
-        let sources = [&mut rx as &mut dyn Source, &mut other, &mut reader, &mut left];
+        let sources = [&mut rx as &mut dyn Source, &mut other, &mut reader, &mut left, &mut subscriber];
         set.try_wait(sources).collect::<Vec<_>>()
     };
     assert_eq!(look(&mut set), []);
@@ -210,6 +213,9 @@ fn ends_of_every_kind_can_be_mixed() {
     tx.send(1).unwrap();
     // One message is for one receiver.
     assert_eq!(look(&mut set), [0, 2, 3]);
+    publisher.send(5).unwrap();
+    assert_eq!(look(&mut set), [0, 2, 3, 4]);
+    assert_eq!(subscriber.try_recv(), Ok(Some(5)));
     assert_eq!(rx.try_recv(), Ok(Some(1)));
     assert_eq!(reader.read_if_newer(), Ok(Some(7)));
     assert_eq!(left.try_recv(), Ok(Some(7)));

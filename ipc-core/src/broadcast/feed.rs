@@ -4,6 +4,7 @@ use super::outlet::{repair_all, sweep};
 use crate::atomics::AtomicU64;
 use crate::error::{Corrupt, OpenError, Role};
 use crate::info::ChannelInfo;
+use crate::interest::Interest;
 use crate::layout::{KIND_LOSSLESS_BROADCAST, Side};
 use crate::liveness::{self, PROBE_INTERVAL};
 use crate::ring::Evidence;
@@ -217,6 +218,22 @@ impl Feed {
         }
     }
 
+    /// What this end sleeps on.
+    pub(super) fn interest(&self) -> Interest {
+        self.station.interest()
+    }
+
+    /// Whether there is anything to return, as far as the ring says.
+    pub(super) fn look(&mut self) -> bool {
+        is_due(&mut self.intake)
+    }
+
+    /// Whether there is anything to return.
+    pub(super) fn probe(&mut self) -> bool {
+        let Feed { intake, station, .. } = self;
+        station.probe(intake, |intake| Ok(is_due(intake)), Intake::tend)
+    }
+
     #[cold]
     #[inline(never)]
     fn wait(&mut self, patience: Patience) -> Result<(), Hindrance> {
@@ -258,4 +275,9 @@ impl Drop for Feed {
         station.close();
         station.leave(|| is_drained);
     }
+}
+
+/// Whether a subscriber has something to say: a message, or why there is none.
+fn is_due(intake: &mut Intake) -> bool {
+    intake.is_evicted || intake.sight() != Sight::Nothing
 }

@@ -3,6 +3,7 @@
 use super::feed::{Feed, Hindrance};
 use crate::error::{BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, Corrupt};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::queue::port::check;
 use crate::station::{Blocked, Patience};
@@ -258,6 +259,20 @@ impl<T: IpcMessage> Subscriber<T> {
         // SAFETY: every byte is initialised, and any bits are a `T`, or `validate` has found these to be one.
         let copy = unsafe { buffer.assume_init_ref() };
         Ok(Ok(Published { place: Place::Copy(copy), message: PhantomData }))
+    }
+}
+
+impl<T> Sealed for Subscriber<T> {
+    fn interest(&self) -> Interest {
+        self.feed.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.feed.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.feed.probe()
     }
 }
 

@@ -64,10 +64,10 @@
 //! G4  floor := min(cursors, T - history)        J4  cursor := T' - what it wants of the history
 //! ```
 //!
-//!     If J2 comes before G2 in the order of the fences, G3 finds the newcomer with J1 or J4, and J1 is not above J4.
-//!     (J1 may be old, and more than a lap behind. Then the floor is, too, and nothing is claimed before J4.)
-//!     Otherwise J3 loads T or a later one, and J4 is at least T - history, which is at least the floor. Either way J4
-//!     is at most a lap behind every position claimed so far, so its history has not been overwritten.
+//! If J2 comes before G2 in the order of the fences, G3 finds the newcomer with J1 or J4, and J1 is not above J4.
+//! (J1 may be old, and more than a lap behind. Then the floor is, too, and nothing is claimed before J4.)
+//! Otherwise J3 loads T or a later one, and J4 is at least T - history, which is at least the floor. Either way J4
+//! is at most a lap behind every position claimed so far, so its history has not been overwritten.
 //! B6. *An evicted subscriber accepts nothing that was overwritten.* The eviction is noted (Release) before the scan that
 //!     does not count it (Acquire), which comes before the claim, P3 and P4. If S2 reads a word of P5, then S4 comes after
 //!     S3, and finds the note.

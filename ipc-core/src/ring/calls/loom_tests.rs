@@ -252,6 +252,38 @@ fn loom_a_call_is_withdrawn_abandoned_or_answered() {
 }
 
 #[test]
+fn loom_one_client_after_the_other_has_the_slot() {
+    for withdraws in [false, true] {
+        explore(&format!("two clients, the first withdraws: {withdraws}"), PREEMPTIONS, move || {
+            let memory = Memory::new();
+            let shared = memory.clone();
+            let first = thread::spawn(move || {
+                let forever = &mut Steps(Steps::FOREVER);
+                let call = shared.submit(CLIENT, 1, forever).unwrap();
+                if withdraws {
+                    assert!(shared.calls().withdraw(call));
+                    return;
+                }
+                // It serves itself, so that only the two clients are left to be ordered.
+                let taken = shared.take(SERVER).unwrap();
+                shared.serve(taken, forever);
+                assert_eq!(shared.collect(call, forever), Some(10));
+            });
+            if let Some(call) = memory.calls().claim(0, OTHERS) {
+                // Whoever has the slot may write all of it.
+                memory.write_reply(0);
+                memory.request.with_mut(|cell| {
+                    // SAFETY: loom checks that nobody else has access.
+                    unsafe { *cell = 2 }
+                });
+                memory.calls().free(call);
+            }
+            first.join().unwrap();
+        });
+    }
+}
+
+#[test]
 fn loom_a_client_that_dies_costs_nobody_anything() {
     for steps in 0..7 {
         explore(&format!("client dead after {steps} steps"), PREEMPTIONS, move || {
