@@ -97,7 +97,11 @@ fn figure(
         figure.samples.push(taken);
         figure.notes += notes;
         for (other, ratios) in &mut figure.ratios {
-            ratios.extend(of(case, round, place, other).map(|(other, _)| taken / other));
+            // A contestant is compared with the line as it was around its own sample.
+            let line = if is_line(case, other) { around(round, place, name) } else { None };
+            ratios.extend(
+                line.or_else(|| of(case, round, place, other).map(|(other, _)| other)).map(|other| taken / other),
+            );
         }
     }
     figure.ratios.retain(|(_, ratios)| !ratios.is_empty());
@@ -108,11 +112,21 @@ fn figure(
 /// stands for the limit, is the mean of what it was around all samples there.
 fn of(case: &Case, round: &[Sample], place: &str, name: &str) -> Option<(f64, u64)> {
     let mut there = round.iter().filter(|sample| sample.place == Some(place));
-    if name == LIMIT && case.filing == Filing::AgainstLine {
+    if is_line(case, name) {
         let lines: Vec<f64> = there.map(|sample| sample.line).collect();
         return (!lines.is_empty()).then(|| (lines.iter().sum::<f64>() / lines.len() as f64, 0));
     }
     there.find(|sample| sample.contestant == name).map(|sample| (sample.taken, sample.notes))
+}
+
+/// Whether this is the line, standing for the limit.
+fn is_line(case: &Case, name: &str) -> bool {
+    name == LIMIT && case.filing == Filing::AgainstLine
+}
+
+/// The line around the sample of a contestant, if that is filed under `place`.
+fn around(round: &[Sample], place: &str, name: &str) -> Option<f64> {
+    round.iter().find(|sample| sample.contestant == name && sample.place == Some(place)).map(|sample| sample.line)
 }
 
 #[cfg(test)]
@@ -134,7 +148,7 @@ mod tests {
     #[test]
     fn samples_are_filed_by_where_the_processors_were() {
         let rounds = [
-            vec![sample("slipring", 100.0, (50.0, 70.0)), sample("pipe", 300.0, (70.0, 50.0))],
+            vec![sample("slipring", 100.0, (50.0, 70.0)), sample("pipe", 300.0, (70.0, 90.0))],
             vec![sample("slipring", 900.0, (300.0, 300.0)), sample("pipe", 200.0, (70.0, 300.0))],
             vec![sample("slipring", 200.0, (50.0, 150.0)), sample("pipe", 100.0, (180.0, 180.0))],
         ];
@@ -142,7 +156,8 @@ mod tests {
         let [ours, pipe, line, ours_far, line_far] = figures.as_slice() else { panic!("{}", figures.len()) };
         assert_eq!((ours.place, &ours.samples[..], ours.notes), ("near", &[100.0, 200.0][..], 2));
         assert_eq!((pipe.place, &pipe.samples[..]), ("near", &[300.0][..]));
-        assert_eq!(line.samples, [60.0, 100.0]);
+        assert_eq!(line.samples, [70.0, 100.0]);
+        assert_eq!(pipe.ratios, [("slipring", vec![3.0]), ("limit", vec![300.0 / 80.0])]);
         assert_eq!(ours.ratios, [("pipe", vec![1.0 / 3.0]), ("limit", vec![100.0 / 60.0, 2.0])]);
         assert_eq!((ours_far.place, &ours_far.samples[..], &line_far.samples[..]), ("far", &[900.0][..], &[300.0][..]));
         assert_eq!(ours_far.ratios, [("limit", vec![3.0])]);
