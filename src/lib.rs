@@ -50,6 +50,8 @@
 //! | to receive | [`Receiver`]; in place, [`Received`] |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
+//! | to measure how long messages take | [`Queue::timestamps`] |
+//! | to look at channels without taking part | [`inspect`] |
 //! | why something failed | [`error`] |
 //! | the layout of a message as data | [`schema`] |
 //!
@@ -66,7 +68,7 @@
 //! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, and the latest
 //! value.
 
-pub use ipc_core::{error, message, schema};
+pub use ipc_core::{error, inspect, message, schema};
 
 pub use ipc_core::{
     ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest, Lifetime,

@@ -6,6 +6,13 @@
 //! '--- immutable once linked -'------------- 128-byte lines -----------------------'
 //! ```
 //!
+//! Behind the slots of a channel with timestamps there is a [`Histogram`](crate::histogram::Histogram):
+//!
+//! ```text
+//! slots_offset   histogram_offset            total_bytes
+//! | slots ...    | line | counter x 4608 |   |
+//! ```
+//!
 //! Everything is fixed-width and native-endian; a byte-order mark tells a reader of the other order so. There is no
 //! pointer, no `usize` and no type of the C library in here, so a 32-bit and a 64-bit process can share a segment.
 //! SPEC.md describes the same bytes in prose.
@@ -101,6 +108,10 @@ pub(crate) const FLAG_DROP_HELD: u32 = 1;
 /// their stamps in a table of their own.
 pub(crate) const FLAG_VARIABLE: u32 = 2;
 
+/// Bit of [`Geometry::flags`]: each message has the time at which it was sent beside it, and those who receive it count
+/// how long it took in the histogram at the end of the segment.
+pub(crate) const FLAG_TIMESTAMPS: u32 = 4;
+
 /// The immutable first bytes of a segment.
 ///
 /// ```text
@@ -127,7 +138,8 @@ pub(crate) const FLAG_VARIABLE: u32 = 2;
 /// 384  flags             u32
 /// 388  ring_lines        u32, lines of control data behind the two wait lines
 /// 392  slots             u64, slots that there is memory for
-/// 400  stamps_offset     u64, then 104 zero bytes
+/// 400  stamps_offset     u64, then 32 zero bytes
+/// 440  histogram_offset  u64, then 64 zero bytes
 /// ```
 ///
 /// Written by the creator before the segment has a name; afterwards copied into private memory at attach, checked, and
@@ -193,8 +205,13 @@ pub(crate) struct Geometry {
     pub(crate) slots: u64,
     /// Where the table of stamps starts, one word for each slot; 0 if each slot has its own in its last word.
     pub(crate) stamps_offset: u64,
+    /// Zero.
+    pub(crate) unused: [u8; 32],
+    /// Where the histogram of latencies starts, a [`Histogram`](crate::histogram::Histogram); 0 without
+    /// [`FLAG_TIMESTAMPS`].
+    pub(crate) histogram_offset: u64,
     /// Zero. A later minor version may give it a meaning that older programs can ignore.
-    pub(crate) reserved: [u8; 104],
+    pub(crate) reserved: [u8; 64],
 }
 
 const _: () = {
@@ -227,7 +244,9 @@ const _: () = {
     assert!(offset_of!(Geometry, ring_lines) == 388);
     assert!(offset_of!(Geometry, slots) == 392);
     assert!(offset_of!(Geometry, stamps_offset) == 400);
-    assert!(offset_of!(Geometry, reserved) == 408);
+    assert!(offset_of!(Geometry, unused) == 408);
+    assert!(offset_of!(Geometry, histogram_offset) == 440);
+    assert!(offset_of!(Geometry, reserved) == 448);
 };
 
 impl Geometry {
@@ -412,6 +431,21 @@ pub(crate) fn slot_bytes(kind: u32, bytes: usize, align: usize) -> Option<usize>
     least.checked_next_multiple_of(align.max(if is_packed { WORD_BYTES } else { SLOT_LINE_BYTES }))
 }
 
+/// Bytes of a slot before its stamp, for a message of `bytes` bytes. With timestamps its time comes last, in a word of its
+/// own. `None` if that overflows.
+pub(crate) fn content_bytes(flags: u32, bytes: usize) -> Option<usize> {
+    match flags & FLAG_TIMESTAMPS {
+        0 => Some(bytes),
+        _ => bytes.checked_next_multiple_of(WORD_BYTES)?.checked_add(WORD_BYTES),
+    }
+}
+
+/// The alignment that the payloads of frames have, for messages that are aligned to `align`. A frame's header is one
+/// word. With timestamps the payloads are aligned to two, so that there is one more before them, for their time.
+pub(crate) fn frame_align(flags: u32, align: usize) -> usize {
+    if flags & FLAG_TIMESTAMPS == 0 { align } else { align.max(2 * WORD_BYTES) }
+}
+
 /// Bytes of a unit of a channel whose messages vary in length and are aligned to `align`.
 pub(crate) const fn unit_bytes(align: usize) -> usize {
     if align > SLOT_LINE_BYTES { align } else { SLOT_LINE_BYTES }
@@ -458,6 +492,21 @@ mod tests {
         assert_eq!(shared(57, 1), Some(128));
         assert_eq!(shared(121, 1), Some(192));
         assert_eq!(shared(64, 128), Some(128));
+    }
+
+    #[test]
+    fn a_time_takes_a_word_where_there_is_one() {
+        for bytes in [0, 1, 8, 48, 57] {
+            assert_eq!(content_bytes(FLAG_VARIABLE | FLAG_DROP_HELD, bytes), Some(bytes));
+        }
+        let exclusive = |bytes| slot_bytes(KIND_EXCLUSIVE_QUEUE, content_bytes(FLAG_TIMESTAMPS, bytes)?, 1);
+        assert_eq!(exclusive(1), Some(64));
+        assert_eq!(exclusive(48), Some(64));
+        assert_eq!(exclusive(49), Some(72));
+        assert_eq!(exclusive(64), Some(80));
+        assert_eq!(exclusive(usize::MAX - 8), None);
+        assert_eq!([1, 8, 16, 64].map(|align| frame_align(FLAG_TIMESTAMPS, align)), [16, 16, 16, 64]);
+        assert_eq!(frame_align(0, 8), 8);
     }
 
     #[test]

@@ -7,18 +7,20 @@
 //! |---|---|
 //! | atomics, errors | `atomics`, [`error`] |
 //! | messages | [`words`], [`schema`], [`message`] |
-//! | shared structs | `layout` |
+//! | shared structs | `layout`, `histogram` |
 //! | rings: pure algorithms | `ring` |
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
-//! | one participant's part | `info`, `station` |
+//! | one participant's part | `info`, `station`, `timing` |
 //! | channels | [`queue`], [`latest`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
+//! | looking at channels from outside | [`inspect`] |
 
 pub mod dynamic;
 pub mod error;
+pub mod inspect;
 pub mod latest;
 pub mod message;
 pub mod pipe;
@@ -27,6 +29,7 @@ pub mod schema;
 pub mod words;
 
 mod atomics;
+mod histogram;
 mod info;
 mod layout;
 mod liveness;
@@ -35,6 +38,7 @@ mod os;
 mod ring;
 mod segment;
 mod station;
+mod timing;
 mod waiting;
 
 pub use error::{

@@ -4,18 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top, which depends on nothing, to the bottom. Modules on one line may use each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 13] = [
     &["atomics", "error", "message", "schema", "words"],
     &["layout"],
+    &["histogram"],
     &["ring"],
     &["os"],
     &["name"],
     &["segment"],
     &["liveness", "waiting"],
-    &["info", "station"],
+    &["info", "station", "timing"],
     &["latest", "queue"],
     &["pipe"],
     &["dynamic"],
+    &["inspect"],
 ];
 
 /// The Rust files under `directory`.

@@ -54,6 +54,16 @@ impl Attachment {
         Ok(())
     }
 
+    /// Maps the first `bytes` of the file, to be read and nothing else.
+    pub(crate) fn map_to_read(&mut self, bytes: usize) -> io::Result<()> {
+        let descriptor = self.file()?.as_raw_fd();
+        let inside = fork::enter();
+        let map = MmapOptions::new().len(bytes).map_raw_read_only(descriptor)?;
+        inside.mapped(descriptor, map.as_mut_ptr(), bytes);
+        (self.map, self.offset, self.bytes) = (Some(map), 0, bytes);
+        Ok(())
+    }
+
     /// The file. An error if it was opened before this process was forked: the child has let go of it.
     pub(crate) fn file(&self) -> io::Result<&File> {
         if self.epoch.is_past() { Err(io::Error::from_raw_os_error(libc::EBADF)) } else { Ok(&self.file) }

@@ -9,6 +9,7 @@ use crate::message::IpcMessage;
 use crate::ring::{End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
+use crate::timing::Timing;
 use crate::words;
 use core::mem::MaybeUninit;
 
@@ -22,12 +23,15 @@ pub(crate) trait Tended: End {
 pub(crate) struct Port<E: Tended> {
     end: E,
     station: Station,
+    /// Of a channel with timestamps.
+    timing: Option<Timing>,
 }
 
 impl<E: Tended> Port<E> {
     /// An end of a ring, and its station.
     pub(crate) fn new((station, end): (Station, E)) -> Self {
-        Port { end, station }
+        let timing = Timing::new(station.segment(), station.side());
+        Port { end, station, timing }
     }
 
     /// What there is to know about the channel.
@@ -106,7 +110,7 @@ impl<E: Tended> Port<E> {
             }
             // SAFETY: as in `send`.
             unsafe { message.place(batch.port.payload().cast()) };
-            batch.port.end.pass();
+            batch.port.step();
             batch.passed += 1;
         }
         Ok(batch.passed)
@@ -128,7 +132,7 @@ impl<E: Tended> Port<E> {
         let mut batch = Batch { port: self, passed: 0, flushed: 0 };
         loop {
             let copy = batch.port.copy();
-            batch.port.end.pass();
+            batch.port.step();
             batch.passed += 1;
             match check(copy) {
                 Ok(message) => messages.push(message),
@@ -172,8 +176,31 @@ impl<E: Tended> Port<E> {
     /// Passes the slot to the other side, steps on, and wakes the other side if it sleeps.
     #[inline(always)]
     pub(super) fn pass(&mut self) {
-        self.end.pass();
+        self.step();
         self.flush(1);
+    }
+
+    /// Notes that the message in the slot that this end owns has been received, though the slot is not free yet.
+    pub(super) fn note_arrival(&mut self) {
+        if let Some(timing) = &mut self.timing {
+            timing.note_arrival();
+        }
+    }
+
+    /// Passes the slot to the other side and steps on. With timestamps, the message is stamped, or counted.
+    #[inline(always)]
+    fn step(&mut self) {
+        if self.timing.is_some() { self.step_timed() } else { self.end.pass() }
+    }
+
+    #[inline(never)]
+    fn step_timed(&mut self) {
+        let payload = self.end.payload();
+        if let Some(timing) = &mut self.timing {
+            // SAFETY: the slot is this end's own until it is passed, and one of the segment that the timing is for, which
+            // `station` keeps mapped.
+            unsafe { timing.pass(payload, || self.end.pass()) };
+        }
     }
 
     /// Gives the slot back as it is.
@@ -198,7 +225,7 @@ impl<E: Tended> Port<E> {
         if self.is_forked() {
             return Err(Blocked::Forked);
         }
-        let Port { end, station } = self;
+        let Port { end, station, .. } = self;
         station.wait(patience, end, turn, E::tend)
     }
 }
@@ -222,7 +249,7 @@ impl<E: Tended + VariableProducer> Port<E> {
 
 impl<E: Tended> Drop for Port<E> {
     fn drop(&mut self) {
-        let Port { end, station } = self;
+        let Port { end, station, .. } = self;
         end.detach();
         station.close();
         station.leave(|| end.is_drained());

@@ -2,8 +2,9 @@
 
 use super::{Pages, Segment, not_a_segment, program_name};
 use crate::error::OpenError;
+use crate::histogram::Histogram;
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_TIMESTAMPS, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
     KIND_EXCLUSIVE_QUEUE, KIND_LATEST, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
 };
 use crate::message::IpcMessage;
@@ -215,7 +216,9 @@ impl Geometry {
             ring_lines: layout::ring_lines(spec.kind),
             slots: 0,
             stamps_offset: 0,
-            reserved: [0; 104],
+            unused: [0; 32],
+            histogram_offset: 0,
+            reserved: [0; 64],
         };
         geometry.slots =
             geometry.slots_of_kind().ok_or(spec.refuse_capacity("the segment would be larger than 2^46 bytes"))?;
@@ -243,7 +246,13 @@ impl Geometry {
             self.slots_offset = self.stamps_offset.checked_add(table)?.checked_next_multiple_of(page)?;
         }
         let slots = self.slots.checked_mul(self.slot_bytes)?;
-        self.total_bytes = self.slots_offset.checked_add(slots)?.checked_next_multiple_of(page)?;
+        let mut end = self.slots_offset.checked_add(slots)?;
+        self.histogram_offset = 0;
+        if self.has_timestamps() {
+            self.histogram_offset = end.checked_next_multiple_of(line)?;
+            end = self.histogram_offset.checked_add(size_of::<Histogram>() as u64)?;
+        }
+        self.total_bytes = end.checked_next_multiple_of(page)?;
         (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
     }
 
@@ -271,13 +280,14 @@ impl Geometry {
         let is_its_kind =
             !is_known || self.ring_lines == layout::ring_lines(self.kind) && Some(self.slots) == self.slots_of_kind();
         let least = if self.is_variable() { 2 } else { 1 };
+        let most_slots = if self.kind == KIND_EXCLUSIVE_QUEUE { MAX_CAPACITY } else { MAX_SHARED_SLOTS };
         let bounded = (least..=MAX_CAPACITY as u64).contains(&self.capacity)
             && self.history <= MAX_CAPACITY as u64
             && (1..=MAX_PARTICIPANTS).contains(&self.participants)
             && self.first_role <= self.participants
             && self.ring_lines <= MAX_RING_LINES
             && is_its_kind
-            && (self.kind == KIND_EXCLUSIVE_QUEUE || self.slots <= MAX_SHARED_SLOTS as u64)
+            && self.slots <= most_slots as u64
             && (self.kind == KIND_EXCLUSIVE_QUEUE || (1..self.participants).contains(&self.first_role))
             && self.schema_bytes <= MAX_SCHEMA_BYTES;
         if !fits || !bounded {
@@ -295,6 +305,18 @@ impl Geometry {
     /// Whether messages vary in length.
     pub(crate) fn is_variable(&self) -> bool {
         self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// Whether each message has the time at which it was sent beside it.
+    pub(crate) fn has_timestamps(&self) -> bool {
+        self.flags & FLAG_TIMESTAMPS != 0
+    }
+
+    /// How many bytes from where a message begins the word with its time lies, of a queue that has timestamps: before the
+    /// slot's stamp or, if messages vary in length, before the message.
+    pub(crate) fn time_offset(&self) -> isize {
+        let word = WORD_BYTES as isize;
+        if self.is_variable() { -word } else { self.slot_bytes as isize - 2 * word }
     }
 
     /// The capacity as users know it: in messages, or in bytes if they vary in length.
@@ -318,7 +340,7 @@ fn slot_bytes(kind: u32, flags: u32, message_bytes: usize, align: usize) -> Opti
     if flags & FLAG_VARIABLE != 0 {
         return Some(layout::unit_bytes(align));
     }
-    layout::slot_bytes(kind, message_bytes, align)
+    layout::slot_bytes(kind, layout::content_bytes(flags, message_bytes)?, align)
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.
