@@ -43,11 +43,16 @@
 //! |---|---|
 //! | to declare a message and its channel | [`derive@IpcMessage`] |
 //! | types that a message can hold | [`Str`], [`List`], [`Opt`], and the list in [`trait@IpcMessage`] |
-//! | a channel whose name is known only at run time | [`Queue`] |
+//! | a channel whose name is known only at run time | [`Queue`], [`Broadcast`], [`Latest`], [`Service`], [`Pipe`] |
+//! | a channel whose messages are not known | [`dynamic`] |
+//! | every subscriber to get every message | [`Broadcast`], [`Publisher`], [`Subscriber`]; in place, [`Loan`], [`Published`] |
 //! | the newest value only, for any number of readers | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
 //! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
-//! | to send | [`Sender`]; in place, [`Loan`] |
-//! | to receive | [`Receiver`]; in place, [`Received`] |
+//! | to send | [`Sender`]; in place, [`Loan`], [`LoanBatch`] |
+//! | to receive | [`Receiver`]; in place, [`Received`], [`ReceivedBatch`] |
+//! | requests and replies | [`Service`], [`Client`], [`Server`] |
+//! | to wait for any of many channels | [`WaitSet`], [`Source`] |
+//! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
 //! | to measure how long messages take | [`Queue::timestamps`] |
@@ -65,15 +70,19 @@
 //! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
 //!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
 //!
-//! This version runs on Linux. It has the exclusive queue (one sender, one receiver), the pipe, and the latest
-//! value.
+//! This version runs on Linux.
 
-pub use ipc_core::{error, inspect, message, schema};
+pub use ipc_core::{dynamic, error, inspect, message, schema};
 
 pub use ipc_core::{
-    ChannelInfo, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest, Lifetime,
-    List, Loan, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pipe, PipeEnd, Queue, ReadError, Reader,
-    Received, Receiver, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, Sender, Str,
-    TooLarge, TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WriteError, Writer,
+    AcceptError, Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError,
+    ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest,
+    Lifetime, List, Loan, LoanBatch, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending, Pipe,
+    PipeEnd, Published, Publisher, Queue, ReadError, Reader, Received, ReceivedBatch, Receiver, RecvError,
+    RecvTimeoutError, Replies, ReplyError, ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError,
+    Sender, Server, Service, Source, Stopper, Str, Subscriber, TooLarge, TooLong, TryLoanError, TryRecvError,
+    TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
+#[cfg(feature = "async")]
+pub use ipc_core::{Async, AsyncReceiver, AsyncSender};
 pub use ipc_macros::IpcMessage;

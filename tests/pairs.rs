@@ -1,8 +1,10 @@
 //! The examples that are two programs each, run as such: by a user who starts them in any order, and kills them.
 
 use slipring::{Latest, Pipe};
+use std::collections::HashMap;
 use std::env;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -115,4 +117,35 @@ fn a_viewer_shows_new_samples_and_outlives_the_sampler() {
     viewer.kill();
     sampler.kill();
     assert!(Latest::<u8>::new("load").domain(domain).remove().expect("nobody uses it"));
+}
+
+#[test]
+fn lines_of_many_connections_arrive_in_order() {
+    let domain = format!("pairs-{}-ingest", process::id());
+    let mut digest = Program::start("async_digest", &domain);
+    let mut ingest = Program::start("async_ingest", &domain);
+    let address = ingest.prints("listening on ").split_off("listening on ".len());
+    // Nothing is received from one connection before there is another, so that the digest does not end in between.
+    let clients = [(); 3].map(|()| TcpStream::connect(&address).expect("somebody listens"));
+    for mut client in &clients {
+        writeln!(client, "first").expect("the program reads");
+        let port = client.local_addr().expect("it is connected").port();
+        digest.prints(&format!("{port}: first"));
+    }
+    for mut client in &clients {
+        (0..1000).for_each(|number| writeln!(client, "{number}").expect("the program reads"));
+    }
+    drop(clients);
+    let mut next = HashMap::new();
+    for line in digest.prints.by_ref().map(|line| line.expect("the program prints text")) {
+        let Some((port, number)) = line.split_once(": ") else {
+            assert_eq!(line, "the end, after 3003 lines");
+            break;
+        };
+        let expected = next.entry(port.to_owned()).or_insert(0);
+        assert_eq!(number, expected.to_string());
+        *expected += 1;
+    }
+    digest.finish();
+    ingest.kill();
 }

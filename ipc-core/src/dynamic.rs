@@ -23,13 +23,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod latest;
 mod receiver;
 mod sender;
 
+pub use latest::{ReadValueError, Reader, WriteValueError, Writer};
 pub use receiver::{Receiver, RecvValueError, RecvValueTimeoutError, TryRecvValueError};
 pub use sender::{SendValueError, Sender, TrySendValueError};
 
-use crate::error::OpenError;
+use crate::error::{OpenError, Peer};
+use crate::latest as latest_value;
 use crate::layout::{
     KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE,
     kind_name,
@@ -153,6 +156,28 @@ impl Channel {
         Ok(Sender::new(queue::open_sender(&self.spec)?, self.schema.clone()))
     }
 
+    /// Opens a reading end of a latest value.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no latest value, and otherwise as for
+    /// [`Latest::reader`](crate::Latest::reader).
+    pub fn reader(&self) -> Result<Reader, OpenError> {
+        self.expect(&[Kind::Latest], "a latest value")?;
+        Ok(Reader::new(latest_value::open_reader(&self.spec)?, self.schema.clone()))
+    }
+
+    /// Opens the writing end of a latest value.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no latest value, and otherwise as for
+    /// [`Latest::writer`](crate::Latest::writer).
+    pub fn writer(&self) -> Result<Writer, OpenError> {
+        self.expect(&[Kind::Latest], "a latest value")?;
+        Ok(Writer::new(latest_value::open_writer(&self.spec)?, self.schema.clone()))
+    }
+
     /// Refuses to open an end that channels of this kind do not have.
     fn expect(&self, kinds: &[Kind], expected: &'static str) -> Result<(), OpenError> {
         if kinds.contains(&self.kind) {
@@ -163,7 +188,7 @@ impl Channel {
             channel: self.spec.name.channel().into(),
             found: kind_name(self.spec.kind).unwrap_or("a channel of another kind"),
             expected,
-            creator: creator.unwrap_or_else(|| crate::error::Peer { pid: 0, program: "nobody any more".into() }),
+            creator: creator.unwrap_or_else(|| Peer { pid: 0, program: "nobody any more".into() }),
         })
     }
 }

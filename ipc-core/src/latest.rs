@@ -16,15 +16,15 @@ mod reader;
 mod writer;
 
 pub use reader::Reader;
+pub(crate) use reader::{fetch, wait_newer};
 pub use writer::{Draft, Writer};
 
 use crate::error::{OpenError, Role};
-use crate::layout::KIND_LATEST;
-use crate::layout::Side;
+use crate::layout::{KIND_LATEST, Side};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::ring::latest as ring;
-use crate::segment::{self, Lifetime, Spec};
+use crate::segment::{self, Lifetime, Pages, Spec};
 use crate::station::{self, Station};
 use crate::waiting::Sleepers;
 use core::marker::PhantomData;
@@ -53,19 +53,21 @@ pub struct Latest<T> {
     name: String,
     domain: Option<String>,
     lifetime: Lifetime,
+    pages: Pages,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Latest<T> {
     fn clone(&self) -> Self {
-        Latest { name: self.name.clone(), domain: self.domain.clone(), lifetime: self.lifetime, message: PhantomData }
+        Latest { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
     }
 }
 
 impl<T: IpcMessage> Latest<T> {
     /// A latest value with this name, for which the rules are those of [`Queue::new`](crate::Queue::new).
     pub fn new(name: impl Into<String>) -> Self {
-        Latest { name: name.into(), domain: None, lifetime: Lifetime::default(), message: PhantomData }
+        let (lifetime, pages) = (Lifetime::default(), Pages::default());
+        Latest { name: name.into(), domain: None, lifetime, pages, message: PhantomData }
     }
 
     /// What becomes of the value when the last participant leaves.
@@ -76,6 +78,18 @@ impl<T: IpcMessage> Latest<T> {
     /// outlive the programs that set it and use it.
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
+        self
+    }
+
+    /// Whether all pages are faulted in when the channel is opened: as [`Queue::prefault`](crate::Queue::prefault).
+    pub fn prefault(mut self, prefault: bool) -> Self {
+        self.pages.prefault = Some(prefault);
+        self
+    }
+
+    /// Whether to ask for huge pages: as [`Queue::huge_pages`](crate::Queue::huge_pages).
+    pub fn huge_pages(mut self, huge_pages: bool) -> Self {
+        self.pages.huge = huge_pages;
         self
     }
 
@@ -92,10 +106,7 @@ impl<T: IpcMessage> Latest<T> {
     /// [`OpenError::InUse`] if there is a writer that lives (a dead one is succeeded at once, and the versions go on),
     /// [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they say.
     pub fn writer(&self) -> Result<Writer<T>, OpenError> {
-        let spec = self.spec()?;
-        let joined = station::join(&spec, Side::First, Role::Writer, |_, _| true)?;
-        let attach = |joined: &station::Joined| ring::Writer::attach(joined.segment().latest_ring());
-        Ok(Writer::new(Station::new(&spec, joined, Sleepers::One, attach, |_| false)))
+        Ok(Writer::new(open_writer(&self.spec()?)?))
     }
 
     /// Opens a reading end. Nobody needs to write yet.
@@ -104,12 +115,7 @@ impl<T: IpcMessage> Latest<T> {
     ///
     /// [`OpenError::TableFull`] if there are [`READERS`] readers that live; otherwise as for [`writer`](Latest::writer).
     pub fn reader(&self) -> Result<Reader<T>, OpenError> {
-        let spec = self.spec()?;
-        let joined = station::join(&spec, Side::Second, Role::Reader, |_, _| true)?;
-        let attach = |joined: &station::Joined| ring::Reader::attach(joined.segment().latest_ring());
-        // That the author of a value has gone concerns also those who come to read it afterwards.
-        let has_value = |ring: &mut ring::Reader| ring.version() != 0;
-        Ok(Reader::new(Station::new(&spec, joined, Sleepers::Many, attach, has_value)))
+        Ok(Reader::new(open_reader(&self.spec()?)?))
     }
 
     /// Removes the channel, with its value. `Ok(false)` if there is none.
@@ -129,6 +135,22 @@ impl<T: IpcMessage> Latest<T> {
     fn spec(&self) -> Result<Spec, OpenError> {
         let spec = Spec::new::<T>(self.segment_name()?, KIND_LATEST, [1, READERS])?;
         // One value can be read at a time. That there are four slots for it is the ring's affair.
-        Ok(Spec { capacity: Some(1), lifetime: self.lifetime, ..spec })
+        Ok(Spec { capacity: Some(1), lifetime: self.lifetime, pages: self.pages, ..spec })
     }
+}
+
+/// Takes the writer's place in the channel that `spec` describes.
+pub(crate) fn open_writer(spec: &Spec) -> Result<(Station, ring::Writer), OpenError> {
+    let joined = station::join(spec, Side::First, Role::Writer, |_, _| true)?;
+    let attach = |joined: &station::Joined| ring::Writer::attach(joined.segment().latest_ring());
+    Ok(Station::new(spec, joined, Sleepers::One, attach, |_| false))
+}
+
+/// Takes a reader's place in the channel that `spec` describes.
+pub(crate) fn open_reader(spec: &Spec) -> Result<(Station, ring::Reader), OpenError> {
+    let joined = station::join(spec, Side::Second, Role::Reader, |_, _| true)?;
+    let attach = |joined: &station::Joined| ring::Reader::attach(joined.segment().latest_ring());
+    // That the author of a value has gone concerns also those who come to read it afterwards.
+    let has_value = |ring: &mut ring::Reader| ring.version() != 0;
+    Ok(Station::new(spec, joined, Sleepers::Many, attach, has_value))
 }

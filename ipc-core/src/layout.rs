@@ -19,7 +19,7 @@
 
 use core::mem::offset_of;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// First eight bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"SLIPRING";
@@ -72,14 +72,13 @@ pub(crate) const KIND_LOSSY_BROADCAST: u32 = 4;
 /// The newest value, over the slots of `ring/latest.rs`.
 pub(crate) const KIND_LATEST: u32 = 5;
 
-/// Requests and replies.
+/// Requests and replies, over the table of `ring/calls.rs` and, for their order, the ring of `ring/shared.rs`.
 pub(crate) const KIND_SERVICE: u32 = 6;
 
 /// Lines of control data that the ring of each kind has behind the two wait lines.
 pub(crate) const fn ring_lines(kind: u32) -> u32 {
     match kind {
         KIND_EXCLUSIVE_QUEUE | KIND_LATEST => 1,
-        KIND_SERVICE => 4,
         _ => 2,
     }
 }
@@ -138,7 +137,11 @@ pub(crate) const FLAG_TIMESTAMPS: u32 = 4;
 /// 384  flags             u32
 /// 388  ring_lines        u32, lines of control data behind the two wait lines
 /// 392  slots             u64, slots that there is memory for
-/// 400  stamps_offset     u64, then 32 zero bytes
+/// 400  stamps_offset     u64
+/// 408  reply_bytes       u64, of a service; 0 elsewhere, as the three that follow
+/// 416  reply_align       u32
+/// 420  reply_schema_bytes u32
+/// 424  reply_fingerprint 16 bytes
 /// 440  histogram_offset  u64, then 64 zero bytes
 /// ```
 ///
@@ -203,10 +206,17 @@ pub(crate) struct Geometry {
     pub(crate) ring_lines: u32,
     /// Slots that there is memory for.
     pub(crate) slots: u64,
-    /// Where the table of stamps starts, one word for each slot; 0 if each slot has its own in its last word.
+    /// Where the table of stamps starts, one word for each slot; 0 if each slot has its own in its last word. In a
+    /// service, where the queue of calls starts, whose cells are [`CALL_CELL_BYTES`] long.
     pub(crate) stamps_offset: u64,
-    /// Zero.
-    pub(crate) unused: [u8; 32],
+    /// Bytes of one reply of a service; 0 elsewhere, as the three that follow.
+    pub(crate) reply_bytes: u64,
+    /// Alignment of one reply, at most [`LINE_BYTES`].
+    pub(crate) reply_align: u32,
+    /// Bytes of the reply's schema, which follows that of the message (the request).
+    pub(crate) reply_schema_bytes: u32,
+    /// Hash of the reply's schema, little-endian.
+    pub(crate) reply_fingerprint: [u8; 16],
     /// Where the histogram of latencies starts, a [`Histogram`](crate::histogram::Histogram); 0 without
     /// [`FLAG_TIMESTAMPS`].
     pub(crate) histogram_offset: u64,
@@ -244,7 +254,10 @@ const _: () = {
     assert!(offset_of!(Geometry, ring_lines) == 388);
     assert!(offset_of!(Geometry, slots) == 392);
     assert!(offset_of!(Geometry, stamps_offset) == 400);
-    assert!(offset_of!(Geometry, unused) == 408);
+    assert!(offset_of!(Geometry, reply_bytes) == 408);
+    assert!(offset_of!(Geometry, reply_align) == 416);
+    assert!(offset_of!(Geometry, reply_schema_bytes) == 420);
+    assert!(offset_of!(Geometry, reply_fingerprint) == 424);
     assert!(offset_of!(Geometry, histogram_offset) == 440);
     assert!(offset_of!(Geometry, reserved) == 448);
 };
@@ -306,6 +319,34 @@ pub(crate) struct ParticipantSlot {
     pub(crate) losses: crate::atomics::AtomicU64,
 }
 
+impl ParticipantSlot {
+    /// A copy in private memory, word by word.
+    pub(crate) fn copy(&self) -> Self {
+        // Relaxed, here and below: whoever copies a line to change it has its lock.
+        let copy = |word: &AtomicU64| AtomicU64::new(word.load(Ordering::Relaxed));
+        let claim = |word: &crate::atomics::AtomicU64| crate::atomics::AtomicU64::new(word.load(Ordering::Relaxed));
+        ParticipantSlot {
+            state: copy(&self.state),
+            pid: AtomicU32::new(self.pid.load(Ordering::Relaxed)),
+            processor: AtomicU32::new(self.processor.load(Ordering::Relaxed)),
+            program: core::array::from_fn(|at| copy(&self.program[at])),
+            fallen_program: core::array::from_fn(|at| copy(&self.fallen_program[at])),
+            fallen_pid: AtomicU32::new(self.fallen_pid.load(Ordering::Relaxed)),
+            padding: 0,
+            claim: claim(&self.claim),
+            units: claim(&self.units),
+            losses: claim(&self.losses),
+        }
+    }
+
+    /// The bytes of a copy, up to the record.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        // SAFETY: the struct is `repr(C)`, and before the record, whose offset is asserted, it has no padding; nobody writes
+        // to a copy while it is borrowed.
+        unsafe { core::slice::from_raw_parts((&raw const *self).cast(), RECORD_OFFSET_BYTES as usize) }
+    }
+}
+
 /// Words from one participant's record (`claim`, `units`, `losses`) to the next.
 pub(crate) const RECORD_STRIDE_WORDS: usize = LINE_BYTES / WORD_BYTES;
 
@@ -329,7 +370,7 @@ const _: () = {
 /// The word that one side of a ring sleeps on, in a line of its own.
 ///
 /// ```text
-///   0  word   u32   bit 0 SLEEPING, bit 1 FENCE, then a counter
+///   0  word   u32   bit 0 SLEEPING, 7 zero bits, bit 8 FENCE, then a counter
 ///   4  (zero) 124 bytes
 /// ```
 ///
@@ -446,6 +487,62 @@ pub(crate) fn frame_align(flags: u32, align: usize) -> usize {
     if flags & FLAG_TIMESTAMPS == 0 { align } else { align.max(2 * WORD_BYTES) }
 }
 
+/// Bytes of a cell of a service's queue of calls: a ticket and its stamp, in a line of their own, since the clients that
+/// fill neighbouring cells and the servers that empty them are at work at the same time.
+pub(crate) const CALL_CELL_BYTES: u64 = SLOT_LINE_BYTES as u64;
+
+/// Cells of the queue of calls for each slot of the table. A ticket whose call was withdrawn stays in its cell until a
+/// server comes by, so there are more cells than calls.
+pub(crate) const CALL_CELLS_PER_SLOT: u64 = 2;
+
+/// The beginning of a service's slot.
+///
+/// ```text
+///   0  control  u64
+///   8  replies  u32   the client sleeps on it
+///  12  room     u32   a server that has more replies sleeps on it
+///  16  request, at the first multiple of its alignment
+/// ```
+///
+/// `control` is the affair of `ring/calls.rs`. The two words are written by whoever goes to sleep or wakes a sleeper, and
+/// read by the other one, who has the line in its cache at that moment: see [`waiting`](crate::waiting).
+#[repr(C)]
+pub(crate) struct CallHead {
+    pub(crate) control: AtomicU64,
+    pub(crate) replies: AtomicU32,
+    pub(crate) room: AtomicU32,
+}
+
+const _: () = {
+    assert!(size_of::<CallHead>() == 16);
+    assert!(offset_of!(CallHead, replies) == 8);
+    assert!(offset_of!(CallHead, room) == 12);
+};
+
+/// Where the parts of a service's slot lie, in bytes from its beginning, which is a [`CallHead`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallLayout {
+    /// From one slot to the next.
+    pub(crate) slot_bytes: usize,
+    pub(crate) request: usize,
+    pub(crate) reply: usize,
+    pub(crate) stamp: usize,
+}
+
+/// Lays out the slot for a request and a reply, each given by its size and alignment. `None` if that overflows.
+///
+/// The reply has lines of its own, of which the stamp is the last word: the server writes them while the client polls the
+/// stamp. The client writes the lines before, and then only reads them.
+pub(crate) fn call_layout(request: (usize, usize), reply: (usize, usize)) -> Option<CallLayout> {
+    let request_at = size_of::<CallHead>().checked_next_multiple_of(request.1)?;
+    let reply_align = reply.1.max(SLOT_LINE_BYTES);
+    let reply_at = request_at.checked_add(request.0)?.checked_next_multiple_of(reply_align)?;
+    let reply_room = reply.0.checked_next_multiple_of(WORD_BYTES)?.checked_add(WORD_BYTES)?;
+    let end = reply_at.checked_add(reply_room.checked_next_multiple_of(SLOT_LINE_BYTES)?)?;
+    let slot_bytes = end.checked_next_multiple_of(request.1.max(reply_align))?;
+    Some(CallLayout { slot_bytes, request: request_at, reply: reply_at, stamp: end - WORD_BYTES })
+}
+
 /// Bytes of a unit of a channel whose messages vary in length and are aligned to `align`.
 pub(crate) const fn unit_bytes(align: usize) -> usize {
     if align > SLOT_LINE_BYTES { align } else { SLOT_LINE_BYTES }
@@ -507,6 +604,17 @@ mod tests {
         assert_eq!(exclusive(usize::MAX - 8), None);
         assert_eq!([1, 8, 16, 64].map(|align| frame_align(FLAG_TIMESTAMPS, align)), [16, 16, 16, 64]);
         assert_eq!(frame_align(0, 8), 8);
+    }
+
+    #[test]
+    fn a_call_of_up_to_48_bytes_with_a_reply_of_up_to_56_takes_two_lines() {
+        let layout = |slot_bytes, request, reply, stamp| Some(CallLayout { slot_bytes, request, reply, stamp });
+        assert_eq!(call_layout((48, 8), (56, 8)), layout(128, 16, 64, 120));
+        assert_eq!(call_layout((1, 1), (1, 1)), layout(128, 16, 64, 120));
+        assert_eq!(call_layout((49, 1), (57, 1)), layout(256, 16, 128, 248));
+        assert_eq!(call_layout((32, 32), (8, 128)), layout(256, 32, 128, 184));
+        assert_eq!(call_layout((usize::MAX, 1), (8, 8)), None);
+        assert_eq!(call_layout((8, 8), (usize::MAX - 8, 8)), None);
     }
 
     #[test]

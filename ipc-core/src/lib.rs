@@ -12,12 +12,15 @@
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
+//! | waiting for others | `interest`, `lookout` |
 //! | one participant's part | `info`, `station`, `timing` |
-//! | channels | [`queue`], [`latest`] |
+//! | channels | [`queue`], [`broadcast`], [`latest`], [`service`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
+//! | many ends at once, and tasks | [`wait_set`], `task` |
 //! | looking at channels from outside | [`inspect`] |
 
+pub mod broadcast;
 pub mod dynamic;
 pub mod error;
 pub mod inspect;
@@ -26,13 +29,19 @@ pub mod message;
 pub mod pipe;
 pub mod queue;
 pub mod schema;
+pub mod service;
+#[cfg(feature = "async")]
+pub mod task;
+pub mod wait_set;
 pub mod words;
 
 mod atomics;
 mod histogram;
 mod info;
+mod interest;
 mod layout;
 mod liveness;
+mod lookout;
 mod name;
 mod os;
 mod ring;
@@ -41,15 +50,22 @@ mod station;
 mod timing;
 mod waiting;
 
+pub use broadcast::{Broadcast, Published, Publisher, Subscriber};
 pub use error::{
-    Corrupt, LoanError, LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, Role,
+    AcceptError, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError, Corrupt, LoanError,
+    LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, ReplyError, Role,
     SendBatchError, SendError, SendTimeoutError, TooLarge, TryLoanError, TryRecvError, TrySendError, WaitNewerError,
     WriteError,
 };
 pub use info::ChannelInfo;
+pub use interest::Source;
 pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
-pub use queue::{Loan, Queue, Received, Receiver, Sender};
+pub use queue::{Loan, LoanBatch, Queue, Received, ReceivedBatch, Receiver, Sender};
 pub use segment::{HugePages, Lifetime};
+pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};
+#[cfg(feature = "async")]
+pub use task::{Async, AsyncReceiver, AsyncSender};
+pub use wait_set::WaitSet;

@@ -38,8 +38,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
+mod survey;
 mod watch;
 
+pub(crate) use survey::{Survey, survey};
 pub(crate) use watch::{Sight, Watch};
 
 /// How often a silent peer's lock is looked at. With sleeps of the same length, a death is noticed within twice this.
@@ -94,9 +96,15 @@ impl State {
 }
 
 /// This process's place in a segment's participant table.
+///
+/// A process that has the segment mapped read-only writes its line through the segment's file, in an order in which
+/// nobody who looks at the line half-way is misled (see [`occupy_by_file`]). One that cannot write to the file either
+/// looks on: it has no place, and nobody knows of it.
 pub(crate) struct Participant {
     segment: Arc<Segment>,
+    /// Without a place, a line of the side that it is on all the same.
     index: u32,
+    has_place: bool,
 }
 
 /// What came of asking for a place.
@@ -125,8 +133,12 @@ impl Participant {
                     lifecycle.let_go(index);
                     continue;
                 }
-                let predecessor = occupy(segment.participant(index));
-                let participant = Participant { segment: segment.clone(), index };
+                let participant = Participant { segment: segment.clone(), index, has_place: true };
+                let predecessor = if segment.is_writable() {
+                    occupy(segment.participant(index))
+                } else {
+                    occupy_by_file(segment, index)?
+                };
                 participant.publish_processor();
                 return Ok(Claim::Joined(participant, predecessor));
             }
@@ -136,6 +148,11 @@ impl Participant {
             Some(index) => Ok(Claim::Leaving(peer(segment.participant(index)))),
             None => Ok(Claim::Occupied(peer(segment.participant(first)))),
         }
+    }
+
+    /// Looks on, on the side that has the line `index`.
+    pub(crate) fn without_place(segment: &Arc<Segment>, index: u32) -> Self {
+        Participant { segment: segment.clone(), index, has_place: false }
     }
 
     /// The line in the participant table.
@@ -150,6 +167,9 @@ impl Participant {
 
     /// Looks up which processors this thread may run on, and tells the others.
     pub(crate) fn publish_processor(&self) {
+        if !self.segment.is_writable() {
+            return;
+        }
         let processor = os::only_processor().map_or(0, |processor| processor + 1);
         let published = &self.segment.participant(self.index).processor;
         // Relaxed: advice on when to spin, of which nothing else depends.
@@ -167,8 +187,17 @@ impl Participant {
 
     /// Says that this participant leaves of its own will and has published everything. Peers have yet to be woken.
     pub(crate) fn close(&self) {
+        if !self.has_place {
+            return;
+        }
         let slot = self.segment.participant(self.index);
         let state = State { phase: Phase::Closed, ..State::load(slot) };
+        if !self.segment.is_writable() {
+            let low = state.word() as u8;
+            // One byte, which the kernel stores in one piece. Should it be refused, this looks like a death.
+            let _ = self.segment.write_at(slot.state.as_ptr().cast::<u8>(), LOW_BYTE, &[low]);
+            return;
+        }
         // Release: publishes all that was sent before; pairs with the Acquire in `State::load`.
         slot.state.store(state.word(), Ordering::Release);
     }
@@ -176,6 +205,9 @@ impl Participant {
     /// Gives the place back, and removes the segment if this was the last one and its lifetime says so.
     /// Afterwards the place is somebody else's, and only to be dropped.
     pub(crate) fn leave(&mut self, is_drained: impl FnOnce() -> bool) {
+        if !self.has_place {
+            return;
+        }
         let Ok(mut lifecycle) = segment::lock_to_leave(&self.segment) else {
             // Somebody has been stopped while joining or leaving. The segment stays for the next one to come.
             return self.segment.let_go(self.index);
@@ -196,15 +228,18 @@ impl Participant {
     }
 }
 
-/// How the owner of line `index` is doing. The kernel is asked whenever the line says that there is one.
+/// How the owner of line `index` is doing. The kernel is asked whenever the line says that there is, or was, one.
+///
+/// A line that somebody is about to take over counts as that one's already, from when its lock is held: what its last
+/// owner left is the newcomer's to resolve, before it says LIVE.
 pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     let slot = segment.participant(index);
     let state = State::load(slot);
     match state.phase {
         Phase::Vacant | Phase::Closed => Life::Absent,
+        Phase::Live | Phase::Crashed if segment.is_alive(index) => Life::Live,
         Phase::Crashed => Life::Dead { generation: state.generation },
-        Phase::Live if segment.is_alive(index) => Life::Live,
-        Phase::Live => match mark_crashed(slot, state) {
+        Phase::Live => match mark_crashed(segment, slot, state) {
             State { phase: Phase::Crashed, generation, .. } => Life::Dead { generation },
             // It closed, or a successor came, in this moment.
             _ => Life::Live,
@@ -250,6 +285,46 @@ pub(crate) fn standing(segment: &Segment, index: u32) -> (Standing, Peer) {
     (Standing::Live, peer(slot))
 }
 
+/// Which of the owners of line `index` it has, if it says that it has one. That one may have died since: the kernel is
+/// not asked.
+pub(crate) fn registered(segment: &Segment, index: u32) -> Option<u32> {
+    let state = State::load(segment.participant(index));
+    (state.phase == Phase::Live).then_some(state.generation)
+}
+
+/// Who died last on line `index`, as far as it is known.
+pub(crate) fn last_dead(segment: &Segment, index: u32) -> Peer {
+    let slot = segment.participant(index);
+    match State::load(slot).phase {
+        Phase::Crashed => peer(slot),
+        _ => fallen(slot),
+    }
+}
+
+/// A look at all participants of one side.
+pub(crate) struct Census {
+    /// How many of them live.
+    pub(crate) living: usize,
+    /// How many died on these lines, since the segment was made.
+    pub(crate) deaths: u64,
+    /// A line whose last owner died.
+    pub(crate) fallen: Option<u32>,
+}
+
+/// Looks at the participants on `lines`, and asks the kernel for each of them that is said to live.
+pub(crate) fn census(segment: &Segment, lines: Range<u32>) -> Census {
+    let mut census = Census { living: 0, deaths: 0, fallen: None };
+    for index in lines {
+        match life(segment, index) {
+            Life::Live => census.living += 1,
+            Life::Dead { .. } => census.fallen = Some(index),
+            Life::Absent => {}
+        }
+        census.deaths += u64::from(State::load(segment.participant(index)).crashes);
+    }
+    census
+}
+
 /// The first participant on one of `lines` that lives, if any does.
 pub(crate) fn first_living(segment: &Segment, mut lines: Range<u32>) -> Option<(u32, Peer)> {
     let index = lines.find(|&index| segment.is_alive(index))?;
@@ -287,6 +362,35 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
     predecessor
 }
 
+/// As [`occupy`], through the segment's file.
+///
+/// A store of several bytes by that way may be seen in parts. What the line says of a person may be torn anyway; of the
+/// state the generation is written first, and by itself, then the crashes and the phase. In between the line says, as
+/// before, that its owner has closed or died, or that there was none; or, if it said LIVE, it does so rightly from when the
+/// lock was taken, and the generation is that of no subscriber whom anybody waits for.
+fn occupy_by_file(segment: &Segment, index: u32) -> Result<Option<Peer>, OpenError> {
+    let slot = segment.participant(index);
+    let line = slot.copy();
+    let predecessor = occupy(&line);
+    // Relaxed, here and below: a private copy.
+    line.processor.store(0, Ordering::Relaxed);
+    let (state, bytes) = (line.state.load(Ordering::Relaxed).to_ne_bytes(), line.as_bytes());
+    let (generation, rest) = if cfg!(target_endian = "little") { (4..8, 0..4) } else { (0..4, 4..8) };
+    let at = (&raw const *slot).cast::<u8>();
+    segment
+        .write_at(at, WHO.start, &bytes[WHO])
+        .and_then(|()| segment.write_at(at, generation.start, &state[generation]))
+        .and_then(|()| segment.write_at(at, rest.start, &state[rest]))
+        .map_err(|source| segment.os_error("write the participant's line of", source))?;
+    Ok(predecessor)
+}
+
+/// Bytes of a participant's line that say who the owner is, and who was before.
+const WHO: Range<usize> = 8..104;
+
+/// Which byte of a state has its phase.
+const LOW_BYTE: usize = if cfg!(target_endian = "little") { 0 } else { 7 };
+
 /// Whether the last owner of line `index` died, as [`life`] finds it.
 pub(crate) fn has_died(segment: &Segment, index: u32) -> bool {
     matches!(life(segment, index), Life::Dead { .. })
@@ -302,9 +406,12 @@ pub(crate) fn afterlife(segment: &Segment, index: u32) -> Life {
 }
 
 /// Records that the owner of a line, whose lock was found free after `state` was loaded, is dead. Returns what the line
-/// says then.
-fn mark_crashed(slot: &ParticipantSlot, state: State) -> State {
+/// says then. Who cannot write knows it for itself.
+fn mark_crashed(segment: &Segment, slot: &ParticipantSlot, state: State) -> State {
     let crashed = state.crashed();
+    if !segment.is_writable() {
+        return crashed;
+    }
     // AcqRel: Release pairs with the Acquire of `State::load`, so that whoever sees CRASHED is no worse off than the
     // finder; Acquire on both outcomes pairs with a successor's Release. It may fail, to a successor or to another
     // finder (P2), and then the word says what has become of it.

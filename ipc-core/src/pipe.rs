@@ -27,6 +27,7 @@ use crate::error::{
     LoanError, OpenError, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, TryLoanError,
     TryRecvError, TrySendError,
 };
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::queue::{Iter, Loan, Queue, Received, Receiver, Sender};
 use crate::segment::Lifetime;
@@ -301,6 +302,21 @@ impl<S: IpcMessage, R: IpcMessage> PipeEnd<S, R> {
     /// be taken by somebody else when both are closed.
     pub fn split(self) -> (Sender<S>, Receiver<R>) {
         (self.tx, self.rx)
+    }
+}
+
+/// Ready when there is something to receive. For the other direction, see [`PipeEnd::halves`].
+impl<S, R> Sealed for PipeEnd<S, R> {
+    fn interest(&self) -> Interest {
+        self.rx.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.rx.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.rx.probe()
     }
 }
 

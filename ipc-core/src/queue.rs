@@ -5,14 +5,16 @@
 //! length, of `ring/frames.rs`; it is the fastest path. The way of a message from `send` to the store that publishes it:
 //! [`Sender::send`] -> `Port::send` -> `End::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
+mod chunk;
 mod exclusive;
 mod link;
-mod loan;
-mod port;
+pub(crate) mod loan;
+pub(crate) mod port;
 mod receiver;
-mod sender;
+pub(crate) mod sender;
 mod shared;
 
+pub use chunk::{LoanBatch, ReceivedBatch};
 pub use loan::Loan;
 pub use receiver::{Iter, Received, Receiver};
 pub use sender::Sender;
@@ -153,8 +155,8 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// receives it counts the difference to the present in a histogram in the segment, which tools read without taking
     /// part: see [`Observer::latency`](crate::inspect::Observer::latency). Like the capacity it is for the creator to say.
     ///
-    /// A message has been received when it was copied out, or when [`recv_ref`](Receiver::recv_ref) has returned it. It is
-    /// counted when its slot is free again, once: not for each receiver that died with it, and also if it was skipped as
+    /// A message has been received when it was copied out, or when [`recv_ref`](Receiver::recv_ref) has returned it (of
+    /// several that are read in place, when they are released). It is counted when its slot is free again, once: not for each receiver that died with it, and also if it was skipped as
     /// invalid. A receiver that is killed between freeing the slot and counting leaves a message uncounted.
     ///
     /// What it costs: a reading of the clock, about 25 ns, on either side of every message, and two atomic additions on the

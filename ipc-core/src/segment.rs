@@ -34,7 +34,7 @@ mod registry;
 mod rings;
 
 pub use geometry::Lifetime;
-pub(crate) use geometry::Spec;
+pub(crate) use geometry::{ReplySpec, Spec};
 pub use pages::HugePages;
 pub(crate) use pages::Pages;
 
@@ -99,9 +99,10 @@ pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
     watch_forks()?;
     let path = spec.name.path();
     for _ in 0..OPEN_ATTEMPTS {
-        let (segment, created) = match registry::find(&path) {
+        let known = if spec.reads_only { registry::find_to_read(&path) } else { registry::find(&path) };
+        let (segment, created) = match known {
             Some(segment) => (segment, false),
-            None => match Attachment::open(|| os::open_named(&path)) {
+            None => match Attachment::open(|| open_named(&path, spec.reads_only)) {
                 Ok(file) => (Arc::new(Segment::from_file(file, &path, spec)?), false),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     (Arc::new(Segment::create(&path, spec)?), true)
@@ -140,7 +141,7 @@ pub(crate) fn remove(
         let segment = match registry::find(&path) {
             Some(segment) => segment,
             None => match Attachment::open(|| os::open_named(&path)) {
-                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED)?),
+                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(open_error(&path, error)),
             },
@@ -172,7 +173,7 @@ pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError
         }
     }
     match Attachment::open(|| os::open_named(&path)) {
-        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED)?))),
+        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(open_error(&path, error)),
     }
@@ -183,8 +184,12 @@ pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError
 pub(crate) fn observe(name: &SegmentName) -> Result<Option<Segment>, OpenError> {
     watch_forks()?;
     let path = name.path();
-    match Attachment::open(|| os::open_to_read(&path)) {
-        Ok(file) => Segment::map_to_read(file, name).map(Some),
+    match Attachment::open(|| os::open_named_to_read(&path)) {
+        Ok(file) => {
+            let segment = Segment::map(file, &path, Pages::UNTOUCHED, false)?;
+            check_name(&segment.geometry, &path, name)?;
+            Ok(Some(segment))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(open_error(&path, error)),
     }
@@ -197,13 +202,18 @@ pub(crate) fn lock_to_leave(segment: &Arc<Segment>) -> Result<Lifecycle, OpenErr
 
 impl Drop for Lifecycle {
     fn drop(&mut self) {
-        self.segment.unlock_lifecycle();
+        if self.segment.has_places() {
+            self.segment.unlock_lifecycle();
+        }
     }
 }
 
 impl Lifecycle {
-    /// Takes the lock, and waits for others who join or leave.
+    /// Takes the lock, and waits for others who join or leave. Whoever cannot take part does without it.
     fn lock(segment: &Arc<Segment>) -> Result<Self, OpenError> {
+        if !segment.has_places() {
+            return Ok(Lifecycle { segment: segment.clone() });
+        }
         let (backoff, started) = (Backoff::new(), Instant::now());
         loop {
             match segment.try_lock_lifecycle() {
@@ -308,6 +318,26 @@ impl Segment {
         let _ = self.file().and_then(|file| os::unlock(file, layout::lock_byte(index)));
     }
 
+    /// Whether this process can write to the segment's memory.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.memory.is_writable()
+    }
+
+    /// Whether this process can take part: the descriptor permits writing, and so the locks that say who lives. A process
+    /// that is permitted to read and no more looks on.
+    pub(crate) fn has_places(&self) -> bool {
+        self.is_writable() || self.file().is_ok_and(os::is_open_for_writing)
+    }
+
+    /// Stores bytes `offset` bytes after `place`, which lies in the segment, by way of the file: for a process whose mapping
+    /// is read-only. The file's pages and the mappings are the same memory, so everybody sees them as if they had been
+    /// stored there, in the order of the calls.
+    pub(crate) fn write_at(&self, place: *const u8, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let at = place.addr().wrapping_sub(self.memory.start().addr()).wrapping_add(offset);
+        debug_assert!(at + bytes.len() <= self.geometry.total_bytes as usize);
+        self.file().and_then(|file| file.write_all_at(bytes, at as u64))
+    }
+
     /// When the segment was opened. In a child that was forked since, it leads nowhere.
     pub(crate) fn epoch(&self) -> Epoch {
         self.memory.epoch()
@@ -376,47 +406,41 @@ impl Segment {
         os::reserve(file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
         let mut header = geometry.as_bytes().to_vec();
         header.extend_from_slice(&spec.schema);
+        header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| reply.schema));
         let mut written = file.write_all_at(&header, 0);
         if geometry.has_timestamps() {
             written = written.and_then(|()| file.write_all_at(&histogram::head(), geometry.histogram_offset));
         }
         written.map_err(|source| OpenError::Os { action: "write the header of", path: path.into(), source })?;
-        Self::map_checked(memory, path, geometry, spec.pages)
+        Self::map_checked(memory, path, geometry, spec.pages, !spec.reads_only)
     }
 
     /// Opens a segment for `spec`.
     fn from_file(memory: Attachment, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
-        let segment = Self::map(memory, path, spec.pages)?;
+        let segment = Self::map(memory, path, spec.pages, !spec.reads_only)?;
         check_name(&segment.geometry, path, &spec.name)?;
         Ok(segment)
     }
 
-    /// Maps a segment that is only looked at. What its messages are need not be known.
-    fn map_to_read(mut memory: Attachment, name: &SegmentName) -> Result<Self, OpenError> {
-        let path = name.path();
-        let os_error = |action, source| OpenError::Os { action, path: path.clone(), source };
-        let file = memory.file().map_err(|source| os_error("open", source))?;
-        let geometry = read_geometry(file, &path)?;
-        check_name(&geometry, &path, name)?;
-        let bytes = usize::try_from(geometry.total_bytes).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM));
-        bytes.and_then(|bytes| memory.map_to_read(bytes)).map_err(|source| os_error("map", source))?;
-        let (held, lifecycle) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Segment { memory, geometry, path, huge_pages: HugePages::Off, held, lifecycle })
-    }
-
     /// Maps a segment whose message need not be known.
-    fn map(memory: Attachment, path: &Path, pages: Pages) -> Result<Self, OpenError> {
+    fn map(memory: Attachment, path: &Path, pages: Pages, is_writable: bool) -> Result<Self, OpenError> {
         let file = memory.file().map_err(|source| OpenError::Os { action: "open", path: path.into(), source })?;
         let geometry = read_geometry(file, path)?;
-        Self::map_checked(memory, path, geometry, pages)
+        Self::map_checked(memory, path, geometry, pages, is_writable)
     }
 
     /// Maps a segment whose geometry has been checked against the file's size.
-    fn map_checked(mut memory: Attachment, path: &Path, geometry: Geometry, pages: Pages) -> Result<Self, OpenError> {
+    fn map_checked(
+        mut memory: Attachment,
+        path: &Path,
+        geometry: Geometry,
+        pages: Pages,
+        is_writable: bool,
+    ) -> Result<Self, OpenError> {
         let os_error = |source| OpenError::Os { action: "map", path: path.into(), source };
         let bytes =
             usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
-        let huge_pages = pages.map(&mut memory, bytes).map_err(os_error)?;
+        let huge_pages = pages.map(&mut memory, bytes, is_writable).map_err(os_error)?;
         let (held, lifecycle) = (Mutex::default(), AtomicBool::new(false));
         Ok(Segment { memory, geometry, path: path.into(), huge_pages, held, lifecycle })
     }
@@ -446,25 +470,43 @@ impl Segment {
             let reason = format!("it has places for {roles:?} participants where {:?} belong", spec.roles);
             return Err(not_a_segment(&self.path, reason));
         }
-        let mut theirs = vec![0; geometry.schema_bytes as usize];
-        self.file()
-            .and_then(|file| file.read_exact_at(&mut theirs, GEOMETRY_BYTES as u64))
-            .map_err(|source| self.os_error("read the schema of", source))?;
         let same_size = geometry.message_bytes == spec.message_bytes as u64
             && geometry.message_align as usize == spec.message_align;
         let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
         let same_digest = geometry.fingerprint == spec.fingerprint.to_le_bytes();
-        if theirs == *spec.schema && same_digest && same_size && same_shape {
+        let at = GEOMETRY_BYTES as u64;
+        let is_same = same_size && same_shape && same_digest;
+        self.check_schema(spec, (&spec.message, &spec.schema), (at, geometry.schema_bytes), is_same)?;
+        let Some(reply) = &spec.reply else { return Ok(()) };
+        let same_size = geometry.reply_bytes == reply.bytes as u64 && geometry.reply_align as usize == reply.align;
+        let is_same = same_size && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
+        let at = at + u64::from(geometry.schema_bytes);
+        self.check_schema(spec, (reply.message, reply.schema), (at, geometry.reply_schema_bytes), is_same)
+    }
+
+    /// Compares a schema of the segment, given by its place and length, with the program's own for the message. `is_same`
+    /// says whether what the header tells of the message agrees.
+    fn check_schema(
+        &self,
+        spec: &Spec,
+        (message, ours): (&str, &[u8]),
+        (at, bytes): (u64, u32),
+        is_same: bool,
+    ) -> Result<(), OpenError> {
+        let mut theirs = vec![0; bytes as usize];
+        let read = self.file().and_then(|file| file.read_exact_at(&mut theirs, at));
+        read.map_err(|source| self.os_error("read the schema of", source))?;
+        if theirs == ours && is_same {
             return Ok(());
         }
-        if theirs == *spec.schema {
+        if theirs == ours {
             return Err(not_a_segment(&self.path, "its header is damaged: it contradicts the schema beside it".into()));
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
             channel: spec.name.channel().into(),
-            message: spec.message.clone().into_owned(),
+            message: message.to_owned(),
             creator: self.creator(),
-            differences: schema::diff(&spec.schema, &theirs),
+            differences: schema::diff(ours, &theirs),
         })))
     }
 
@@ -495,7 +537,7 @@ impl Segment {
         Ok(true)
     }
 
-    fn os_error(&self, action: &'static str, source: io::Error) -> OpenError {
+    pub(crate) fn os_error(&self, action: &'static str, source: io::Error) -> OpenError {
         OpenError::Os { action, path: self.path.clone(), source }
     }
 }
@@ -505,6 +547,16 @@ impl Drop for Segment {
         if !self.epoch().is_past() {
             registry::forget(self);
         }
+    }
+}
+
+/// Opens the file under a segment's name. Who only reads is content if writing is not permitted.
+fn open_named(path: &Path, reads_only: bool) -> io::Result<File> {
+    match os::open_named(path) {
+        Err(error) if reads_only && matches!(error.raw_os_error(), Some(libc::EACCES | libc::EROFS)) => {
+            os::open_named_to_read(path)
+        }
+        opened => opened,
     }
 }
 

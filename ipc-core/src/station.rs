@@ -6,13 +6,16 @@
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;
+use crate::interest::Interest;
 use crate::layout::{Side, unpadded};
 use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
 use crate::os;
 use crate::os::fork::Epoch;
+use crate::ring::claims::Counter;
 use crate::ring::{Company, Life};
 use crate::segment::{self, Opened, Segment, Spec};
 use crate::waiting::{self, Announced, Sleepers, Spin};
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -22,6 +25,10 @@ use std::time::Instant;
 
 /// How long to wait for somebody who has closed to give the place back, which takes microseconds.
 const LEAVING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a participant that cannot issue the barrier waits instead, for the stores of others to become visible. That
+/// takes less than a microsecond on every processor; it is far longer because nothing guarantees it.
+const BARRIER_SUBSTITUTE: Duration = Duration::from_millis(10);
 
 /// How long to wait.
 #[derive(Clone, Copy)]
@@ -45,7 +52,8 @@ impl Patience {
         Instant::now().checked_add(limit).map_or(Patience::Forever, Patience::Until)
     }
 
-    fn deadline(self) -> Option<Instant> {
+    /// When it is over, if ever.
+    pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Patience::Until(deadline) => Some(deadline),
             _ => None,
@@ -53,7 +61,7 @@ impl Patience {
     }
 
     /// What is left; `None` if nothing is.
-    fn left(self) -> Option<Duration> {
+    pub(crate) fn left(self) -> Option<Duration> {
         match self {
             Patience::None => None,
             Patience::Until(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
@@ -95,9 +103,33 @@ impl Joined {
         (self.participant.line() - self.side.lines_of(self.segment().geometry()).start) as usize
     }
 
+    /// The place by itself, and what there is to know about the channel. The lifecycle lock goes.
+    pub(crate) fn into_place(self, spec: &Spec) -> (Participant, Box<ChannelInfo>) {
+        let Joined { opened, participant, predecessor, .. } = self;
+        let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
+        (participant, info)
+    }
+
+    /// Which of the owners that its line has had this participant is.
+    pub(crate) fn generation(&self) -> u32 {
+        liveness::registered(self.segment(), self.participant.line()).unwrap_or(0)
+    }
+
+    /// Tells those on its side, whose counter this is, that this participant joins them, if there are any.
+    pub(crate) fn enter(&self, counter: &Counter) -> Company {
+        let company = self.company();
+        if company == Company::Others {
+            counter.announce();
+            if !os::barrier_everywhere() {
+                thread::sleep(BARRIER_SUBSTITUTE);
+            }
+        }
+        company
+    }
+
     /// Whether this participant may take its side for its own until somebody else joins it, who tells it so by a
     /// barrier that reaches it.
-    pub(crate) fn company(&self) -> Company {
+    fn company(&self) -> Company {
         let segment = self.segment();
         let mut others = self.side.lines_of(segment.geometry()).filter(|&line| line != self.participant.line());
         let is_alone = !others.any(|line| liveness::life(segment, line) == Life::Live);
@@ -131,6 +163,10 @@ pub(crate) fn join(
         let opened = segment::open(spec)?;
         let lines = side.lines_of(opened.segment.geometry());
         let places = lines.end - lines.start;
+        if !opened.segment.has_places() {
+            let participant = Participant::without_place(&opened.segment, lines.start);
+            return Ok(Joined { opened, participant, predecessor: None, side });
+        }
         let sweep = |line| sweep(&opened.segment, line);
         let peer = match Participant::join(&opened.segment, &opened.lifecycle, lines, sweep)? {
             Claim::Joined(participant, predecessor) => return Ok(Joined { opened, participant, predecessor, side }),
@@ -162,6 +198,8 @@ pub(crate) struct Station {
     sleepers: Sleepers,
     spin: Spin,
     watch: Watch,
+    /// When [`probe`](Station::probe) last tended the ring.
+    last_probe: Option<Instant>,
     participant: Participant,
     info: Box<ChannelInfo>,
 }
@@ -184,16 +222,41 @@ impl Station {
         attach: impl FnOnce(&Joined) -> E,
         is_unfinished: impl FnOnce(&mut E) -> bool,
     ) -> (Self, E) {
+        let lines = joined.side.other().lines_of(joined.segment().geometry());
+        Self::watching(spec, joined, sleepers, lines, attach, is_unfinished)
+    }
+
+    /// As [`new`](Station::new), for a participant that goes on whatever becomes of the other side: waiting never ends
+    /// with [`Blocked::Closed`] or [`Blocked::Died`].
+    pub(crate) fn unconcerned<E>(
+        spec: &Spec,
+        joined: Joined,
+        sleepers: Sleepers,
+        attach: impl FnOnce(&Joined) -> E,
+    ) -> (Self, E) {
+        Self::watching(spec, joined, sleepers, 0..0, attach, |_| false)
+    }
+
+    fn watching<E>(
+        spec: &Spec,
+        joined: Joined,
+        sleepers: Sleepers,
+        lines: Range<u32>,
+        attach: impl FnOnce(&Joined) -> E,
+        is_unfinished: impl FnOnce(&mut E) -> bool,
+    ) -> (Self, E) {
         let segment = joined.segment();
         let (data, space) = (&segment.wait_line(0).word, &segment.wait_line(1).word);
-        waiting::register([data, space]);
+        if segment.is_writable() {
+            waiting::register([data, space]);
+        }
         let (mine, theirs) = if joined.side == Side::First { (space, data) } else { (data, space) };
         let (mine, theirs, epoch) = (NonNull::from(mine), NonNull::from(theirs), segment.epoch());
         let mut end = attach(&joined);
-        let watch = Watch::new(segment, joined.side.other().lines_of(segment.geometry()), || is_unfinished(&mut end));
+        let watch = Watch::new(segment, lines, || is_unfinished(&mut end));
         let Joined { opened, participant, predecessor, .. } = joined;
         let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
-        (Station { theirs, mine, epoch, sleepers, spin: Spin::new(), watch, participant, info }, end)
+        (Station { theirs, mine, epoch, sleepers, spin: Spin::new(), watch, last_probe: None, participant, info }, end)
     }
 
     /// What there is to know about the channel.
@@ -224,6 +287,13 @@ impl Station {
     pub(crate) fn wake(&self) {
         // SAFETY: the word is mapped for as long as `self.participant` is.
         waiting::wake(unsafe { self.theirs.as_ref() });
+    }
+
+    /// Wakes everybody on this participant's own side who sleeps.
+    #[inline(always)]
+    pub(crate) fn wake_own_side(&self) {
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        waiting::wake(unsafe { self.mine.as_ref() });
     }
 
     /// Wakes up to `count` of those on the other side who sleep.
@@ -271,7 +341,10 @@ impl Station {
         let mine = unsafe { mine.as_ref() };
         let mut last_tended: Option<Instant> = None;
         loop {
-            let mut announced = patience.left().map(|_| Announced::new(mine, *sleepers));
+            let mut announced = patience.left().map(|_| match participant.segment() {
+                segment if segment.is_writable() => Announced::new(mine, *sleepers),
+                segment => Announced::by(mine, || announce_by_file(segment, mine)),
+            });
             loop {
                 // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
                 let verdict = watch.sight();
@@ -303,13 +376,49 @@ impl Station {
         }
     }
 
+    /// Whether [`wait`](Station::wait) would end at once, for whatever reason. What it would report is left to it.
+    pub(crate) fn probe<E>(
+        &mut self,
+        end: &mut E,
+        look: impl Fn(&mut E) -> Result<bool, Corrupt>,
+        tend: impl Fn(&mut E, &Segment),
+    ) -> bool {
+        if self.is_forked() {
+            return true;
+        }
+        // In the order of `wait`: what the verdict says is believed only after a look that comes later.
+        let is_present = self.watch.sight() == Sight::Present;
+        if self.last_probe.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
+            self.last_probe = Some(Instant::now());
+            tend(end, self.participant.segment());
+        }
+        !matches!(look(end), Ok(false)) || !is_present
+    }
+
+    /// What somebody has to know who waits for this end on its behalf.
+    pub(crate) fn interest(&self) -> Interest {
+        let segment = self.segment();
+        let lines = match self.sleepers {
+            Sleepers::One => self.watch.lines(),
+            // Those of this side matter as well: one who dies may leave work that it was woken for.
+            Sleepers::Many => 0..segment.geometry().participants,
+        };
+        // SAFETY: `new` has taken the word from this segment.
+        unsafe { Interest::new(segment.clone(), self.mine, self.sleepers, lines) }
+    }
+
     /// Says that this participant leaves of its own will and has published everything, and wakes the other side.
     pub(crate) fn close(&self) {
         if self.is_forked() {
             return;
         }
         self.participant.close();
-        self.wake();
+        if !self.segment().is_writable() {
+            // Nobody waits for one who only reads.
+            return;
+        }
+        // Everybody, by way of a count: among many, one who is about to sleep is kept from it by that alone.
+        self.wake_some(u32::MAX);
     }
 
     /// Gives the place back, after [`close`](Station::close), and removes the segment if this was the last participant
@@ -319,6 +428,12 @@ impl Station {
             self.participant.leave(is_drained);
         }
     }
+}
+
+/// Announces a sleep on `word` through the segment's file; `false` if that is refused.
+fn announce_by_file(segment: &Segment, word: &AtomicU32) -> bool {
+    let (at, value) = waiting::SLEEPING_BYTE;
+    segment.has_places() && segment.write_at(word.as_ptr().cast::<u8>(), at, &[value]).is_ok()
 }
 
 #[cfg(all(test, not(loom)))]

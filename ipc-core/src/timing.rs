@@ -32,10 +32,11 @@ unsafe impl Send for Timing {}
 unsafe impl Sync for Timing {}
 
 impl Timing {
-    /// For an end of a queue on `side`. `None` if the channel has no timestamps.
+    /// For an end on `side`. `None` if the channel has no timestamps.
     pub(crate) fn new(segment: &Segment, side: Side) -> Option<Self> {
+        let offset = segment.geometry().time_offset()?;
         let histogram = NonNull::from(segment.histogram()?);
-        Some(Timing { side, offset: segment.geometry().time_offset(), histogram, arrival_ns: None })
+        Some(Timing { side, offset, histogram, arrival_ns: None })
     }
 
     /// Notes that the message in this end's slot is received now. Otherwise it is when the slot is passed.
@@ -43,31 +44,54 @@ impl Timing {
         self.arrival_ns = Some(os::monotonic_ns());
     }
 
+    /// Whether this end counts messages; otherwise it stamps them.
+    pub(crate) fn counts(&self) -> bool {
+        self.side == Side::Second
+    }
+
+    /// Stamps the message of a slot with the present time.
+    ///
+    /// # Safety
+    ///
+    /// `payload` is where the message of a slot of the segment begins that this end owns, and the segment is mapped.
+    pub(crate) unsafe fn stamp(&self, payload: NonNull<AtomicU64>) {
+        // SAFETY: as the caller promises.
+        let word = unsafe { self.word(payload) };
+        // Relaxed: published with the payload, by the store that passes the slot.
+        word.store(os::monotonic_ns(), Ordering::Relaxed);
+    }
+
     /// Passes a slot by calling `pass`. Its message is stamped before that, or counted afterwards, when the other side has
     /// the slot already.
     ///
     /// # Safety
     ///
-    /// `payload` is where the message of a slot of the segment begins that this end owns, and the segment is mapped.
+    /// As for [`stamp`](Timing::stamp), until `pass` is called.
     pub(crate) unsafe fn pass(&mut self, payload: NonNull<AtomicU64>, pass: impl FnOnce()) {
+        if !self.counts() {
+            // SAFETY: as the caller promises.
+            unsafe { self.stamp(payload) };
+            return pass();
+        }
+        // SAFETY: as the caller promises.
+        let word = unsafe { self.word(payload) };
+        // Relaxed: acquired with the payload.
+        let sent_ns = word.load(Ordering::Relaxed);
+        pass();
+        let received_ns = self.arrival_ns.take().unwrap_or_else(os::monotonic_ns);
+        // SAFETY: the histogram is mapped, as the slot is.
+        unsafe { self.histogram.as_ref() }.record(sent_ns, received_ns);
+    }
+
+    /// The word with the time of a message.
+    ///
+    /// # Safety
+    ///
+    /// As for [`stamp`](Timing::stamp), for as long as the word is used.
+    unsafe fn word<'a>(&self, payload: NonNull<AtomicU64>) -> &'a atomic::AtomicU64 {
         // SAFETY: the geometry has a word for the time at this distance from every message, in the same segment.
         let word = unsafe { payload.cast::<atomic::AtomicU64>().byte_offset(self.offset) };
         // SAFETY: the caller vouches for the mapping; slots and frames are aligned to words, and so is the distance.
-        let word = unsafe { word.as_ref() };
-        match self.side {
-            Side::First => {
-                // Relaxed: published with the payload, by what `pass` stores.
-                word.store(os::monotonic_ns(), Ordering::Relaxed);
-                pass();
-            }
-            Side::Second => {
-                // Relaxed: acquired with the payload.
-                let sent_ns = word.load(Ordering::Relaxed);
-                pass();
-                let received_ns = self.arrival_ns.take().unwrap_or_else(os::monotonic_ns);
-                // SAFETY: the histogram is mapped, as the slot is.
-                unsafe { self.histogram.as_ref() }.record(sent_ns, received_ns);
-            }
-        }
+        unsafe { word.as_ref() }
     }
 }

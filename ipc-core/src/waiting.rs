@@ -29,7 +29,9 @@
 //!   sees the message: the sleeper does not sleep.
 //!
 //! There is no third case. The wake itself cannot be missed: the sender clears SLEEPING *before* it calls
-//! `futex_wake`, and `futex_wait` returns at once unless the word still has the value that the sleeper announced.
+//! `futex_wake`, and `futex_wait` returns at once unless the word still has the value that the sleeper announced. It
+//! bumps the counter above the two bits as well, so that the value never comes back when somebody announces anew: a word
+//! that has the value that it had was not woken in between (W3).
 //! Leaving a channel is published in the same way, with the participant's state in the place of the stamp.
 //!
 //! # Where membarrier is refused
@@ -38,6 +40,17 @@
 //! A sender that sees FENCE executes a full fence and looks again, and a sleeper always executes one as well: the
 //! textbook form. A sender may miss a FENCE that was set a moment ago; what it can miss with it, one wake-up, the
 //! sleeper recovers by itself, since no sleep is longer than [`SLICE`].
+//!
+//! # A sleeper that cannot write
+//!
+//! A subscriber of a lossy broadcast has the segment mapped read-only. It announces itself by writing the word's byte with
+//! SLEEPING, which nothing else is in, through the segment's file (R1). A file in a tmpfs has no other memory than the
+//! pages that are mapped, and the kernel stores a single byte in one piece. So the byte changes as if this processor had
+//! stored it there: a read-modify-write of the word by a waker, which the processor does in one piece as well, comes
+//! before it or after it, and loses nothing. The store comes before the system call returns, and so before the barrier.
+//!
+//! If the barrier is refused, or the file cannot be written either, the sleeper looks around every [`POLL`] instead. It
+//! takes no announcement back: such words have many sleepers.
 //!
 //! # Many sleepers on one word
 //!
@@ -56,6 +69,8 @@
 //!     word.)
 //! W2. Nobody sleeps longer than [`SLICE`] without looking at the ring and at the other side's life. So a waker that is
 //!     killed between clearing the word and the system call delays the sleeper and never strands it.
+//! W3. Every wake-up gives the word a value that it never had (short of 2^23 wake-ups within one sleep). So announcing,
+//!     looking, and sleeping on the value that was announced may be done by different threads: `lookout.rs`.
 
 use crate::os;
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
@@ -67,14 +82,20 @@ use std::time::Instant;
 /// Longest sleep without a look around.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
-/// Bit of a word: somebody sleeps, or is about to.
+/// How often those who cannot be woken look around.
+const POLL: Duration = Duration::from_millis(1);
+
+/// Bit of a word: somebody sleeps, or is about to. The other bits of its byte are zero.
 const SLEEPING: u32 = 1;
 
 /// Bit of a word: membarrier cannot be relied on here.
-const FENCE: u32 = 2;
+const FENCE: u32 = 1 << 8;
 
-/// What one wake-up adds to a word that many sleep on.
-const WAKE_UP: u32 = 4;
+/// What one wake-up adds to a word.
+const WAKE_UP: u32 = 1 << 9;
+
+/// Which byte of a word SLEEPING is in, and the value that it has there.
+pub(crate) const SLEEPING_BYTE: (usize, u8) = (if cfg!(target_endian = "little") { 0 } else { 3 }, SLEEPING as u8);
 
 /// Who may sleep on a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +144,10 @@ fn needs_attention(word: &AtomicU32) -> bool {
 #[cold]
 fn wake_all_slow(word: &AtomicU32) {
     if is_sleeper_certain(word) {
-        // Relaxed: the read-modify-write has a place in the word's own order, which is what `futex_wait` compares.
-        word.fetch_and(!SLEEPING, Ordering::Relaxed);
+        // Release, twice: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
+        // place in the word's own order is what `futex_wait` needs, which compares.
+        word.fetch_add(WAKE_UP, Ordering::Release);
+        word.fetch_and(!SLEEPING, Ordering::Release);
         os::futex_wake(word, u32::MAX);
     }
 }
@@ -132,11 +155,11 @@ fn wake_all_slow(word: &AtomicU32) {
 #[cold]
 fn wake_some_slow(word: &AtomicU32, count: u32) {
     if is_sleeper_certain(word) {
-        // Relaxed: as in `wake_all_slow`.
-        let bumped = word.fetch_add(WAKE_UP, Ordering::Relaxed).wrapping_add(WAKE_UP);
+        // Release: as in `wake_all_slow`.
+        let bumped = word.fetch_add(WAKE_UP, Ordering::Release).wrapping_add(WAKE_UP);
         if os::futex_wake(word, count) < count {
-            // Relaxed, twice: as above. It fails if anybody has announced a sleep or woken since, and leaves them be.
-            let _ = word.compare_exchange(bumped, bumped & !SLEEPING, Ordering::Relaxed, Ordering::Relaxed);
+            // Release: as above. Relaxed: it fails if anybody has announced a sleep or woken since, and leaves them be.
+            let _ = word.compare_exchange(bumped, bumped & !SLEEPING, Ordering::Release, Ordering::Relaxed);
         }
     }
 }
@@ -157,51 +180,93 @@ fn is_asleep(word: &AtomicU32) -> bool {
     word.load(Ordering::Relaxed) & SLEEPING != 0
 }
 
+/// R1: says that somebody is going to sleep on `word`. To be followed by [`barrier`], and by a look (R2) at everything
+/// that is waited for.
+pub(crate) fn announce(word: &AtomicU32) {
+    // SeqCst, with the fence in `barrier`: the sleeper's half of the textbook form.
+    word.fetch_or(SLEEPING, Ordering::SeqCst);
+}
+
+/// What R1 and R2 need between them: one barrier, however many announcements were made before it.
+pub(crate) fn barrier<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) {
+    if !os::barrier_everywhere() {
+        for word in words {
+            // SeqCst: as in `register`.
+            word.fetch_or(FENCE, Ordering::SeqCst);
+        }
+    }
+    // SeqCst: R1 before R2, against the fence of a waker that has seen FENCE.
+    fence(Ordering::SeqCst);
+}
+
+/// The value of `word` to sleep on, if the announcement still stands. A waker that comes afterwards gives the word
+/// another value, for good, even if it is about to clear SLEEPING only then (W3).
+pub(crate) fn announced(word: &AtomicU32) -> Option<u32> {
+    // Acquire: pairs with the Release of wakers, so that who finds the announcement used up sees what for.
+    let value = word.load(Ordering::Acquire);
+    (value & SLEEPING != 0).then_some(value)
+}
+
+/// Whether wake-ups from `word` cannot be relied on, so that it takes a look from time to time.
+pub(crate) fn is_unreliable(word: &AtomicU32) -> bool {
+    // Relaxed: FENCE is never cleared, and a late sight of it delays a look.
+    word.load(Ordering::Relaxed) & FENCE != 0
+}
+
+/// Takes an announcement back.
+pub(crate) fn retract(word: &AtomicU32, sleepers: Sleepers) {
+    if sleepers == Sleepers::One && is_asleep(word) {
+        // Relaxed: spares the other side a system call; missing it is harmless.
+        word.fetch_and(!SLEEPING, Ordering::Relaxed);
+    }
+}
+
 /// An announced sleep. From here on the other side wakes; dropped, it stops.
 pub(crate) struct Announced<'a> {
     word: &'a AtomicU32,
     sleepers: Sleepers,
-    /// What the word was before the caller last looked at what it may be woken for.
-    expected: u32,
+    /// Whether nobody has been told.
+    is_unheard: bool,
+    /// What the word was before the caller last looked at what it may be woken for; `None` if the announcement had been
+    /// used up by then.
+    expected: Option<u32>,
 }
 
 impl<'a> Announced<'a> {
     /// R1 and the barrier. The caller looks (R2) at everything that it may be woken for before it calls
     /// [`sleep`](Announced::sleep).
     pub(crate) fn new(word: &'a AtomicU32, sleepers: Sleepers) -> Self {
-        // SeqCst, with the fence below: the sleeper's half of the textbook form.
-        word.fetch_or(SLEEPING, Ordering::SeqCst);
-        if !os::barrier_everywhere() {
-            // SeqCst: as in `register`.
-            word.fetch_or(FENCE, Ordering::SeqCst);
-        }
-        // SeqCst: R1 before R2, against the fence of a waker that has seen FENCE.
+        announce(word);
+        barrier([word]);
+        Announced { word, sleepers, is_unheard: false, expected: announced(word) }
+    }
+
+    /// As [`new`](Announced::new), for one of many sleepers who cannot write to the word. `announce` writes
+    /// [`SLEEPING_BYTE`] by other means, if it can.
+    pub(crate) fn by(word: &'a AtomicU32, announce: impl FnOnce() -> bool) -> Self {
+        let is_unheard = !announce() || !os::barrier_everywhere();
+        // SeqCst: R1 before R2, as in `barrier`.
         fence(Ordering::SeqCst);
-        // Relaxed: `futex_wait` compares again, and the caller looks after this load. A waker that comes between that
-        // look and the sleep changes the value, even if it is about to clear SLEEPING only afterwards.
-        let expected = word.load(Ordering::Relaxed);
-        Announced { word, sleepers, expected }
+        Announced { word, sleepers: Sleepers::Many, is_unheard, expected: announced(word) }
     }
 
     /// Sleeps until woken, for `limit` or for [`SLICE`], whichever is shorter; perhaps for no reason. `false` if the
     /// announcement has been used up: whoever wants to sleep on makes a new one.
     pub(crate) fn sleep(&mut self, limit: Duration) -> bool {
-        if self.expected & SLEEPING == 0 {
-            return false;
+        if self.is_unheard {
+            thread::sleep(limit.min(POLL));
+            return true;
         }
-        os::futex_wait(self.word, self.expected, limit.min(SLICE));
-        // Relaxed: as in `new`; the caller looks again after this.
-        self.expected = self.word.load(Ordering::Relaxed);
-        self.expected & SLEEPING != 0
+        let Some(expected) = self.expected else { return false };
+        os::futex_wait(self.word, expected, limit.min(SLICE));
+        self.expected = announced(self.word);
+        self.expected.is_some()
     }
 }
 
 impl Drop for Announced<'_> {
     fn drop(&mut self) {
-        if self.sleepers == Sleepers::One && is_asleep(self.word) {
-            // Relaxed: spares the other side a system call; missing it is harmless.
-            self.word.fetch_and(!SLEEPING, Ordering::Relaxed);
-        }
+        retract(self.word, self.sleepers);
     }
 }
 

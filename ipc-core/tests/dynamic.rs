@@ -173,3 +173,23 @@ fn what_is_not_there_or_of_another_kind_is_refused() {
     let error = channel.receiver().unwrap_err();
     assert!(error.to_string().contains("is a latest value"), "{error}");
 }
+
+#[test]
+fn a_latest_value_is_read_and_written_as_a_value() {
+    let domain = Domain::new("latest");
+    let latest = Latest::<Order>::new("order").domain(domain.name());
+    let mut typed = latest.reader().unwrap();
+    let channel = Channel::open_in(domain.name(), "order").unwrap();
+    let mut reader = channel.reader().unwrap();
+    assert_eq!(reader.read(), Ok(None));
+    let mut writer = channel.writer().unwrap();
+    assert_eq!(writer.write(&value(1)), Ok(1));
+    assert_eq!(writer.write(&value(2)), Ok(2));
+    assert!(writer.write(&Value::Bool(true)).is_err());
+    assert_eq!(typed.read(), Ok(Some(order(2))));
+    assert_eq!((reader.read_if_newer(), reader.version()), (Ok(Some(value(2))), 2));
+    assert_eq!(reader.read_if_newer(), Ok(None));
+    drop(writer);
+    latest.writer().unwrap().write(order(3)).unwrap();
+    assert_eq!(reader.wait_newer(support::PATIENCE), Ok(Some(value(3))));
+}

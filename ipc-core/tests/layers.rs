@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top, which depends on nothing, to the bottom. Modules on one line may use each other.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 15] = [
     &["atomics", "error", "message", "schema", "words"],
     &["layout"],
     &["histogram"],
@@ -13,9 +13,11 @@ const LAYERS: [&[&str]; 13] = [
     &["name"],
     &["segment"],
     &["liveness", "waiting"],
+    &["interest", "lookout"],
     &["info", "station", "timing"],
-    &["latest", "queue"],
+    &["broadcast", "latest", "queue", "service"],
     &["pipe"],
+    &["task", "wait_set"],
     &["dynamic"],
     &["inspect"],
 ];

@@ -242,7 +242,10 @@ fn the_header() {
         ("ring_lines", u32(1)),
         ("slots", u64(4)),
         ("stamps_offset", u64(0)),
-        ("unused", vec![0; 32]),
+        ("reply_bytes", u64(0)),
+        ("reply_align", u32(0)),
+        ("reply_schema_bytes", u32(0)),
+        ("reply_fingerprint", vec![0; 16]),
         ("histogram_offset", u64(0)),
         ("reserved", vec![0; 64]),
     ]);
@@ -303,7 +306,7 @@ fn timestamps() {
         (bytes, slot_bytes)
     }
     let spec = spec();
-    let section = section(&spec, 16);
+    let section = section(&spec, 19);
     #[derive(IpcMessage, Clone, Copy)]
     #[ipc(crate = "ipc_core")]
     #[repr(C, align(8))]

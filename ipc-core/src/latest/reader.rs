@@ -2,6 +2,7 @@
 
 use crate::error::{Corrupt, Peer, ReadError, WaitNewerError};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::layout::Side;
 use crate::liveness;
 use crate::message::IpcMessage;
@@ -51,7 +52,7 @@ impl<T: IpcMessage> Reader<T> {
     pub fn read(&mut self) -> Result<Option<T>, ReadError> {
         let mut copy = MaybeUninit::<T>::uninit();
         // SAFETY: `copy` has room for a `T`, which is what the channel was opened for.
-        let version = unsafe { fetch(&self.ring, copy.as_mut_ptr()) }?;
+        let version = unsafe { fetch(&self.ring, copy.as_mut_ptr().cast(), size_of::<T>()) }?;
         if version == 0 {
             return nothing(&self.station);
         }
@@ -116,15 +117,7 @@ impl<T: IpcMessage> Reader<T> {
         if !self.station.is_forked() && self.is_newer() {
             return Ok(true);
         }
-        let Reader { ring, seen, station, .. } = self;
-        match station.wait(Patience::from_timeout(limit), ring, |ring| Ok(ring.version() != *seen), |_, _| {}) {
-            Ok(()) => Ok(true),
-            Err(Blocked::Timeout) => Ok(false),
-            Err(Blocked::Closed) => Err(WaitNewerError::Closed),
-            Err(Blocked::Died(peer)) => Err(WaitNewerError::WriterDied(peer)),
-            Err(Blocked::Corrupt(corrupt)) => Err(WaitNewerError::Read(corrupt.into())),
-            Err(Blocked::Forked) => Err(WaitNewerError::Read(ReadError::Forked)),
-        }
+        wait_newer(&mut self.station, &mut self.ring, self.seen, limit)
     }
 
     /// Reads the newest value into memory of this reader's own, on the heap, and returns a reference to it; `Ok(None)` if
@@ -141,7 +134,7 @@ impl<T: IpcMessage> Reader<T> {
             // Whatever goes wrong below leaves no value behind.
             self.buffered = 0;
             // SAFETY: the buffer has room for a `T`, which is what the channel was opened for.
-            let version = unsafe { fetch(&self.ring, buffer.as_mut_ptr()) }?;
+            let version = unsafe { fetch(&self.ring, buffer.as_mut_ptr().cast(), size_of::<T>()) }?;
             if version == 0 {
                 return nothing(&self.station);
             }
@@ -183,6 +176,22 @@ impl<T: IpcMessage> Reader<T> {
     }
 }
 
+/// Ready when there is a newer value.
+impl<T> Sealed for Reader<T> {
+    fn interest(&self) -> Interest {
+        self.station.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.ring.version() != self.seen
+    }
+
+    fn probe(&mut self) -> bool {
+        let Reader { ring, seen, station, .. } = self;
+        station.probe(ring, |ring| Ok(ring.version() != *seen), |_, _| {})
+    }
+}
+
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
         self.station.close();
@@ -197,20 +206,21 @@ impl<T> fmt::Debug for Reader<T> {
     }
 }
 
-/// Copies the newest value to `to` and returns its version; 0, and perhaps half of something at `to`, if there is none.
+/// Copies the newest value, of `len` bytes, to `to` and returns its version; 0, and perhaps half of something at `to`, if
+/// there is none.
 ///
 /// # Safety
 ///
-/// `to` is writable for a `T`, and the ring is one of values of type `T`.
+/// `to` is writable for `len` bytes, and the ring is one of values that are not smaller.
 #[inline(always)]
-unsafe fn fetch<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, ReadError> {
+pub(crate) unsafe fn fetch(ring: &ring::Reader, to: *mut u8, len: usize) -> Result<u64, ReadError> {
     // SAFETY: as promised by the caller.
-    match unsafe { attempt(ring, to) } {
+    match unsafe { attempt(ring, to, len) } {
         Outcome::Value(version) => Ok(version),
         Outcome::Nothing => Ok(0),
         Outcome::Broken(evidence) => Err(broken(evidence)),
         // SAFETY: as promised by the caller.
-        Outcome::Again => unsafe { fetch_patiently(ring, to) },
+        Outcome::Again => unsafe { fetch_patiently(ring, to, len) },
     }
 }
 
@@ -221,11 +231,11 @@ unsafe fn fetch<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, ReadError> {
 /// As for [`fetch`].
 #[cold]
 #[inline(never)]
-unsafe fn fetch_patiently<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, ReadError> {
+unsafe fn fetch_patiently(ring: &ring::Reader, to: *mut u8, len: usize) -> Result<u64, ReadError> {
     for _ in 0..ROUNDS {
         thread::yield_now();
         // SAFETY: as promised by the caller.
-        match unsafe { attempt(ring, to) } {
+        match unsafe { attempt(ring, to, len) } {
             Outcome::Value(version) => return Ok(version),
             Outcome::Nothing => return Ok(0),
             Outcome::Broken(evidence) => return Err(broken(evidence)),
@@ -241,12 +251,29 @@ unsafe fn fetch_patiently<T>(ring: &ring::Reader, to: *mut T) -> Result<u64, Rea
 ///
 /// As for [`fetch`].
 #[inline(always)]
-unsafe fn attempt<T>(ring: &ring::Reader, to: *mut T) -> Outcome {
+unsafe fn attempt(ring: &ring::Reader, to: *mut u8, len: usize) -> Outcome {
     ring.read(|slot| {
-        // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words, which the geometry
+        // SAFETY: a slot starts at a multiple of 8 bytes and has room for a value in whole words, which the geometry
         // ensures; the caller vouches for `to`.
-        unsafe { words::load(slot.as_ptr().cast(), to.cast(), size_of::<T>()) }
+        unsafe { words::load(slot.as_ptr().cast(), to, len) }
     })
+}
+
+/// Waits at most `limit` until the version is another one than `seen`.
+pub(crate) fn wait_newer(
+    station: &mut Station,
+    ring: &mut ring::Reader,
+    seen: u64,
+    limit: Duration,
+) -> Result<bool, WaitNewerError> {
+    match station.wait(Patience::from_timeout(limit), ring, |ring| Ok(ring.version() != seen), |_, _| {}) {
+        Ok(()) => Ok(true),
+        Err(Blocked::Timeout) => Ok(false),
+        Err(Blocked::Closed) => Err(WaitNewerError::Closed),
+        Err(Blocked::Died(peer)) => Err(WaitNewerError::WriterDied(peer)),
+        Err(Blocked::Corrupt(corrupt)) => Err(WaitNewerError::Read(corrupt.into())),
+        Err(Blocked::Forked) => Err(WaitNewerError::Read(ReadError::Forked)),
+    }
 }
 
 /// Says why there is no value: because none has been written, or because the memory of a forked child's handles is blank.

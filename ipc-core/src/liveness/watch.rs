@@ -74,9 +74,14 @@ impl Watch {
         watch
     }
 
+    /// The lines that are being watched.
+    pub(crate) fn lines(&self) -> Range<u32> {
+        self.lines.clone()
+    }
+
     /// The one line that is being watched, if it is one.
     pub(crate) fn only_line(&self) -> Option<u32> {
-        if self.is_crowd() { None } else { Some(self.lines.start) }
+        if self.lines.len() == 1 { Some(self.lines.start) } else { None }
     }
 
     /// Looks at the other side; at its locks only if the last such look is a while ago.
@@ -129,7 +134,11 @@ impl Watch {
             let slot = self.slot(at);
             let mut state = State::load(slot);
             if probes && state.phase == Phase::Live && !self.segment.is_alive(self.line(at)) {
-                state = mark_crashed(slot, state);
+                state = mark_crashed(&self.segment, slot, state);
+            }
+            if state.phase == Phase::Live && state.crashed() == self.known[at].state {
+                // Found dead before, by this process, which cannot note it for all.
+                continue;
             }
             self.known[at].state = state;
         }

@@ -22,6 +22,8 @@ pub(crate) struct Attachment {
     /// In a past epoch the descriptor has been closed, and its number may be somebody else's.
     file: ManuallyDrop<File>,
     map: Option<MmapRaw>,
+    /// Whether the memory can be written.
+    is_writable: bool,
     /// Where in `map` the file's first byte is.
     offset: usize,
     /// How much of the file is mapped.
@@ -36,31 +38,24 @@ impl Attachment {
         let inside = fork::enter();
         let file = open()?;
         inside.opened(file.as_raw_fd());
-        Ok(Attachment { file: ManuallyDrop::new(file), map: None, offset: 0, bytes: 0, epoch: Epoch::now() })
+        let file = ManuallyDrop::new(file);
+        Ok(Attachment { file, map: None, is_writable: false, offset: 0, bytes: 0, epoch: Epoch::now() })
     }
 
-    /// Maps the first `bytes` of the file, readable and writable, at a multiple of `align` (a power of two; whatever it
-    /// is, at least a page).
-    pub(crate) fn map(&mut self, bytes: usize, align: usize) -> io::Result<()> {
+    /// Maps the first `bytes` of the file, readable and perhaps writable, at a multiple of `align` (a power of two; whatever
+    /// it is, at least a page).
+    pub(crate) fn map(&mut self, bytes: usize, align: usize, is_writable: bool) -> io::Result<()> {
         let descriptor = self.file()?.as_raw_fd();
         let inside = fork::enter();
-        let (map, offset) = if align <= PAGE_BYTES {
+        let (map, offset) = if align > PAGE_BYTES {
+            map_aligned(descriptor, bytes, align, is_writable)?
+        } else if is_writable {
             (MmapOptions::new().len(bytes).map_raw(descriptor)?, 0)
         } else {
-            map_aligned(descriptor, bytes, align)?
+            (MmapOptions::new().len(bytes).map_raw_read_only(descriptor)?, 0)
         };
         inside.mapped(descriptor, map.as_mut_ptr().wrapping_add(offset), bytes);
-        (self.map, self.offset, self.bytes) = (Some(map), offset, bytes);
-        Ok(())
-    }
-
-    /// Maps the first `bytes` of the file, to be read and nothing else.
-    pub(crate) fn map_to_read(&mut self, bytes: usize) -> io::Result<()> {
-        let descriptor = self.file()?.as_raw_fd();
-        let inside = fork::enter();
-        let map = MmapOptions::new().len(bytes).map_raw_read_only(descriptor)?;
-        inside.mapped(descriptor, map.as_mut_ptr(), bytes);
-        (self.map, self.offset, self.bytes) = (Some(map), 0, bytes);
+        (self.map, self.is_writable, self.offset, self.bytes) = (Some(map), is_writable, offset, bytes);
         Ok(())
     }
 
@@ -74,9 +69,15 @@ impl Attachment {
         self.map.as_ref().map_or(ptr::null_mut(), |map| map.as_mut_ptr().wrapping_add(self.offset))
     }
 
+    /// Whether the memory can be written.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+
     /// Faults every page of the mapping in, as far as the system lets it.
     pub(crate) fn prefault(&self) {
-        if self.advise(self.bytes, libc::MADV_POPULATE_WRITE).is_err() {
+        let advice = if self.is_writable { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        if self.advise(self.bytes, advice).is_err() {
             // A kernel before 5.14: a look at a page maps it.
             for offset in (0..self.bytes).step_by(PAGE_BYTES) {
                 // SAFETY: the offset is below the mapping's length.
@@ -129,14 +130,14 @@ impl Drop for Attachment {
 
 /// Maps a file at a multiple of `align`, inside a larger mapping that keeps its place. Returns that one, and where in it
 /// the file's first byte is.
-fn map_aligned(descriptor: c_int, bytes: usize, align: usize) -> io::Result<(MmapRaw, usize)> {
+fn map_aligned(descriptor: c_int, bytes: usize, align: usize, is_writable: bool) -> io::Result<(MmapRaw, usize)> {
     let too_large = || io::Error::from_raw_os_error(libc::ENOMEM);
     let room = bytes.checked_add(align).ok_or_else(too_large)?;
     let map = MmapRaw::from(MmapOptions::new().len(room).no_reserve_swap().map_anon()?);
     let offset = (map.as_ptr() as usize).next_multiple_of(align) - map.as_ptr() as usize;
     // SAFETY: the next multiple of `align` is less than `align` away, so the offset is within the mapping.
     let start = unsafe { map.as_mut_ptr().add(offset) };
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let protection = libc::PROT_READ | if is_writable { libc::PROT_WRITE } else { 0 };
     // SAFETY: from `start` on there are `bytes` of the mapping above, which nobody uses yet and which go with it.
     let mapped =
         unsafe { libc::mmap(start.cast(), bytes, protection, libc::MAP_SHARED | libc::MAP_FIXED, descriptor, 0) };

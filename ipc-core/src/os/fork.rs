@@ -17,11 +17,11 @@
 //!
 //! # Invariants
 //!
-//! F1. *A descriptor or a mapping that a child could inherit is in the table.* Both come and go, together with their
+//! J1. *A descriptor or a mapping that a child could inherit is in the table.* Both come and go, together with their
 //!     lines in the table, inside the gate's reading side ([`enter`]), and `fork` waits for its writing side.
-//! F2. *Nobody blocks for long inside the gate*, and nobody enters it twice at once: a fork waits for all who are in.
-//! F3. *No lock of this crate that another thread may hold at a fork is ever taken in the child.* The table's own is
-//!     free then, by F1. All others live in objects of an epoch ([`Local`], and what leads to an [`Epoch`] that is
+//! J2. *Nobody blocks for long inside the gate*, and nobody enters it twice at once: a fork waits for all who are in.
+//! J3. *No lock of this crate that another thread may hold at a fork is ever taken in the child.* The table's own is
+//!     free then, by J1. All others live in objects of an epoch ([`Local`], and what leads to an [`Epoch`] that is
 //!     past), and the child makes new ones.
 //!
 //! A fork costs the child two system calls for each open segment. A child of `vfork`, of `posix_spawn`, or one that goes
@@ -232,7 +232,7 @@ fn let_go(inherited: Inherited) {
     if bytes > 0 {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
         for protection in [libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ] {
-            // SAFETY: by F1 the range is what the parent mapped, of which references may exist; it stays readable, and
+            // SAFETY: by J1 the range is what the parent mapped, of which references may exist; it stays readable, and
             // what is behind it is this process's own from here on.
             let mapped = unsafe { libc::mmap(address as *mut _, bytes, protection, flags, -1, 0) };
             if mapped != libc::MAP_FAILED {
@@ -240,7 +240,7 @@ fn let_go(inherited: Inherited) {
             }
         }
     }
-    // SAFETY: by F1 the descriptor is the child's copy of the segment's. Nobody closes it again: `Attachment` forgets
+    // SAFETY: by J1 the descriptor is the child's copy of the segment's. Nobody closes it again: `Attachment` forgets
     // the descriptors of an epoch that is past.
     unsafe { libc::close(descriptor) };
 }

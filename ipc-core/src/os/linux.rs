@@ -20,9 +20,16 @@ pub(crate) fn open_named(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
-/// As [`open_named`], to read it and nothing else. Its locks can be asked for all the same.
-pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+/// Opens a segment that has a name, for reading only.
+pub(crate) fn open_named_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
+/// Whether writing through this descriptor is permitted.
+pub(crate) fn is_open_for_writing(file: &File) -> bool {
+    // SAFETY: F_GETFL takes a descriptor, which `file` keeps open, and no argument.
+    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    flags != -1 && flags & libc::O_ACCMODE != libc::O_RDONLY
 }
 
 /// Creates a file that has no name yet, readable and writable by this user alone.

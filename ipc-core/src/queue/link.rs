@@ -3,6 +3,7 @@
 use super::port::{Port, Tended};
 use crate::error::{Corrupt, TooLarge};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::tail::{bytes_with, tail_len_of};
 use crate::message::{Invalid, IpcMessage};
 use crate::ring::{VariableConsumer, exclusive, frames, shared};
@@ -101,6 +102,21 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         of_port!(self, port => port.pass())
     }
 
+    /// How many slots from this end's place on are its own, of `max`.
+    pub(crate) fn owned(&mut self, max: usize) -> usize {
+        of_port!(self, port => port.owned(max))
+    }
+
+    /// The message `ahead` slots on, of those that this end owns.
+    pub(crate) fn payload_ahead<T>(&self, ahead: usize) -> *mut T {
+        of_port!(self, port => port.payload_ahead(ahead)).cast()
+    }
+
+    /// Passes the next `count` slots, all of which this end owns, to the other side.
+    pub(crate) fn pass_many(&mut self, count: usize) {
+        of_port!(self, port => port.pass_many(count))
+    }
+
     /// Gives the slot back as it is.
     pub(crate) fn abandon(&mut self) {
         of_port!(self, port => port.abandon())
@@ -123,12 +139,12 @@ impl SenderLink {
         claimed.map_err(|limit| TooLarge { bytes, limit })
     }
 
-    /// Makes the slot that this end owns shorter, for a tail of the length `tail_len`.
-    pub(crate) fn shorten<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) {
-        match (self, bytes_with::<T>(tail_len)) {
-            (Link::Frames(port), Some(bytes)) => port.shorten(bytes),
-            (Link::SharedFrames(port), Some(bytes)) => port.shorten(bytes),
-            _ => {}
+    /// Makes the slot that this end owns shorter, to so many bytes, where messages vary in length.
+    pub(crate) fn shorten(&mut self, bytes: usize) {
+        match self {
+            Link::Exclusive(_) | Link::Shared(_) => {}
+            Link::Frames(port) => port.shorten(bytes),
+            Link::SharedFrames(port) => port.shorten(bytes),
         }
     }
 
@@ -166,5 +182,19 @@ impl ReceiverLink {
     pub(crate) fn skip(&mut self, invalid: Invalid) -> Corrupt {
         self.pass();
         invalid.into()
+    }
+}
+
+impl<X: Tended, F: Tended, S: Tended, G: Tended> Sealed for Link<X, F, S, G> {
+    fn interest(&self) -> Interest {
+        of_port!(self, port => port.interest())
+    }
+
+    fn look(&mut self) -> bool {
+        of_port!(self, port => port.look())
+    }
+
+    fn probe(&mut self) -> bool {
+        of_port!(self, port => port.probe())
     }
 }

@@ -1,12 +1,54 @@
 //! A slot that a sender fills in place.
 
 use super::link::SenderLink;
-use crate::message::tail::truncated_len;
+#[cfg(doc)]
+use super::port::Port;
+use crate::message::tail::{bytes_with, truncated_len};
 use crate::message::{IpcMessage, TooLong};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
+
+/// An end that owns a slot, to be filled in place.
+pub(crate) trait Lender: Send + Sync {
+    /// The payload of the slot.
+    fn payload(&self) -> *mut u8;
+
+    /// Makes the slot shorter, to so many bytes, where messages vary in length.
+    fn shorten(&mut self, bytes: usize);
+
+    /// Publishes the message in the slot.
+    fn pass(&mut self);
+
+    /// Gives the slot back as it is.
+    fn abandon(&mut self);
+
+    /// See [`Port::assert_not_forked`].
+    fn assert_not_forked(&self);
+}
+
+impl Lender for SenderLink {
+    fn payload(&self) -> *mut u8 {
+        self.start()
+    }
+
+    fn shorten(&mut self, bytes: usize) {
+        SenderLink::shorten(self, bytes);
+    }
+
+    fn pass(&mut self) {
+        SenderLink::pass(self);
+    }
+
+    fn abandon(&mut self) {
+        SenderLink::abandon(self);
+    }
+
+    fn assert_not_forked(&self) {
+        SenderLink::assert_not_forked(self);
+    }
+}
 
 /// A slot of the channel, to be filled in place: it derefs to the message.
 ///
@@ -22,7 +64,7 @@ use core::ops::{Deref, DerefMut};
 /// is what it was. References that were taken before the fork must not be used in the child.
 #[must_use = "a loaned slot that is not sent is given back"]
 pub struct Loan<'a, T: IpcMessage + ?Sized> {
-    link: &'a mut SenderLink,
+    link: &'a mut dyn Lender,
     /// The length of the message's tail; 0 if it has none.
     tail_len: usize,
     message: PhantomData<&'a mut T>,
@@ -30,7 +72,7 @@ pub struct Loan<'a, T: IpcMessage + ?Sized> {
 
 impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
     /// Takes the slot that `link` has been found to own, and that was claimed for a tail of this length.
-    pub(super) fn new(link: &'a mut SenderLink, tail_len: usize) -> Self {
+    pub(crate) fn new(link: &'a mut dyn Lender, tail_len: usize) -> Self {
         let loan: Self = Loan { link, tail_len, message: PhantomData };
         if !T::ANY_BITS {
             // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one whose tail is so long.
@@ -63,7 +105,7 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
     pub fn truncate(&mut self, len: usize) {
         if len < self.tail_len {
             self.tail_len = truncated_len(&**self, len);
-            self.link.shorten::<T>(self.tail_len);
+            self.shorten();
         }
     }
 
@@ -80,6 +122,7 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
     /// loan.set_text("of nine bytes")?;
     /// assert_eq!(&*loan, "of nine bytes");
     /// loan.send();
+    /// # assert_eq!(&*rx.recv_ref()?.unwrap(), "of nine bytes");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {
@@ -97,7 +140,7 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
         // SAFETY: the tail is text of `tail_len` bytes at this offset of the slot, and the new one has no more.
         unsafe { text.place(str::pointer(tail, text.len())) };
         self.tail_len = text.len();
-        self.link.shorten::<T>(self.tail_len);
+        self.shorten();
         Ok(())
     }
 
@@ -105,7 +148,13 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
         if !T::ANY_BITS {
             self.link.assert_not_forked();
         }
-        self.link.payload(self.tail_len)
+        T::pointer(self.link.payload(), self.tail_len)
+    }
+
+    fn shorten(&mut self) {
+        if let Some(bytes) = bytes_with::<T>(self.tail_len) {
+            self.link.shorten(bytes);
+        }
     }
 }
 

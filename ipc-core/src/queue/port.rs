@@ -1,10 +1,11 @@
-//! One end of a queue: an end of its ring, and the station that waits and wakes for it.
+//! One end of a queue, or of a broadcast: an end of its ring, and the station that waits and wakes for it.
 //!
 //! [`Sender`](super::Sender) and [`Receiver`](super::Receiver) are made of this. Its verbs are written once for every
 //! ring that queues have.
 
 use crate::error::Corrupt;
 use crate::info::ChannelInfo;
+use crate::interest::Interest;
 use crate::message::IpcMessage;
 use crate::ring::{End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
@@ -17,6 +18,16 @@ use core::mem::MaybeUninit;
 pub(crate) trait Tended: End {
     /// Repairs what stands in this end's way.
     fn tend(&mut self, segment: &Segment);
+
+    /// Wakes those who sleep until this end passes a slot, of which it has passed `count`.
+    #[inline(always)]
+    fn wake(station: &Station, count: usize) {
+        if Self::IS_SHARED {
+            station.wake_some(count.try_into().unwrap_or(u32::MAX));
+        } else {
+            station.wake();
+        }
+    }
 }
 
 /// One end.
@@ -40,7 +51,7 @@ impl<E: Tended> Port<E> {
     }
 
     /// The end of the ring.
-    pub(super) fn end(&self) -> &E {
+    pub(crate) fn end(&self) -> &E {
         &self.end
     }
 
@@ -69,7 +80,7 @@ impl<E: Tended> Port<E> {
 
     /// Places a message in the next slot and publishes it. Without a slot, `patience` is asked how long to wait.
     #[inline(always)]
-    pub(super) fn send<T: IpcMessage>(
+    pub(crate) fn send<T: IpcMessage>(
         &mut self,
         message: T,
         patience: impl FnOnce() -> Patience,
@@ -95,7 +106,7 @@ impl<E: Tended> Port<E> {
 
     /// As [`send`](Port::send), for as many messages as come and until one has to wait for longer than `patience`. The
     /// other side is woken once for them all, also when the iterator panics.
-    pub(super) fn send_batch<T: IpcMessage>(
+    pub(crate) fn send_batch<T: IpcMessage>(
         &mut self,
         messages: impl Iterator<Item = T>,
         patience: impl Fn() -> Patience,
@@ -163,19 +174,19 @@ impl<E: Tended> Port<E> {
 
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
     #[inline(always)]
-    pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+    pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         if self.is_ready() { Ok(()) } else { self.wait(patience()) }
     }
 
     /// The payload of the slot that this end owns.
     #[inline(always)]
-    pub(super) fn payload(&self) -> *mut u8 {
+    pub(crate) fn payload(&self) -> *mut u8 {
         self.end.payload().as_ptr().cast()
     }
 
     /// Passes the slot to the other side, steps on, and wakes the other side if it sleeps.
     #[inline(always)]
-    pub(super) fn pass(&mut self) {
+    pub(crate) fn pass(&mut self) {
         self.step();
         self.flush(1);
     }
@@ -203,8 +214,34 @@ impl<E: Tended> Port<E> {
         }
     }
 
+    /// How many slots from this end's place on are its own, of `max`.
+    pub(super) fn owned(&mut self, max: usize) -> usize {
+        self.end.owned(max)
+    }
+
+    /// The payload `ahead` slots on, of those that this end owns.
+    pub(super) fn payload_ahead(&self, ahead: usize) -> *mut u8 {
+        self.end.payload_ahead(ahead).as_ptr().cast()
+    }
+
+    /// As [`pass`](Port::pass), for the next `count` slots, all of which this end owns.
+    pub(super) fn pass_many(&mut self, count: usize) {
+        match &self.timing {
+            Some(timing) if timing.counts() => (0..count).for_each(|_| self.step_timed()),
+            Some(timing) => {
+                for ahead in 0..count {
+                    // SAFETY: as in `step_timed`; this end owns so many slots.
+                    unsafe { timing.stamp(self.end.payload_ahead(ahead)) };
+                }
+                self.end.pass_many(count);
+            }
+            None => self.end.pass_many(count),
+        }
+        self.flush(count);
+    }
+
     /// Gives the slot back as it is.
-    pub(super) fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.end.abandon();
         self.flush(1);
     }
@@ -212,11 +249,23 @@ impl<E: Tended> Port<E> {
     /// Wakes the other side if it sleeps, for `count` slots that were passed to it.
     #[inline(always)]
     fn flush(&self, count: usize) {
-        if E::IS_SHARED {
-            self.station.wake_some(count.try_into().unwrap_or(u32::MAX));
-        } else {
-            self.station.wake();
-        }
+        E::wake(&self.station, count);
+    }
+
+    /// What this end sleeps on, as [`Sealed::interest`](crate::interest::Sealed::interest) says.
+    pub(super) fn interest(&self) -> Interest {
+        self.station.interest()
+    }
+
+    /// Whether it is this end's turn, or its ring is damaged.
+    pub(super) fn look(&mut self) -> bool {
+        !matches!(turn(&mut self.end), Ok(false))
+    }
+
+    /// Whether a wait would end at once.
+    pub(super) fn probe(&mut self) -> bool {
+        let Port { end, station, .. } = self;
+        station.probe(end, turn, E::tend)
     }
 
     #[cold]
@@ -279,7 +328,7 @@ impl<E: Tended> Drop for Batch<'_, E> {
 
 /// Validates a copied message.
 #[inline(always)]
-fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
+pub(crate) fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
     if !T::ANY_BITS {
         // SAFETY: every byte of the copy is initialised: `Port::copy` has loaded them all.
         unsafe { T::validate(copy.as_ptr()) }?;

@@ -1,8 +1,10 @@
 //! The receiving end of a queue.
 
+use super::chunk::ReceivedBatch;
 use super::link::{Link, ReceiverLink};
 use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::message::tail::Copied;
 use crate::station::{Blocked, Patience};
@@ -107,6 +109,31 @@ impl<T: IpcMessage> Receiver<T> {
             Ok(received) => Ok(received?),
             Err(blocked) => recv_end::<T>(blocked).map(|_| 0),
         }
+    }
+
+    /// Receives up to `max` messages in place, and waits for the first if there is none. `Ok(None)` is the end. All slots
+    /// are freed together, when the guard is dropped. A shared queue gives one message at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_ref`](Receiver::recv_ref). The messages before a damaged one come first.
+    pub fn recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, RecvError> {
+        if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
+            return recv_end(blocked);
+        }
+        Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
+    }
+
+    /// As [`recv_batch_ref`](Receiver::recv_batch_ref), if there is a message now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv_ref`](Receiver::try_recv_ref).
+    pub fn try_recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, TryRecvError> {
+        if let Err(blocked) = self.link.take_turn(|| Patience::None) {
+            return try_recv_end(blocked);
+        }
+        Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
     }
 
     /// Waits at most `limit` until there is something to receive: `Ok(true)` if a message, or the end, can be received
@@ -272,6 +299,20 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         let copy = unsafe { Copied::<T>::from_shared(slot, bytes, tail_len) };
         self.link.pass();
         Ok(copy.check()?)
+    }
+}
+
+impl<T: ?Sized> Sealed for Receiver<T> {
+    fn interest(&self) -> Interest {
+        self.link.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.link.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.link.probe()
     }
 }
 

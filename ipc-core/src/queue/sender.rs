@@ -1,11 +1,13 @@
 //! The sending end of a queue.
 
+use super::chunk::LoanBatch;
 use super::link::{Link, SenderLink};
 use super::loan::Loan;
 use crate::error::{
     LoanError, LoanTimeoutError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError,
 };
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::station::{Blocked, Patience};
 use core::fmt;
@@ -130,7 +132,7 @@ impl<T: IpcMessage> Sender<T> {
     /// ```
     pub fn loan(&mut self) -> Result<Loan<'_, T>, LoanError> {
         self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, 0))
+        Ok(Loan::new(&mut *self.link, 0))
     }
 
     /// Lends the next slot if one is free now.
@@ -140,7 +142,41 @@ impl<T: IpcMessage> Sender<T> {
     /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, 0))
+        Ok(Loan::new(&mut *self.link, 0))
+    }
+
+    /// Lends up to `max` slots, to be filled in place and published together; waits for the first one if the channel is
+    /// full. A shared queue lends one at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Sender::send).
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<[u64; 4]>::new("chunk").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// let mut batch = tx.loan_batch(3)?;
+    /// for at in 0..batch.len() {
+    ///     batch[at] = [at as u64; 4];
+    /// }
+    /// batch.send();
+    /// let received = rx.recv_batch_ref(100)?.unwrap();
+    /// assert!(received.iter().map(|message| message[0]).eq([0, 1, 2]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, LoanError> {
+        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        Ok(LoanBatch::new(&mut self.link, max))
+    }
+
+    /// As [`loan_batch`](Sender::loan_batch), if a slot is free now.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
+    pub fn try_loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, TryLoanError> {
+        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        Ok(LoanBatch::new(&mut self.link, max))
     }
 
     #[inline(always)]
@@ -182,7 +218,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     pub fn loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, LoanError> {
         self.link.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
         self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, len))
+        Ok(Loan::new(&mut *self.link, len))
     }
 
     /// As [`loan_len`](Sender::loan_len), if there is room now.
@@ -194,7 +230,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
         self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, len))
+        Ok(Loan::new(&mut *self.link, len))
     }
 
     /// As [`loan_len`](Sender::loan_len), waiting for room at most `limit`.
@@ -205,7 +241,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     pub fn loan_len_timeout(&mut self, len: usize, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
         self.link.claim::<T>(len).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
         self.link.take_turn(|| Patience::from_timeout(limit)).map_err(|blocked| send_timeout_error((), blocked))?;
-        Ok(Loan::new(&mut self.link, len))
+        Ok(Loan::new(&mut *self.link, len))
     }
 
     /// Sends a copy of a message, and waits for room if there is none.
@@ -278,6 +314,20 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     }
 }
 
+impl<T: ?Sized> Sealed for Sender<T> {
+    fn interest(&self) -> Interest {
+        self.link.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.link.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.link.probe()
+    }
+}
+
 impl<T: ?Sized> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("channel", &self.link.info().name).finish_non_exhaustive()
@@ -285,7 +335,7 @@ impl<T: ?Sized> fmt::Debug for Sender<T> {
 }
 
 #[cold]
-fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
+pub(crate) fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
     match blocked {
         // A wait without a limit does not end in time; a clock that ran out all the same means a closed channel.
         Blocked::Timeout | Blocked::Closed => SendError::Closed(value),
@@ -296,7 +346,7 @@ fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
 }
 
 #[cold]
-fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
+pub(crate) fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
     match blocked {
         Blocked::Timeout => TrySendError::Full(value),
         Blocked::Closed => TrySendError::Closed(value),
@@ -307,7 +357,7 @@ fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
 }
 
 #[cold]
-fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutError<V> {
+pub(crate) fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutError<V> {
     match blocked {
         Blocked::Timeout => SendTimeoutError::Timeout(value),
         Blocked::Closed => SendTimeoutError::Closed(value),

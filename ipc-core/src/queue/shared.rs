@@ -4,19 +4,11 @@ use super::port::{Port, Tended};
 use crate::error::{OpenError, Role};
 use crate::layout::{FLAG_DROP_HELD, Side};
 use crate::liveness;
-use crate::os;
-use crate::ring::claims::Counter;
+use crate::ring::Repair;
 use crate::ring::shared::{Consumer, FrameConsumer, FrameProducer, Orphans, Parts, Producer};
-use crate::ring::{Company, Repair};
 use crate::segment::{Segment, Spec};
 use crate::station::{self, Joined, Station};
 use crate::waiting::Sleepers;
-use core::time::Duration;
-use std::thread;
-
-/// How long a participant that cannot issue the barrier waits instead, for the stores of others to become visible. That
-/// takes less than a microsecond on every processor; it is far longer because nothing guarantees it.
-const BARRIER_SUBSTITUTE: Duration = Duration::from_millis(10);
 
 /// Takes a sender's place.
 pub(super) fn sender(spec: &Spec) -> Result<Port<Producer>, OpenError> {
@@ -42,7 +34,7 @@ fn join_senders<E: Tended>(spec: &Spec, end: impl FnOnce(Producer, &Segment) -> 
     let joined = station::join(spec, Side::First, Role::Sender, sweep)?;
     let attach = |joined: &Joined| {
         let ring = joined.segment().shared_ring();
-        end(Producer::attach(ring, joined.line(), enter(joined, &ring.producers.counter)), joined.segment())
+        end(Producer::attach(ring, joined.line(), joined.enter(&ring.producers.counter)), joined.segment())
     };
     Ok(Port::new(Station::new(spec, joined, Sleepers::Many, attach, |_| false)))
 }
@@ -51,7 +43,7 @@ fn join_receivers<E: Tended>(spec: &Spec, end: impl FnOnce(Consumer, &Segment) -
     let joined = station::join(spec, Side::Second, Role::Receiver, sweep)?;
     let attach = |joined: &Joined| {
         let ring = joined.segment().shared_ring();
-        end(Consumer::attach(ring, joined.line(), enter(joined, &ring.consumers.counter)), joined.segment())
+        end(Consumer::attach(ring, joined.line(), joined.enter(&ring.consumers.counter)), joined.segment())
     };
     Ok(Port::new(Station::new(spec, joined, Sleepers::Many, attach, |end: &mut E| end.len() != 0)))
 }
@@ -59,18 +51,6 @@ fn join_receivers<E: Tended>(spec: &Spec, end: impl FnOnce(Consumer, &Segment) -
 /// Resolves what the dead owner of a line has left, for whoever holds the line's lock and is about to take it over.
 fn sweep(segment: &Segment, line: u32) -> bool {
     repair(segment, &segment.shared_ring(), line, Some(line)) == Repair::Resolved
-}
-
-/// Tells those who have the same role that somebody joins them.
-fn enter(joined: &Joined, counter: &Counter) -> Company {
-    let company = joined.company();
-    if company == Company::Others {
-        counter.announce();
-        if !os::barrier_everywhere() {
-            thread::sleep(BARRIER_SUBSTITUTE);
-        }
-    }
-    company
 }
 
 impl Tended for Producer {

@@ -64,10 +64,10 @@
 //! G4  floor := min(cursors, T - history)        J4  cursor := T' - what it wants of the history
 //! ```
 //!
-//!     If J2 comes before G2 in the order of the fences, G3 finds the newcomer with J1 or J4, and J1 is not above J4.
-//!     (J1 may be old, and more than a lap behind. Then the floor is, too, and nothing is claimed before J4.)
-//!     Otherwise J3 loads T or a later one, and J4 is at least T - history, which is at least the floor. Either way J4
-//!     is at most a lap behind every position claimed so far, so its history has not been overwritten.
+//! If J2 comes before G2 in the order of the fences, G3 finds the newcomer with J1 or J4, and J1 is not above J4.
+//! (J1 may be old, and more than a lap behind. Then the floor is, too, and nothing is claimed before J4.)
+//! Otherwise J3 loads T or a later one, and J4 is at least T - history, which is at least the floor. Either way J4
+//! is at most a lap behind every position claimed so far, so its history has not been overwritten.
 //! B6. *An evicted subscriber accepts nothing that was overwritten.* The eviction is noted (Release) before the scan that
 //!     does not count it (Acquire), which comes before the claim, P3 and P4. If S2 reads a word of P5, then S4 comes after
 //!     S3, and finds the note.
@@ -76,7 +76,7 @@
 //! alive before J1.
 
 use super::cells::{Cells, Position, Stamp, State};
-use super::claims::{Claimant, Company, Life, Records, Repair, Role};
+use super::claims::{Claimant, Company, Counter, Life, Records, Repair, Role};
 use super::exclusive::{Evidence, Turn};
 use crate::atomics::{AtomicU64, fence};
 use core::ptr::NonNull;
@@ -86,7 +86,7 @@ pub(crate) mod lossless;
 pub(crate) mod lossy;
 
 /// Rounds in which others were faster before a publisher lets its caller wait.
-const MAX_ROUNDS: usize = 64;
+pub(super) const MAX_ROUNDS: usize = 64;
 
 /// The shared parts of a broadcast.
 #[derive(Clone, Copy)]
@@ -98,12 +98,12 @@ pub(crate) struct Parts {
 
 /// What a lossless broadcast has besides.
 #[derive(Clone, Copy)]
-struct Gate {
+pub(super) struct Gate {
     /// A subscriber's claim holds `cursor << 2 | 1`, or 0 if it has none; the lower half of its losses is the generation of
     /// the last owner that was evicted.
-    subscribers: Records,
-    /// Messages that a newcomer may ask for.
-    history: u64,
+    pub(super) subscribers: Records,
+    /// Cells that are kept for newcomers.
+    pub(super) history: u64,
 }
 
 /// What a subscriber finds at its place.
@@ -126,7 +126,7 @@ pub(crate) enum Sight {
 pub(crate) struct Slowest {
     pub(crate) line: usize,
     pub(crate) generation: u32,
-    /// Messages that it has not passed.
+    /// Cells that it has not passed: messages, if each takes one.
     pub(crate) unread: u64,
 }
 
@@ -157,7 +157,17 @@ impl Parts {
     pub(crate) fn lossless(cells: Cells, publishers: Role, subscribers: Records, history: u64) -> Self {
         debug_assert!(history < cells.capacity());
         let history = history.min(cells.capacity() - 1);
-        Parts { cells, publishers, gate: Some(Gate { subscribers, history }) }
+        Parts { cells, publishers, gate: Some(Gate::new(subscribers, history)) }
+    }
+
+    /// The publishers' counter.
+    pub(crate) fn counter(&self) -> &Counter {
+        &self.publishers.counter
+    }
+
+    /// Messages that were lost with publishers that died.
+    pub(crate) fn losses(&self) -> u64 {
+        self.publishers.records.losses()
     }
 
     /// Number of the message that is claimed next.
@@ -174,51 +184,21 @@ impl Parts {
 
     /// The subscriber that has passed the least, of those for which `counted` returns the generation of their line's owner.
     pub(crate) fn slowest(&self, counted: impl Fn(usize) -> Option<u32>) -> Option<Slowest> {
-        let gate = self.gate.as_ref()?;
-        let tail = self.publishers.counter.load(&self.cells).ok()?;
-        let of_line = |line| {
-            let generation = counted(line)?;
-            let cursor = gate.cursor(&self.cells, line, generation)?;
-            let unread = if cursor.ahead(tail) > 0 { self.cells.cells_between(cursor, tail) } else { 0 };
-            Some(Slowest { line, generation, unread })
-        };
-        (0..gate.subscribers.lines()).filter_map(of_line).max_by_key(|subscriber| subscriber.unread)
+        self.gate.as_ref()?.slowest(&self.cells, &self.publishers.counter, counted)
     }
 
     /// Notes that publishers no longer wait for the subscriber that owned `line` as the owner number `generation`. False
     /// if the line has another owner by now who was evicted as well.
     pub(crate) fn evict(&self, line: usize, generation: u32) -> bool {
-        let Some(gate) = self.gate.as_ref().filter(|gate| line < gate.subscribers.lines()) else { return false };
-        let word = gate.subscribers.lost(line);
-        // Acquire: as for the swap below.
-        let mut found = word.load(Ordering::Acquire);
-        for _ in 0..MAX_ROUNDS {
-            if (found as u32).wrapping_sub(generation) as i32 >= 0 {
-                break;
-            }
-            let noted = found >> 32 << 32 | u64::from(generation);
-            // AcqRel: Release comes before the scan of whoever sees the note (B6), and pairs with the Acquire in
-            // `Gate::cursor`; Acquire passes on an earlier note. Acquire on failure: as above.
-            match word.compare_exchange(found, noted, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return true,
-                Err(now) => found = now,
-            }
-        }
-        found as u32 == generation
+        self.gate.is_some_and(|gate| gate.evict(line, generation))
     }
 
     fn number_of(&self, at: Position) -> u64 {
-        (at.word() / self.cells.one_lap()).wrapping_mul(self.cells.capacity()).wrapping_add(self.cells.index(at))
+        cells_before(&self.cells, at)
     }
 
-    /// The position `cells` before `at`, at most a lap, or the first of all.
     fn before(&self, at: Position, cells: u64) -> Position {
-        let cells = cells.min(self.cells.capacity()).min(self.number_of(at));
-        let index = self.cells.index(at);
-        let gap = if index >= cells { 0 } else { self.cells.one_lap() - self.cells.capacity() };
-        // A position has 62 bits.
-        let word = at.word().wrapping_sub(cells + gap) << 2 >> 2;
-        self.cells.position(word).unwrap_or(at)
+        before(&self.cells, at, cells)
     }
 
     /// What the stamp at `at` says, and its word.
@@ -239,6 +219,71 @@ impl Parts {
 }
 
 impl Gate {
+    pub(super) fn new(subscribers: Records, history: u64) -> Self {
+        Gate { subscribers, history }
+    }
+
+    /// G1 to G4: the position before which nobody who counts, or who is yet to join, needs a cell.
+    #[cold]
+    pub(super) fn floor(
+        &self,
+        cells: &Cells,
+        counter: &Counter,
+        counted: impl Fn(usize) -> Option<u32>,
+    ) -> Result<Position, Evidence> {
+        let tail = counter.load(cells)?;
+        // SeqCst (G2): with the fence of a subscriber that joins, either this scan finds the newcomer's cursor, or the
+        // newcomer finds this counter (B5).
+        fence(Ordering::SeqCst);
+        let mut floor = before(cells, tail, self.history);
+        for line in 0..self.subscribers.lines() {
+            let cursor = counted(line).and_then(|owner| self.cursor(cells, line, owner));
+            // A cursor more than a lap behind is a newcomer's that has been slow to join: nothing is claimed until it has.
+            if let Some(cursor) = cursor.filter(|cursor| cursor.ahead(floor) > 0) {
+                floor = cursor;
+            }
+        }
+        Ok(floor)
+    }
+
+    pub(super) fn slowest(
+        &self,
+        cells: &Cells,
+        counter: &Counter,
+        counted: impl Fn(usize) -> Option<u32>,
+    ) -> Option<Slowest> {
+        let tail = counter.load(cells).ok()?;
+        let of_line = |line| {
+            let generation = counted(line)?;
+            let cursor = self.cursor(cells, line, generation)?;
+            let unread = if cursor.ahead(tail) > 0 { cells.cells_between(cursor, tail) } else { 0 };
+            Some(Slowest { line, generation, unread })
+        };
+        (0..self.subscribers.lines()).filter_map(of_line).max_by_key(|subscriber| subscriber.unread)
+    }
+
+    pub(super) fn evict(&self, line: usize, generation: u32) -> bool {
+        if line >= self.subscribers.lines() {
+            return false;
+        }
+        let word = self.subscribers.lost(line);
+        // Acquire: as for the swap below.
+        let mut found = word.load(Ordering::Acquire);
+        for _ in 0..MAX_ROUNDS {
+            if (found as u32).wrapping_sub(generation) as i32 >= 0 {
+                break;
+            }
+            let noted = found >> 32 << 32 | u64::from(generation);
+            // AcqRel: Release comes before the scan of whoever sees the note (B6), and pairs with the Acquire in
+            // `cursor`; Acquire passes on an earlier note. Acquire on failure: as above.
+            match word.compare_exchange(found, noted, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(now) => found = now,
+            }
+        }
+        found as u32 == generation
+    }
+
     /// The cursor of the subscriber on `line`, unless it has none or is evicted. A word that is no cursor holds nobody
     /// up; its subscriber finds out when it is overtaken.
     fn cursor(&self, cells: &Cells, line: usize, generation: u32) -> Option<Position> {
@@ -248,6 +293,20 @@ impl Gate {
         let word = self.subscribers.claim(line).load(Ordering::Acquire);
         if evicted == generation || word & 3 != 1 { None } else { cells.position(word >> 2) }
     }
+}
+
+/// Cells from the first position to `at`.
+pub(super) fn cells_before(cells: &Cells, at: Position) -> u64 {
+    (at.word() / cells.one_lap()).wrapping_mul(cells.capacity()).wrapping_add(cells.index(at))
+}
+
+/// The position `count` cells before `at`, at most a lap, or the first of all.
+pub(super) fn before(cells: &Cells, at: Position, count: u64) -> Position {
+    let count = count.min(cells.capacity()).min(cells_before(cells, at));
+    let gap = if cells.index(at) >= count { 0 } else { cells.one_lap() - cells.capacity() };
+    // A position has 62 bits.
+    let word = at.word().wrapping_sub(count + gap) << 2 >> 2;
+    cells.position(word).unwrap_or(at)
 }
 
 /// The stamp of a message.
@@ -409,22 +468,10 @@ impl Publisher {
         self.floor.is_some_and(|floor| floor.ahead(at) < self.parts.cells.one_lap() as i64)
     }
 
-    /// G1 to G4, and whether there is room now.
+    /// Looks how far the subscribers are, and whether there is room now.
     #[cold]
     fn scan(&mut self, gate: &Gate, at: Position, counted: impl Fn(usize) -> Option<u32>) -> bool {
-        let Ok(tail) = self.parts.publishers.counter.load(&self.parts.cells) else { return false };
-        // SeqCst (G2): with the fence in `lossless::Subscriber::attach`, either this scan finds a newcomer's cursor, or the
-        // newcomer finds this counter (B5).
-        fence(Ordering::SeqCst);
-        let mut floor = self.parts.before(tail, gate.history);
-        for line in 0..gate.subscribers.lines() {
-            let cursor = counted(line).and_then(|owner| gate.cursor(&self.parts.cells, line, owner));
-            // A cursor more than a lap behind is a newcomer's that has been slow to join: nothing is claimed until it has.
-            if let Some(cursor) = cursor.filter(|cursor| cursor.ahead(floor) > 0) {
-                floor = cursor;
-            }
-        }
-        self.floor = Some(floor);
+        self.floor = gate.floor(&self.parts.cells, &self.parts.publishers.counter, counted).ok();
         self.has_room(at)
     }
 }

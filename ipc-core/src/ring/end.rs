@@ -42,6 +42,23 @@ pub(crate) trait End: Sized {
     /// Gives the slot to the other end and steps on: this is what publishes a message, and what frees a slot.
     fn pass(&mut self);
 
+    /// How many slots from this end's place on are its own, of `max`. A ring where an end owns one slot at a time says 1
+    /// at most.
+    fn owned(&mut self, max: usize) -> usize {
+        usize::from(self.is_ready()).min(max)
+    }
+
+    /// The payload `ahead` slots on from this end's place, of those that are its own.
+    fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        debug_assert!(ahead == 0);
+        self.payload()
+    }
+
+    /// As [`pass`](End::pass), for the next `count` slots, all of which are this end's own.
+    fn pass_many(&mut self, count: usize) {
+        (0..count).for_each(|_| self.pass());
+    }
+
     /// Messages in the ring: exact while all ends stand still, an estimate (at most the capacity) otherwise.
     fn len(&self) -> usize;
 

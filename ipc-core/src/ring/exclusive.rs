@@ -154,6 +154,17 @@ impl End for Producer {
         if self.room == 0 { Turn::Theirs } else { Turn::Ours }
     }
 
+    fn owned(&mut self, max: usize) -> usize {
+        if self.room == 0 {
+            self.look();
+        }
+        self.room.min(max)
+    }
+
+    fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        self.parts.slots.ahead(self.slot, ahead).payload()
+    }
+
     fn len(&self) -> usize {
         self.parts.len()
     }
@@ -202,6 +213,27 @@ impl Consumer {
         let stamp = lap.wrapping_add(if is_damaged { 1 << 63 } else { 1 });
         Consumer { parts, slot: parts.slots.slot(index), stamp, place }
     }
+
+    /// Steps on, without telling the producer.
+    #[inline(always)]
+    fn step(&mut self) {
+        self.place += 1;
+        let (slot, is_next_lap) = self.parts.slots.after(self.slot);
+        self.slot = slot;
+        if is_next_lap {
+            self.stamp = self.stamp.wrapping_add(1);
+            if self.place == 2 * self.parts.slots.capacity() as u64 {
+                self.place = 0;
+            }
+        }
+    }
+
+    /// Frees every slot that has been stepped over.
+    #[inline(always)]
+    fn release(&self) {
+        // Release: the payloads have been read; pairs with the Acquire in `Parts::load_taken`.
+        self.parts.taken().store(self.place, Ordering::Release);
+    }
 }
 
 impl End for Consumer {
@@ -223,6 +255,29 @@ impl End for Consumer {
         }
     }
 
+    fn owned(&mut self, max: usize) -> usize {
+        let slots = &self.parts.slots;
+        let (mut slot, mut stamp, mut owned) = (self.slot, self.stamp, 0);
+        // Acquire: as in `is_ready`.
+        while owned < max.min(slots.capacity()) && slots.stamp(slot).load(Ordering::Acquire) == stamp {
+            let (next, is_next_lap) = slots.after(slot);
+            (slot, stamp) = (next, stamp.wrapping_add(u64::from(is_next_lap)));
+            owned += 1;
+        }
+        owned
+    }
+
+    fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        self.parts.slots.ahead(self.slot, ahead).payload()
+    }
+
+    fn pass_many(&mut self, count: usize) {
+        for _ in 0..count {
+            self.step();
+        }
+        self.release();
+    }
+
     fn len(&self) -> usize {
         self.parts.len()
     }
@@ -234,17 +289,8 @@ impl End for Consumer {
 
     #[inline(always)]
     fn pass(&mut self) {
-        self.place += 1;
-        let (slot, is_next_lap) = self.parts.slots.after(self.slot);
-        self.slot = slot;
-        if is_next_lap {
-            self.stamp = self.stamp.wrapping_add(1);
-            if self.place == 2 * self.parts.slots.capacity() as u64 {
-                self.place = 0;
-            }
-        }
-        // Release: the payload has been read; pairs with the Acquire in `Parts::load_taken`.
-        self.parts.taken().store(self.place, Ordering::Release);
+        self.step();
+        self.release();
     }
 }
 

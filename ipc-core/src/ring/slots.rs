@@ -73,6 +73,12 @@ impl Slots {
         if next == self.end { (Slot(self.first), true) } else { (Slot(next), false) }
     }
 
+    /// The slot `ahead` slots on from `slot`, at most a lap.
+    pub(crate) fn ahead(&self, slot: Slot, ahead: usize) -> Slot {
+        debug_assert!(ahead <= self.capacity());
+        self.slot((self.index(slot) + ahead) % self.capacity())
+    }
+
     /// The stamp of `slot`: its last word.
     #[inline(always)]
     pub(crate) fn stamp(&self, slot: Slot) -> &AtomicU64 {

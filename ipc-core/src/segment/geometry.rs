@@ -4,8 +4,9 @@ use super::{Pages, Segment, not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::histogram::Histogram;
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, FLAG_TIMESTAMPS, FLAG_VARIABLE, FORMAT_VERSION, GEOMETRY_BYTES, Geometry,
-    KIND_EXCLUSIVE_QUEUE, KIND_LATEST, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, FLAG_TIMESTAMPS, FLAG_VARIABLE,
+    FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_SERVICE, KIND_SHARED_QUEUE,
+    LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
 };
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
@@ -49,12 +50,28 @@ const MAX_SCHEMA_BYTES: u32 = 16_384;
 /// Largest segment: beyond the memory of any machine, and far from where offsets could overflow.
 const MAX_SEGMENT_BYTES: u64 = 1 << 46;
 
+/// Largest number of calls of a service: what a ticket can tell apart.
+const MAX_CALLS: usize = crate::ring::calls::MAX_CALLS;
+
+/// Calls of a service that can be under way at the same time, unless somebody says otherwise.
+const DEFAULT_CALLS: usize = 256;
+
 /// Default size of a ring. Measured on Zen 4, rings of a few MiB carry several times the messages of small ones, whose
 /// dirty lines travel from core to core instead of through the shared cache.
 const DEFAULT_RING_BYTES: usize = 4 << 20;
 
 /// Fewest slots of a ring whose capacity was left to the library.
 const DEFAULT_MIN_CAPACITY: usize = 16;
+
+/// What a service replies with.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplySpec {
+    pub(crate) message: &'static str,
+    pub(crate) bytes: usize,
+    pub(crate) align: usize,
+    pub(crate) schema: &'static [u8],
+    pub(crate) fingerprint: u128,
+}
 
 /// What a program wants of a channel.
 #[derive(Clone, Debug)]
@@ -66,6 +83,8 @@ pub(crate) struct Spec {
     pub(crate) message_align: usize,
     pub(crate) schema: Cow<'static, [u8]>,
     pub(crate) fingerprint: u128,
+    /// `None` if the channel is no service.
+    pub(crate) reply: Option<ReplySpec>,
     /// In messages, or in bytes if they vary in length. `None` leaves the choice to the library.
     pub(crate) capacity: Option<usize>,
     /// Participant lines of the first role, and of the second.
@@ -79,6 +98,8 @@ pub(crate) struct Spec {
     pub(crate) flags: u32,
     /// How this process wants the memory.
     pub(crate) pages: Pages,
+    /// Whether this process only reads, so that its mapping is to be read-only.
+    pub(crate) reads_only: bool,
 }
 
 impl Spec {
@@ -104,6 +125,7 @@ impl Spec {
             message_align: T::TYPE.align,
             schema: T::SCHEMA.into(),
             fingerprint: T::FINGERPRINT,
+            reply: None,
             capacity: None,
             roles,
             lifetime: Lifetime::default(),
@@ -111,6 +133,7 @@ impl Spec {
             evict_after: None,
             flags: if varies { FLAG_VARIABLE } else { 0 },
             pages: Pages::default(),
+            reads_only: false,
         })
     }
 
@@ -125,6 +148,7 @@ impl Spec {
             message_align: geometry.message_align as usize,
             fingerprint: u128::from_le_bytes(geometry.fingerprint),
             schema: schema.into(),
+            reply: None,
             capacity: Some(geometry.user_capacity()),
             roles: [geometry.first_role, geometry.participants - geometry.first_role],
             lifetime: geometry.lifetime(),
@@ -132,6 +156,7 @@ impl Spec {
             evict_after: Some(Duration::from_nanos(geometry.evict_after_ns)).filter(|limit| !limit.is_zero()),
             flags: geometry.flags,
             pages: Pages::default(),
+            reads_only: false,
         }
     }
 
@@ -139,10 +164,13 @@ impl Spec {
     pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
         match self.capacity {
             Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
+            Some(capacity) if self.kind == KIND_SERVICE && capacity > MAX_CALLS => {
+                Err(self.refuse_capacity("a service holds at most 32,768 calls"))
+            }
             Some(_) if self.slots() > MAX_CAPACITY => {
                 Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
             }
-            Some(_) if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots() + self.history > MAX_SHARED_SLOTS => {
+            _ if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots().saturating_add(self.history) > MAX_SHARED_SLOTS => {
                 Err(self.refuse_capacity("only an exclusive queue holds more than 2^29 messages, history included"))
             }
             _ => Ok(()),
@@ -156,7 +184,8 @@ impl Spec {
 
     /// Bytes of a slot, or of a unit if messages vary in length.
     fn slot_bytes(&self) -> usize {
-        let slot_bytes = slot_bytes(self.kind, self.flags, self.message_bytes, self.message_align);
+        let reply = self.reply.as_ref().map_or((0, 1), |reply| (reply.bytes, reply.align));
+        let slot_bytes = slot_bytes(self.kind, self.flags, (self.message_bytes, self.message_align), reply);
         slot_bytes.unwrap_or(usize::MAX)
     }
 
@@ -167,6 +196,9 @@ impl Spec {
             // A message takes half of them at most: so many that one with an empty tail can be sent at least.
             let least = (self.message_bytes.div_ceil(slot_bytes) + 1).saturating_mul(2).max(DEFAULT_MIN_CAPACITY);
             return self.capacity.unwrap_or(DEFAULT_RING_BYTES).div_ceil(slot_bytes).max(least);
+        }
+        if self.kind == KIND_SERVICE {
+            return self.capacity.unwrap_or(DEFAULT_CALLS);
         }
         self.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY))
     }
@@ -185,6 +217,7 @@ impl Spec {
 impl Geometry {
     /// Lays out a new segment.
     pub(super) fn plan(spec: &Spec) -> Result<Self, OpenError> {
+        let reply = spec.reply.as_ref();
         let evict_after_ns = spec.evict_after.map_or(0, |limit| limit.as_nanos().try_into().unwrap_or(u64::MAX));
         let mut geometry = Geometry {
             magic: MAGIC,
@@ -216,7 +249,10 @@ impl Geometry {
             ring_lines: layout::ring_lines(spec.kind),
             slots: 0,
             stamps_offset: 0,
-            unused: [0; 32],
+            reply_bytes: reply.map_or(0, |reply| reply.bytes as u64),
+            reply_align: reply.map_or(0, |reply| reply.align as u32),
+            reply_schema_bytes: reply.map_or(0, |reply| reply.schema.len() as u32),
+            reply_fingerprint: reply.map_or([0; 16], |reply| reply.fingerprint.to_le_bytes()),
             histogram_offset: 0,
             reserved: [0; 64],
         };
@@ -235,14 +271,19 @@ impl Geometry {
     fn place_parts(&mut self) -> Option<()> {
         let page = PAGE_BYTES as u64;
         let line = LINE_BYTES as u64;
-        self.participants_offset = (GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes)).next_multiple_of(page);
+        self.participants_offset = self.schemas_end().next_multiple_of(page);
         self.waits_offset = self.participants_offset + u64::from(self.participants) * line;
         let lines = 2 + u64::from(self.ring_lines);
         self.slots_offset = (self.waits_offset + lines * line).next_multiple_of(page);
         self.stamps_offset = 0;
-        if self.is_variable() && self.kind != KIND_EXCLUSIVE_QUEUE {
+        let table = match self.kind {
+            KIND_SERVICE => Some(self.call_cells().checked_mul(CALL_CELL_BYTES)?),
+            KIND_EXCLUSIVE_QUEUE => None,
+            _ if self.is_variable() => Some(self.slots.checked_mul(WORD_BYTES as u64)?),
+            _ => None,
+        };
+        if let Some(table) = table {
             self.stamps_offset = self.slots_offset;
-            let table = self.slots.checked_mul(WORD_BYTES as u64)?;
             self.slots_offset = self.stamps_offset.checked_add(table)?.checked_next_multiple_of(page)?;
         }
         let slots = self.slots.checked_mul(self.slot_bytes)?;
@@ -256,6 +297,23 @@ impl Geometry {
         (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
     }
 
+    /// Where the schemas end.
+    fn schemas_end(&self) -> u64 {
+        GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes) + u64::from(self.reply_schema_bytes)
+    }
+
+    /// Cells of a service's queue of calls.
+    pub(super) fn call_cells(&self) -> u64 {
+        // At most 2^16: `check` bounds the slots.
+        self.slots.saturating_mul(CALL_CELLS_PER_SLOT)
+    }
+
+    /// Where the parts of a service's slot lie. `None` for sizes that `check` refuses.
+    pub(super) fn call_layout(&self) -> Option<layout::CallLayout> {
+        let request = (usize::try_from(self.message_bytes).ok()?, self.message_align as usize);
+        layout::call_layout(request, (usize::try_from(self.reply_bytes).ok()?, self.reply_align as usize))
+    }
+
     /// Number of slots that a channel of this kind, capacity and history has. `None` if it is absurdly large.
     fn slots_of_kind(&self) -> Option<u64> {
         match self.kind {
@@ -267,13 +325,12 @@ impl Geometry {
     /// Checks everything that addressing will rest on. The error says what is wrong.
     fn check(&self, file_bytes: u64) -> Result<(), String> {
         let mut expected = *self;
-        let sizes = usize::try_from(self.message_bytes).ok().zip(usize::try_from(self.message_align).ok());
+        let (message, reply) =
+            (size(self.message_bytes, self.message_align), size(self.reply_bytes, self.reply_align.max(1)));
         let is_known = layout::kind_name(self.kind).is_some();
-        let fits = sizes.is_some_and(|(bytes, align)| {
-            let slot_bytes = slot_bytes(self.kind, self.flags, bytes, align);
-            align.is_power_of_two()
-                && align <= LINE_BYTES
-                && self.slot_bytes % WORD_BYTES as u64 == 0
+        let fits = message.zip(reply).is_some_and(|(message, reply)| {
+            let slot_bytes = slot_bytes(self.kind, self.flags, message, reply);
+            self.slot_bytes % WORD_BYTES as u64 == 0
                 // A kind that is not known can be removed, and so has to be mapped, but nothing will touch its slots.
                 && (!is_known || slot_bytes == usize::try_from(self.slot_bytes).ok())
         });
@@ -286,10 +343,12 @@ impl Geometry {
             && (1..=MAX_PARTICIPANTS).contains(&self.participants)
             && self.first_role <= self.participants
             && self.ring_lines <= MAX_RING_LINES
+            && (self.kind != KIND_SERVICE || self.capacity <= MAX_CALLS as u64)
             && is_its_kind
             && self.slots <= most_slots as u64
             && (self.kind == KIND_EXCLUSIVE_QUEUE || (1..self.participants).contains(&self.first_role))
-            && self.schema_bytes <= MAX_SCHEMA_BYTES;
+            && self.schema_bytes <= MAX_SCHEMA_BYTES
+            && self.reply_schema_bytes <= MAX_SCHEMA_BYTES;
         if !fits || !bounded {
             return Err("its header is damaged: sizes that do not fit together".into());
         }
@@ -312,11 +371,13 @@ impl Geometry {
         self.flags & FLAG_TIMESTAMPS != 0
     }
 
-    /// How many bytes from where a message begins the word with its time lies, of a queue that has timestamps: before the
-    /// slot's stamp or, if messages vary in length, before the message.
-    pub(crate) fn time_offset(&self) -> isize {
+    /// How many bytes from where a message begins the word with its time lies: before the slot's stamp or, if messages vary
+    /// in length, before the message. `None` without timestamps, and for channels other than queues.
+    pub(crate) fn time_offset(&self) -> Option<isize> {
         let word = WORD_BYTES as isize;
-        if self.is_variable() { -word } else { self.slot_bytes as isize - 2 * word }
+        let is_queue = matches!(self.kind, KIND_EXCLUSIVE_QUEUE | KIND_SHARED_QUEUE);
+        let offset = if self.is_variable() { -word } else { self.slot_bytes as isize - 2 * word };
+        (is_queue && self.has_timestamps()).then_some(offset)
     }
 
     /// The capacity as users know it: in messages, or in bytes if they vary in length.
@@ -335,12 +396,22 @@ impl Geometry {
     }
 }
 
-/// Bytes of a slot, or of a unit if messages vary in length. `None` if that overflows.
-fn slot_bytes(kind: u32, flags: u32, message_bytes: usize, align: usize) -> Option<usize> {
-    if flags & FLAG_VARIABLE != 0 {
-        return Some(layout::unit_bytes(align));
+/// Size and alignment as a header has them. `None` if no message has such.
+fn size(bytes: u64, align: u32) -> Option<(usize, usize)> {
+    let align = usize::try_from(align).ok().filter(|align| align.is_power_of_two() && *align <= LINE_BYTES)?;
+    Some((usize::try_from(bytes).ok()?, align))
+}
+
+/// Bytes of a slot, or of a unit if messages vary in length, for a message and, in a service, a reply, each given by its
+/// size and alignment. `None` if that overflows.
+fn slot_bytes(kind: u32, flags: u32, message: (usize, usize), reply: (usize, usize)) -> Option<usize> {
+    if kind == KIND_SERVICE {
+        return layout::call_layout(message, reply).map(|layout| layout.slot_bytes);
     }
-    layout::slot_bytes(kind, layout::content_bytes(flags, message_bytes)?, align)
+    if flags & FLAG_VARIABLE != 0 {
+        return Some(layout::unit_bytes(message.1));
+    }
+    layout::slot_bytes(kind, layout::content_bytes(flags, message.0)?, message.1)
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.

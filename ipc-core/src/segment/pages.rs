@@ -33,9 +33,9 @@ impl Pages {
     pub(super) const UNTOUCHED: Pages = Pages { prefault: Some(false), huge: false };
 
     /// Maps the first `bytes` of a file.
-    pub(super) fn map(self, memory: &mut Attachment, bytes: usize) -> io::Result<HugePages> {
+    pub(super) fn map(self, memory: &mut Attachment, bytes: usize, is_writable: bool) -> io::Result<HugePages> {
         let size = if self.huge { huge_page_bytes(bytes) } else { Ok(1) };
-        memory.map(bytes, *size.as_ref().unwrap_or(&1))?;
+        memory.map(bytes, *size.as_ref().unwrap_or(&1), is_writable)?;
         let huge_pages = match size {
             _ if !self.huge => HugePages::Off,
             Err(reason) => HugePages::Unavailable(reason),

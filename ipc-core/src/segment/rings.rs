@@ -4,10 +4,12 @@ use super::Segment;
 use crate::atomics::AtomicU64;
 use crate::histogram::Histogram;
 use crate::layout::{
-    self, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
+    self, CALL_CELL_BYTES, CallHead, KIND_LOSSLESS_BROADCAST, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES,
+    RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
 };
+use crate::ring::calls::{self, Calls};
 use crate::ring::claims::{Counter, Records, Role};
-use crate::ring::{Cells, Slots, exclusive, frames, latest, shared};
+use crate::ring::{Cells, Slots, broadcast, exclusive, frames, latest, shared};
 use core::ptr::NonNull;
 
 const _: () = assert!(LATEST_SLOTS == latest::SLOTS as u64, "the geometry and the ring agree");
@@ -81,6 +83,16 @@ impl Segment {
         Some(unsafe { self.at(offset).cast().as_ref() })
     }
 
+    /// The ring of a broadcast. It is mapped for as long as the segment lives.
+    pub(crate) fn broadcast_ring(&self) -> broadcast::Parts {
+        let publishers = self.role(Side::First, 0);
+        if self.geometry.kind == KIND_LOSSLESS_BROADCAST {
+            let subscribers = self.records(Side::Second);
+            return broadcast::Parts::lossless(self.cells(), publishers, subscribers, self.geometry.history);
+        }
+        broadcast::Parts::lossy(self.cells(), publishers)
+    }
+
     /// The slots, or the units and the table of their stamps, of a ring that several share.
     fn cells(&self) -> Cells {
         let geometry = &self.geometry;
@@ -100,13 +112,17 @@ impl Segment {
     fn role(&self, side: Side, line: u64) -> Role {
         // SAFETY: both words are mapped for as long as the segment lives.
         let counter = unsafe { Counter::new(self.ring_word(line, 0), self.ring_word(line, 1)) };
+        Role { counter, records: self.records(side) }
+    }
+
+    /// The records of those on `side`.
+    fn records(&self, side: Side) -> Records {
         let lines = side.lines_of(&self.geometry);
         let first = self.geometry.participants_offset + u64::from(lines.start) * LINE_BYTES as u64;
         let record = self.at(first + RECORD_OFFSET_BYTES).cast();
         // SAFETY: the records are parts of the lines of the participant table, which lies in the segment
         // (`Geometry::check`) and stays mapped; a kind whose rings have records has lines for both sides.
-        let records = unsafe { Records::new(record, RECORD_STRIDE_WORDS, lines.len()) };
-        Role { counter, records }
+        unsafe { Records::new(record, RECORD_STRIDE_WORDS, lines.len()) }
     }
 
     /// Word `word` of the ring's control line `line`.
@@ -114,5 +130,41 @@ impl Segment {
         assert!(word < LINE_BYTES / WORD_BYTES, "a line has no word {word}");
         // SAFETY: the line lies in the segment, and the word in the line.
         unsafe { self.ring_line(line).cast::<AtomicU64>().add(word) }
+    }
+
+    /// The calls of a service. They are mapped for as long as the segment lives. `None` if this is no service.
+    pub(crate) fn calls(&self) -> Option<Calls> {
+        let geometry = &self.geometry;
+        let layout = geometry.call_layout().filter(|layout| layout.slot_bytes as u64 == geometry.slot_bytes)?;
+        let words = calls::Layout {
+            stride: layout.slot_bytes / WORD_BYTES,
+            request: layout.request / WORD_BYTES,
+            reply: layout.reply / WORD_BYTES,
+            stamp: layout.stamp / WORD_BYTES,
+        };
+        let first = self.at(geometry.slots_offset).cast();
+        // SAFETY: `Geometry::check` found `capacity` slots of this layout from `slots_offset` on to lie in the segment, at
+        // least one and at most as many as a ticket can tell apart.
+        Some(unsafe { Calls::new(first, geometry.capacity as usize, words) })
+    }
+
+    /// The first words of the slot of call `index`.
+    pub(crate) fn call_head(&self, index: usize) -> &CallHead {
+        assert!((index as u64) < self.geometry.slots, "call {index} is beyond the table");
+        let head = self.at(self.geometry.slots_offset + index as u64 * self.geometry.slot_bytes);
+        // SAFETY: the slot lies in the segment, at a multiple of its alignment, and begins with three atomics.
+        unsafe { head.cast().as_ref() }
+    }
+
+    /// The queue of a service's calls: a ring of their tickets. It is mapped for as long as the segment lives.
+    pub(crate) fn call_queue(&self) -> shared::Parts {
+        let geometry = &self.geometry;
+        let words = self.at(geometry.stamps_offset).cast();
+        let (stride, cells) = (CALL_CELL_BYTES as usize / WORD_BYTES, geometry.call_cells() as usize);
+        // SAFETY: `Geometry::check` found so many cells from `stamps_offset` on to lie in the segment.
+        let cells = unsafe { Cells::with_stamps_inside(words, stride, cells) };
+        let returns = self.ring_word(1, 2);
+        // SAFETY: the word is mapped for as long as the segment lives, as the cells are.
+        unsafe { shared::Parts::new(cells, self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
     }
 }

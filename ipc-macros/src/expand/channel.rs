@@ -29,10 +29,11 @@ pub(super) fn implementation(message: &Message<'_>, channel: &Channel) -> TokenS
 pub(crate) fn functions(channel: &Channel, vis: &Visibility, krate: &Path, value: &TokenStream) -> TokenStream {
     let Names { noun, builder, ends } = names(channel.kind);
     let builder = format_ident!("{builder}");
-    let reply = channel.reply();
-    let parameters = match reply {
-        Some(reply) => quote!(<Self, #reply>),
-        None => quote!(<Self>),
+    let parameters = match (channel.kind, channel.reply()) {
+        (Kind::Service, Some(reply)) => quote!(<Self, #reply>),
+        // Refused by `valid`, and so that it gives no further errors.
+        (Kind::Service, None) => quote!(<Self, Self>),
+        _ => quote!(<Self>),
     };
     let doc =
         format!(" The {noun} that this type declares, as a builder: change its name or options, and keep the rest.");

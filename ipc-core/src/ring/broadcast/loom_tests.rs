@@ -5,9 +5,9 @@
 //! Loom looks for another order of two accesses to a word only if no third one, not even one by the same thread, comes
 //! between them. A publisher loads a cell's stamp before it stores to it, which hides a subscriber's load before. So
 //! the publisher runs first, on the main thread: what a subscriber finds that comes in between is then among the old
-//! values that loom lets it load.
+//! values that loom lets it load. And the fence of a publisher that is alone is a full one under loom, which hides what
+//! another ordering is for; where that matters, there are others.
 
-use super::super::claims::Counter;
 use super::*;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -234,7 +234,7 @@ fn loom_two_publishers_have_one_order() {
 
 #[test]
 fn loom_publishers_wait_for_the_slowest_subscriber() {
-    for (subscribers, messages, preemptions) in [(1, 2, None), (2, 1, Some(1))] {
+    for (subscribers, messages, preemptions) in [(1, 2, Some(3)), (2, 1, Some(1))] {
         explore(&format!("lossless, 1 publisher, {subscribers} subscribers"), preemptions, move || {
             let memory = Memory::new(1, Some(0));
             let threads: Vec<_> = (0..subscribers)
@@ -247,7 +247,7 @@ fn loom_publishers_wait_for_the_slowest_subscriber() {
                     })
                 })
                 .collect();
-            let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
+            let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
             // The last one waits for all of them to have passed those before.
             (0..=messages).for_each(|number| memory.publish(&mut publisher, number));
             threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -293,7 +293,7 @@ fn loom_two_publishers_take_turns_in_a_cell() {
 fn loom_an_evicted_subscriber_accepts_nothing_that_was_overwritten() {
     explore("lossless, eviction by a third", Some(3), || {
         let memory = Memory::new(1, Some(0));
-        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
         let mut subscriber = memory.subscribe(SUBSCRIBER, 0);
         // Only the pairs of atomics: there is an access that is not ordered, and it comes to nothing.
         let publish = |publisher: &mut Publisher, value: u64| {

@@ -40,7 +40,7 @@ impl Subscriber {
     }
 
     /// Leaves. Publishers wait for it no longer.
-    pub(crate) fn detach(self) {
+    pub(crate) fn detach(&self) {
         // Release: everything has been read; pairs with the Acquire in `Gate::cursor`.
         self.gate.subscribers.claim(self.line).store(0, Ordering::Release);
     }

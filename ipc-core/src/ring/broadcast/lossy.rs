@@ -40,6 +40,22 @@ impl Subscriber {
         self.parts.publishers.counter.load(&self.parts.cells).is_ok_and(|tail| self.next.ahead(tail) > 0)
     }
 
+    /// Steps over the place, and counts it as missed, if the publisher that has claimed it is dead: for those who cannot
+    /// [repair](Parts::repair) what it has left.
+    ///
+    /// The counter is seen to be beyond the place before the records are looked at, and the stamp after them. So if one of
+    /// the dead had claimed it (`claims`), and the stamp is still none of this lap, then nobody has dealt with it, and
+    /// nobody will but to close the hole.
+    pub(crate) fn step_over_dead(&mut self, life: impl Fn(usize) -> Life) {
+        let Parts { cells, publishers, .. } = self.parts;
+        if self.is_claimed() && publishers.is_left_by_dead(&cells, self.next, life) {
+            if let (Seen::Coming, _) = self.parts.see(self.next) {
+                self.missed += 1;
+                self.next = cells.after(self.next, 1);
+            }
+        }
+    }
+
     /// The payload of the message that comes next: to be read with relaxed loads, after [`Sight::Message`].
     #[inline(always)]
     pub(crate) fn payload(&self) -> NonNull<AtomicU64> {

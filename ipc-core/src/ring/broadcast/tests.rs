@@ -42,7 +42,7 @@ impl Memory {
         let records = unsafe { Records::new(NonNull::from(&self.records[0]), RECORD_WORDS, LINES) };
         let [position, solo] = &self.counter;
         // SAFETY: as above.
-        let counter = unsafe { super::super::claims::Counter::new(NonNull::from(position), NonNull::from(solo)) };
+        let counter = unsafe { Counter::new(NonNull::from(position), NonNull::from(solo)) };
         let role = Role { counter, records };
         match self.history {
             None => Parts::lossy(cells, role),

@@ -223,6 +223,12 @@ impl Role {
         Ok(0 < beyond && beyond <= cells.one_lap() as i64)
     }
 
+    /// Whether `at`, which the caller has seen the counter beyond, was claimed by one who is dead, unless it has been dealt
+    /// with.
+    pub(in crate::ring) fn is_left_by_dead(&self, cells: &Cells, at: Position, life: impl Fn(usize) -> Life) -> bool {
+        matches!(self.records.owner(&self.counter, cells, at, &life), Owner::Dead(_))
+    }
+
     /// Closes the hole that the dead producer on `line` may have left, and counts the message as lost.
     ///
     /// `is_open` says of the stamp of a cell, and a lap, whether the cell has not been dealt with in that lap. A live

@@ -3,6 +3,7 @@
 use super::*;
 use crate::atomics::mortal::die_after;
 use crate::ring::claims::{Counter, Records};
+use crate::ring::payload;
 use std::sync::atomic::AtomicU64 as Plain;
 use std::thread;
 
@@ -82,13 +83,13 @@ fn word(payload: NonNull<AtomicU64>, word: usize) -> &'static AtomicU64 {
 }
 
 fn fill(producer: &Producer, value: u64) {
-    word(producer.payload(), 0).store(value, Ordering::Relaxed);
-    word(producer.payload(), 1).store(!value, Ordering::Relaxed);
+    payload::store(word(producer.payload(), 0), value);
+    payload::store(word(producer.payload(), 1), !value);
 }
 
 fn read(consumer: &Consumer) -> u64 {
-    let value = word(consumer.payload(), 0).load(Ordering::Relaxed);
-    assert_eq!(word(consumer.payload(), 1).load(Ordering::Relaxed), !value, "torn message");
+    let value = payload::load(word(consumer.payload(), 0));
+    assert_eq!(payload::load(word(consumer.payload(), 1)), !value, "torn message");
     value
 }
 

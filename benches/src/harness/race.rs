@@ -1,0 +1,157 @@
+//! One case: the contestants take turns, between two looks at where the processors are.
+
+use super::figure::Figure;
+use super::group::Group;
+use super::plan::{Case, Failure, Filing, Plan};
+use indicatif::ProgressBar;
+
+/// What the limit is called, be it the line or a contestant.
+const LIMIT: &str = "limit";
+
+/// Round trips of one line below this are near, in nanoseconds.
+const NEAR_BELOW_NS: f64 = 160.0;
+
+/// Those above this are far, and between there is neither.
+const FAR_ABOVE_NS: f64 = 200.0;
+
+/// Lets the contestants of a case take turns, and files what they did.
+pub(crate) fn run(plan: &Plan, case: &Case, line: &mut Group, bar: &ProgressBar) -> Result<Vec<Figure>, Failure> {
+    let start = |contestant| Group::start(plan, case, contestant);
+    let mut groups = case.contestants.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    let mut rounds = Vec::new();
+    for round in 0..plan.rounds {
+        let (mut before, _) = line.sample()?;
+        let mut samples = Vec::new();
+        for turn in 0..groups.len() {
+            let index = (turn + round) % groups.len();
+            let (taken, notes) = groups[index].sample().map_err(|failure| format!("{}: {failure}", case.title()))?;
+            let (after, _) = line.sample()?;
+            let place = placement(case.filing, before, after);
+            let contestant = groups[index].name();
+            samples.push(Sample { contestant, taken, notes, line: (before + after) / 2.0, place });
+            before = after;
+            bar.inc(1);
+        }
+        rounds.push(samples);
+    }
+    let dropped = rounds.iter().flatten().filter(|sample| sample.place.is_none()).count();
+    if dropped > 0 {
+        let of = plan.rounds * groups.len();
+        bar.suspend(|| eprintln!("{}: the processors moved, and {dropped} of {of} samples are dropped", case.title()));
+    }
+    Ok(file(case, &rounds))
+}
+
+/// One sample, and the line as it was around it.
+struct Sample {
+    contestant: &'static str,
+    taken: f64,
+    notes: u64,
+    line: f64,
+    /// `None` if the processors were in two places, or in neither.
+    place: Option<&'static str>,
+}
+
+fn placement(filing: Filing, before: f64, after: f64) -> Option<&'static str> {
+    match filing {
+        Filing::As(name) => Some(name),
+        _ if before.max(after) < NEAR_BELOW_NS => Some("near"),
+        _ if before.min(after) > FAR_ABOVE_NS => Some("far"),
+        _ => None,
+    }
+}
+
+/// Makes a figure for every contestant and placement.
+fn file(case: &Case, rounds: &[Vec<Sample>]) -> Vec<Figure> {
+    let mut names: Vec<_> = case.contestants.iter().map(|contestant| contestant.name).collect();
+    if case.filing == Filing::AgainstLine {
+        names.push(LIMIT);
+    }
+    let places = match case.filing {
+        Filing::As(name) => vec![name],
+        _ => vec!["near", "far"],
+    };
+    let mut figures = Vec::new();
+    for place in places {
+        for &name in &names {
+            let figure = figure(case, rounds, place, name, &names);
+            if !figure.samples.is_empty() {
+                figures.push(figure);
+            }
+        }
+    }
+    figures
+}
+
+fn figure(
+    case: &Case,
+    rounds: &[Vec<Sample>],
+    place: &'static str,
+    name: &'static str,
+    names: &[&'static str],
+) -> Figure {
+    let mut figure = Figure::new(case, name, place);
+    figure.ratios = names.iter().filter(|&&other| other != name).map(|&other| (other, Vec::new())).collect();
+    for round in rounds {
+        let Some((taken, notes)) = of(case, round, place, name) else { continue };
+        figure.samples.push(taken);
+        figure.notes += notes;
+        for (other, ratios) in &mut figure.ratios {
+            ratios.extend(of(case, round, place, other).map(|(other, _)| taken / other));
+        }
+    }
+    figure.ratios.retain(|(_, ratios)| !ratios.is_empty());
+    figure
+}
+
+/// What a contestant did in a round in which it was filed under `place`, and what there is to note. The line, where it
+/// stands for the limit, is the mean of what it was around all samples there.
+fn of(case: &Case, round: &[Sample], place: &str, name: &str) -> Option<(f64, u64)> {
+    let mut there = round.iter().filter(|sample| sample.place == Some(place));
+    if name == LIMIT && case.filing == Filing::AgainstLine {
+        let lines: Vec<f64> = there.map(|sample| sample.line).collect();
+        return (!lines.is_empty()).then(|| (lines.iter().sum::<f64>() / lines.len() as f64, 0));
+    }
+    there.find(|sample| sample.contestant == name).map(|sample| (sample.taken, sample.notes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::plan::{Contestant, Metric};
+
+    fn case(filing: Filing) -> Case {
+        let contestants = vec![Contestant::new("slipring", 1), Contestant::new("pipe", 1)];
+        let (work, variant) = ("test", String::new());
+        Case { work, variant, size_bytes: 8, capacity: 2, metric: Metric::Mean, filing, contestants }
+    }
+
+    fn sample(contestant: &'static str, taken: f64, around: (f64, f64)) -> Sample {
+        let place = placement(Filing::AgainstLine, around.0, around.1);
+        Sample { contestant, taken, notes: 1, line: (around.0 + around.1) / 2.0, place }
+    }
+
+    #[test]
+    fn samples_are_filed_by_where_the_processors_were() {
+        let rounds = [
+            vec![sample("slipring", 100.0, (50.0, 70.0)), sample("pipe", 300.0, (70.0, 50.0))],
+            vec![sample("slipring", 900.0, (300.0, 300.0)), sample("pipe", 200.0, (70.0, 300.0))],
+            vec![sample("slipring", 200.0, (50.0, 150.0)), sample("pipe", 100.0, (180.0, 180.0))],
+        ];
+        let figures = file(&case(Filing::AgainstLine), &rounds);
+        let [ours, pipe, line, ours_far, line_far] = figures.as_slice() else { panic!("{}", figures.len()) };
+        assert_eq!((ours.place, &ours.samples[..], ours.notes), ("near", &[100.0, 200.0][..], 2));
+        assert_eq!((pipe.place, &pipe.samples[..]), ("near", &[300.0][..]));
+        assert_eq!(line.samples, [60.0, 100.0]);
+        assert_eq!(ours.ratios, [("pipe", vec![1.0 / 3.0]), ("limit", vec![100.0 / 60.0, 2.0])]);
+        assert_eq!((ours_far.place, &ours_far.samples[..], &line_far.samples[..]), ("far", &[900.0][..], &[300.0][..]));
+        assert_eq!(ours_far.ratios, [("limit", vec![3.0])]);
+    }
+
+    #[test]
+    fn a_case_to_which_it_does_not_matter_takes_every_sample() {
+        let filing = Filing::As("one-core");
+        assert_eq!(placement(filing, 70.0, 300.0), Some("one-core"));
+        assert_eq!(placement(Filing::ByLine, 70.0, 300.0), None);
+    }
+}

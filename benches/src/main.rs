@@ -1,0 +1,90 @@
+//! How fast is it here? Processes, pinned to two processors, measured in turns with what bounds them.
+//!
+//! ```text
+//! cargo run --release -p slipring-benches -- [--quick] [--only WORK] [--pin A,B] [--json FILE]
+//! cargo run --release -p slipring-benches --features peers       # beside other libraries too
+//! ```
+//!
+//! A virtual machine's processors may be siblings of one core in one moment and far apart in the next, and the same
+//! code then differs by three to forty times. So the round trip of a single cache line, the limit of everything that
+//! passes messages through memory, is measured before and after every sample; the sample is filed as *near* or *far*
+//! by it, and dropped if the two disagree. Contestants take turns within a round, ratios are formed within a round,
+//! and medians are reported. Every message is verified, by a sequence number in its first word and its complement in
+//! the last.
+//!
+//! A *work* (`works/`) says which *cases* there are, who takes part in them, and what each of a contestant's processes
+//! does; the harness (`harness/`) starts these processes (`peer.rs`), has them take samples in turns, and files what
+//! they report; `ways/` has the ways of getting a message across, `loops.rs` what is done with them.
+
+mod harness;
+mod loops;
+mod peer;
+mod report;
+mod ways;
+mod works;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
+use harness::plan::{Failure, Plan};
+use std::path::PathBuf;
+
+/// Measures Slipring between processes, beside what bounds it and what else there is.
+#[derive(Parser)]
+struct Args {
+    /// Fewer rounds of shorter samples: whether it works, and a first impression.
+    #[arg(long)]
+    quick: bool,
+    /// Only these works.
+    #[arg(long, value_name = "WORK", value_delimiter = ',', value_parser = PossibleValuesParser::new(works::names()))]
+    only: Vec<String>,
+    /// Only these contestants; Slipring, if it is not among them, has nothing to be compared with.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    contestants: Vec<String>,
+    /// Sizes of messages in bytes, in place of those that a work has by itself.
+    #[arg(long, value_name = "BYTES", value_delimiter = ',')]
+    sizes: Vec<usize>,
+    /// Rounds per case; every contestant takes one sample in a round.
+    #[arg(long, value_name = "N")]
+    repeat: Option<usize>,
+    /// The two processors.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', default_values_t = [0, 1])]
+    pin: Vec<usize>,
+    /// Write one JSON object per figure to this file; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(subcommand)]
+    peer: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One of a contestant's processes. Started by this program itself.
+    #[command(hide = true)]
+    Peer(Box<peer::Seat>),
+}
+
+fn main() -> Result<(), Failure> {
+    let args = Args::parse();
+    if let Some(Command::Peer(seat)) = args.peer {
+        return peer::run(&seat);
+    }
+    let &[first, second] = args.pin.as_slice() else {
+        return Err("--pin takes two processor numbers, such as --pin 0,1".into());
+    };
+    let plan = Plan {
+        quick: args.quick,
+        rounds: args.repeat.unwrap_or(if args.quick { 3 } else { 25 }),
+        pins: [first, second],
+        only: args.only,
+        contestants: args.contestants,
+        sizes: args.sizes,
+    };
+    let figures = harness::run(&plan)?;
+    if let Some(path) = &args.json {
+        report::write_json(path, &figures)?;
+    }
+    if args.json.is_none_or(|path| path.as_os_str() != "-") {
+        println!("{}", report::table(&figures));
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Slipring's queues.
+
+use crate::harness::plan::Failure;
+use crate::loops::{Rx, Tx};
+use crate::peer::Seat;
+use slipring::{Lifetime, Queue, Receiver, Sender};
+
+/// An exclusive queue; the contestant's processes have one for each `part`.
+pub(crate) fn exclusive<const N: usize>(seat: &Seat, part: &str) -> Queue<[u64; N]> {
+    shared(seat, part).spsc()
+}
+
+/// A shared queue.
+pub(crate) fn shared<const N: usize>(seat: &Seat, part: &str) -> Queue<[u64; N]> {
+    Queue::new(seat.channel(part)).domain(&seat.domain).capacity(seat.capacity).lifetime(Lifetime::Attached)
+}
+
+impl<const N: usize> Tx<N> for Sender<[u64; N]> {
+    #[inline(always)]
+    fn send(&mut self, message: [u64; N]) -> Result<(), Failure> {
+        Ok(Sender::send(self, message)?)
+    }
+}
+
+impl<const N: usize> Rx<N> for Receiver<[u64; N]> {
+    #[inline(always)]
+    fn recv(&mut self) -> Result<[u64; N], Failure> {
+        Receiver::recv(self)?.ok_or_else(closed)
+    }
+}
+
+/// That a peer has closed the channel in the middle of a sample.
+#[cold]
+fn closed() -> Failure {
+    "the other end has closed the channel".into()
+}

@@ -1,0 +1,175 @@
+//! Several slots at once, filled and read in place, and passed on together.
+
+use super::link::{ReceiverLink, SenderLink};
+use crate::error::Corrupt;
+use crate::message::IpcMessage;
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::{Index, IndexMut};
+
+/// Several slots of the channel, to be filled in place: it indexes to the messages. Made by
+/// [`Sender::loan_batch`](super::Sender::loan_batch).
+///
+/// They hold *some* valid values, as a single [`Loan`](super::Loan) does, and what is said there holds for each of them.
+/// Dropped without [`send`](LoanBatch::send), they are given back.
+#[must_use = "loaned slots that are not sent are given back"]
+pub struct LoanBatch<'a, T: IpcMessage> {
+    link: &'a mut SenderLink,
+    len: usize,
+    messages: PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T: IpcMessage> LoanBatch<'a, T> {
+    /// Takes the slots, at most `max`, that `link` owns from the one on that it has been found to own.
+    pub(super) fn new(link: &'a mut SenderLink, max: usize) -> Self {
+        let len = link.owned(max);
+        let batch: Self = LoanBatch { link, len, messages: PhantomData };
+        if !T::ANY_BITS {
+            for at in 0..len {
+                // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
+                unsafe { T::place_blank(batch.message(at)) };
+            }
+        }
+        batch
+    }
+
+    /// How many slots there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is one at least, unless none was asked for")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Publishes all messages, and returns how many there were.
+    pub fn send(self) -> usize {
+        let len = self.len;
+        self.send_first(len)
+    }
+
+    /// Publishes the first `count` messages, at most as many as there are, and gives the other slots back. Returns how
+    /// many were published.
+    pub fn send_first(mut self, count: usize) -> usize {
+        let count = count.min(self.len);
+        if count != 0 && !self.link.is_forked() {
+            self.link.pass_many(count);
+            // Only of those rings that lend one slot at a time is there anything to give back.
+            self.len = 0;
+        }
+        count
+    }
+
+    fn message(&self, at: usize) -> *mut T {
+        assert!(at < self.len, "there are {} messages, and none with the index {at}", self.len);
+        if !T::ANY_BITS {
+            self.link.assert_not_forked();
+        }
+        self.link.payload_ahead(at)
+    }
+}
+
+impl<T: IpcMessage> Index<usize> for LoanBatch<'_, T> {
+    type Output = T;
+
+    fn index(&self, at: usize) -> &T {
+        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one (in a forked child, where the slot is a
+        // blank one), or `new` has placed one.
+        unsafe { &*self.message(at) }
+    }
+}
+
+impl<T: IpcMessage> IndexMut<usize> for LoanBatch<'_, T> {
+    fn index_mut(&mut self, at: usize) -> &mut T {
+        // SAFETY: as in `index`, and `self.link` is borrowed uniquely.
+        unsafe { &mut *self.message(at) }
+    }
+}
+
+impl<T: IpcMessage> Drop for LoanBatch<'_, T> {
+    fn drop(&mut self) {
+        if self.len != 0 && !self.link.is_forked() {
+            self.link.abandon();
+        }
+    }
+}
+
+impl<T: IpcMessage> fmt::Debug for LoanBatch<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoanBatch").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Several messages in their slots: it indexes and iterates over them. Made by
+/// [`Receiver::recv_batch_ref`](super::Receiver::recv_batch_ref). Dropping it frees all of the slots at once.
+///
+/// What is said of a single [`Received`](super::Received) holds for each of them.
+#[must_use = "dropping the guard frees the slots"]
+pub struct ReceivedBatch<'a, T: IpcMessage> {
+    link: &'a mut ReceiverLink,
+    len: usize,
+    messages: PhantomData<&'a [T]>,
+}
+
+impl<'a, T: IpcMessage> ReceivedBatch<'a, T> {
+    /// Validates the messages, at most `max`, in the slots that `link` owns. The batch ends before an invalid one, unless
+    /// that is the first, which is skipped.
+    pub(super) fn new(link: &'a mut ReceiverLink, max: usize) -> Result<Self, Corrupt> {
+        let owned = link.owned(max);
+        let mut len = 0;
+        while len < owned {
+            if !T::ANY_BITS {
+                // SAFETY: the slot is this end's own, holds `size_of::<T>()` initialised bytes, and is aligned for a `T`.
+                if let Err(invalid) = unsafe { T::validate(link.payload_ahead(len)) } {
+                    if len == 0 {
+                        return Err(link.skip(invalid));
+                    }
+                    break;
+                }
+            }
+            len += 1;
+        }
+        Ok(ReceivedBatch { link, len, messages: PhantomData })
+    }
+
+    /// How many messages there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is one at least, unless none was asked for")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The messages, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
+        (0..self.len).map(|at| &self[at])
+    }
+
+    /// Frees the first `count` slots, at most as many as there are. The other messages come again.
+    pub fn release_first(mut self, count: usize) {
+        self.len = self.len.min(count);
+    }
+}
+
+impl<T: IpcMessage> Index<usize> for ReceivedBatch<'_, T> {
+    type Output = T;
+
+    fn index(&self, at: usize) -> &T {
+        assert!(at < self.len, "there are {} messages, and none with the index {at}", self.len);
+        if !T::ANY_BITS {
+            self.link.assert_not_forked();
+        }
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child, where
+        // the slot is a blank one), or `new` has checked.
+        unsafe { &*self.link.payload_ahead::<T>(at) }
+    }
+}
+
+impl<T: IpcMessage> Drop for ReceivedBatch<'_, T> {
+    fn drop(&mut self) {
+        if self.len != 0 && !self.link.is_forked() {
+            self.link.pass_many(self.len);
+        }
+    }
+}
+
+impl<T: IpcMessage> fmt::Debug for ReceivedBatch<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivedBatch").field("len", &self.len).finish_non_exhaustive()
+    }
+}

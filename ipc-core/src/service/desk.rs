@@ -1,0 +1,309 @@
+//! What clients and servers have in common: a place at the service, its table of calls, waiting, and what is done for the
+//! dead.
+
+use crate::error::{Corrupt, OpenError, Role};
+use crate::info::ChannelInfo;
+use crate::layout::{CallHead, Side};
+use crate::liveness::{self, PROBE_INTERVAL, Participant};
+use crate::message::IpcMessage;
+use crate::os::fork::Epoch;
+use crate::ring::calls::{Calls, End, Resolved};
+use crate::ring::{Evidence, Life, Repair, Turn, shared};
+use crate::segment::{Segment, Spec};
+use crate::station::{self, Patience};
+use crate::waiting::{self, Announced, Sleepers, Spin};
+use crate::words;
+use core::cell::{Cell, RefCell};
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How often a slot that a dead participant had a part in may change under the hands of whoever takes its line over,
+/// before that is put off.
+const SWEEP_ROUNDS: usize = 64;
+
+/// A place at a service.
+pub(super) struct Desk {
+    participant: Participant,
+    pub(super) calls: Calls,
+    queue: shared::Parts,
+    info: Box<ChannelInfo>,
+    /// When the service was opened. In a child that was forked since, nothing here leads to it any more.
+    epoch: Epoch,
+    spin: RefCell<Spin>,
+    last_tended: Cell<Option<Instant>>,
+}
+
+impl Desk {
+    /// Opens the service and takes a place on `side`.
+    pub(super) fn open(spec: &Spec, side: Side, role: Role) -> Result<(Self, shared::Parts), OpenError> {
+        let joined = station::join(spec, side, role, sweep)?;
+        let segment = joined.segment().clone();
+        let calls = segment.calls().ok_or_else(|| OpenError::NotASegment {
+            path: segment.path().into(),
+            reason: "its header is damaged: sizes that do not fit together".into(),
+        })?;
+        let words = [&segment.wait_line(0).word, &segment.wait_line(1).word];
+        let heads = (0..calls.slots()).map(|index| segment.call_head(index));
+        waiting::register(words.into_iter().chain(heads.flat_map(|head| [&head.replies, &head.room])));
+        let (participant, info) = joined.into_place(spec);
+        let (queue, epoch) = (segment.call_queue(), segment.epoch());
+        let (spin, last_tended) = (RefCell::new(Spin::new()), Cell::new(None));
+        Ok((Desk { participant, calls, queue, info, epoch, spin, last_tended }, queue))
+    }
+
+    /// The line in the participant table.
+    #[inline(always)]
+    pub(super) fn line(&self) -> u32 {
+        self.participant.line()
+    }
+
+    /// The line among those of its side, as the queue counts them.
+    pub(super) fn queue_line(&self) -> usize {
+        let first_role = self.segment().geometry().first_role;
+        (if self.line() < first_role { self.line() } else { self.line() - first_role }) as usize
+    }
+
+    pub(super) fn segment(&self) -> &Arc<Segment> {
+        self.participant.segment()
+    }
+
+    pub(super) fn info(&self) -> &ChannelInfo {
+        &self.info
+    }
+
+    /// Whether this process was forked from the one that opened the service. To be asked before anything that should have
+    /// an effect.
+    #[inline(always)]
+    pub(super) fn is_forked(&self) -> bool {
+        self.epoch.is_past()
+    }
+
+    /// The word that servers sleep on who wait for a call.
+    #[inline(always)]
+    pub(super) fn call_word(&self) -> &AtomicU32 {
+        &self.segment().wait_line(0).word
+    }
+
+    /// The word that clients sleep on who wait for a slot of the table, or for room in the queue.
+    #[inline(always)]
+    pub(super) fn slot_word(&self) -> &AtomicU32 {
+        &self.segment().wait_line(1).word
+    }
+
+    /// The beginning of the slot of a call.
+    #[inline(always)]
+    pub(super) fn head(&self, index: usize) -> &CallHead {
+        self.segment().call_head(index)
+    }
+
+    /// Waits on `word` until `look` finds something. `None` if the patience is over.
+    ///
+    /// Before this participant falls asleep, and whenever it wakes, `probe` finds out who has died and acts on it, so that
+    /// `look` sees the consequences; it too may end the wait.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn wait<T>(
+        &self,
+        word: &AtomicU32,
+        sleepers: Sleepers,
+        patience: Patience,
+        mut look: impl FnMut() -> Option<T>,
+        mut probe: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        if !matches!(patience, Patience::None) {
+            let mut found = None;
+            let mut ready = || {
+                found = look();
+                found.is_some()
+            };
+            // A handler that waits for another call of the same end finds the spin in use, and has one of its own.
+            let (mut own, mut spin) = (Spin::new(), self.spin.try_borrow_mut());
+            let spin = spin.as_deref_mut().unwrap_or(&mut own);
+            if waiting::poll(&mut ready) || spin.until(patience.deadline(), false, ready) {
+                return found;
+            }
+            self.participant.publish_processor();
+        }
+        loop {
+            let mut announced = match patience {
+                Patience::None => None,
+                _ => Some(Announced::new(word, sleepers)),
+            };
+            loop {
+                // R2 of the waiting protocol; whoever was found dead did everything that it did before this look.
+                if let Some(found) = probe().or_else(&mut look) {
+                    return Some(found);
+                }
+                let left = patience.left()?;
+                let is_still_announced = announced.as_mut()?.sleep(left);
+                if let Some(found) = look() {
+                    return Some(found);
+                }
+                if !is_still_announced {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Repairs what dead participants hold up in the queue, and resolves their calls, if the last time is a while ago.
+    pub(super) fn tend(&self) {
+        if self.last_tended.get().is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
+            return;
+        }
+        self.last_tended.set(Some(Instant::now()));
+        let segment = self.segment();
+        // Observed before it is asked who lives, as `Calls::resolve` demands.
+        let observed: Vec<_> = (0..self.calls.slots()).map(|index| self.calls.observe(index)).collect();
+        let lives: Vec<_> = (0..segment.geometry().participants).map(|line| liveness::life(segment, line)).collect();
+        if !lives.iter().any(|life| matches!(life, Life::Dead { .. })) {
+            return;
+        }
+        for (line, _) in lives.iter().enumerate().filter(|(_, life)| matches!(life, Life::Dead { .. })) {
+            // What is still pending is done by the next one who tends; others who wait for it look by themselves in time.
+            repair(segment, &self.queue, line as u32, |line| liveness::life(segment, line));
+        }
+        let is_gone = |line: u32| lives.get(line as usize).is_none_or(|life| *life != Life::Live);
+        for (index, observed) in observed.into_iter().enumerate() {
+            if let Some(observed) = observed {
+                self.announce(index, self.calls.resolve(index, observed, is_gone, End::Died));
+            }
+        }
+    }
+
+    /// Resolves call `index` if one of the two that it is between is found to be gone.
+    pub(super) fn resolve(&self, index: usize) {
+        if let Some(observed) = self.calls.observe(index) {
+            let is_gone = |line| self.is_gone(line);
+            self.announce(index, self.calls.resolve(index, observed, is_gone, End::Died));
+        }
+    }
+
+    /// Whether nobody who lives has a line.
+    pub(super) fn is_gone(&self, line: u32) -> bool {
+        let segment = self.segment();
+        line >= segment.geometry().participants || liveness::life(segment, line) != Life::Live
+    }
+
+    /// Leaves: what this participant has left undone is resolved, its end of the queue given back by `detach`.
+    pub(super) fn leave(&mut self, detach: impl FnOnce()) {
+        if self.is_forked() {
+            return;
+        }
+        let me = self.line();
+        for index in 0..self.calls.slots() {
+            settle(&self.calls, index, me, |line| line == me, End::Dropped, |resolved| self.announce(index, resolved));
+        }
+        detach();
+        self.participant.close();
+        // A request without its client means nothing, so when everybody has left nothing is undelivered.
+        self.participant.leave(|| true);
+    }
+
+    fn announce(&self, index: usize, resolved: Resolved) {
+        match resolved {
+            Resolved::Freed => waiting::wake_some(self.slot_word(), 1),
+            Resolved::Ended => {
+                let head = self.head(index);
+                waiting::wake(&head.replies);
+                waiting::wake(&head.room);
+            }
+            Resolved::Nothing | Resolved::Changed => {}
+        }
+    }
+}
+
+/// Copies a message out of shared memory, and validates the copy.
+///
+/// # Safety
+///
+/// `from` leads to the request or the reply of a slot whose layout is that of a `T`, and which belongs to the caller.
+#[inline(always)]
+pub(super) unsafe fn copy_out<T: IpcMessage>(from: NonNull<crate::atomics::AtomicU64>) -> Result<T, Corrupt> {
+    let mut copy = MaybeUninit::<T>::uninit();
+    // SAFETY: the caller vouches for the place, which starts at a multiple of 8 bytes and has room for a `T` in whole words.
+    unsafe { words::load(from.as_ptr().cast(), copy.as_mut_ptr().cast(), size_of::<T>()) };
+    if !T::ANY_BITS {
+        // SAFETY: `load` has initialised every byte of the copy.
+        unsafe { T::validate(copy.as_ptr()) }?;
+    }
+    // SAFETY: every byte is initialised, and any bits are a `T`, or `validate` has found these to be one.
+    Ok(unsafe { copy.assume_init() })
+}
+
+/// Whether it is this end's turn; an error if the queue's words are none that it can have.
+#[inline(always)]
+pub(super) fn turn(turn: Turn) -> Result<bool, Corrupt> {
+    match turn {
+        Turn::Ours => Ok(true),
+        Turn::Theirs => Ok(false),
+        Turn::Broken(evidence) => Err(corrupt(evidence)),
+    }
+}
+
+pub(super) fn corrupt(Evidence { slot, found, expected }: Evidence) -> Corrupt {
+    Corrupt::Stamp { slot, found, expected }
+}
+
+/// Resolves everything that the last owner of `line`, whose lock the caller has just taken, has left undone.
+fn sweep(segment: &Segment, line: u32) -> bool {
+    let Some(calls) = segment.calls() else { return true };
+    let life = |other| if other == line { liveness::afterlife(segment, line) } else { liveness::life(segment, other) };
+    let is_resolved = repair(segment, &segment.call_queue(), line, life);
+    let is_gone = |other| {
+        other == line || other >= segment.geometry().participants || liveness::life(segment, other) != Life::Live
+    };
+    let settle = |index| {
+        settle(&calls, index, line, is_gone, End::Died, |resolved| {
+            if resolved == Resolved::Ended {
+                let head = segment.call_head(index);
+                waiting::wake(&head.replies);
+                waiting::wake(&head.room);
+            }
+        })
+    };
+    is_resolved && (0..calls.slots()).all(settle)
+}
+
+/// Resolves slot `index` until nothing in it waits for the participant on `line`, who is gone. `false` if it kept changing.
+fn settle(
+    calls: &Calls,
+    index: usize,
+    line: u32,
+    is_gone: impl Fn(u32) -> bool,
+    end: End,
+    mut announce: impl FnMut(Resolved),
+) -> bool {
+    for _ in 0..SWEEP_ROUNDS {
+        let Some(observed) = calls.observe(index).filter(|&observed| calls.involves(observed, line)) else {
+            return true;
+        };
+        match calls.resolve(index, observed, &is_gone, end) {
+            Resolved::Changed => {}
+            resolved => {
+                announce(resolved);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Repairs what the dead participant on `line` holds up in the queue. `false` if that has to wait for a live one.
+fn repair(segment: &Segment, queue: &shared::Parts, line: u32, life: impl Fn(u32) -> Life) -> bool {
+    let first_role = segment.geometry().first_role;
+    let (first, is_client) = if line < first_role { (0, true) } else { (first_role, false) };
+    let life = |of: usize| life(first + of as u32);
+    let of = (line - first) as usize;
+    let repair = if is_client {
+        queue.repair_producer(of, life)
+    } else {
+        // A ticket that is delivered again is void if its call was taken, so nothing is done twice.
+        queue.repair_consumer(of, life, shared::Orphans::Redeliver)
+    };
+    // A damaged queue reports itself to those who use it.
+    repair != Repair::Pending
+}

@@ -1,0 +1,774 @@
+//! Broadcasts: what each verb promises, in one process, and between processes that are stopped and killed.
+
+mod support;
+
+use ipc_core::{
+    Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, Lifetime, OpenError, Role,
+    Subscriber, TrySendError,
+};
+use std::collections::HashSet;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::thread;
+use std::time::Duration;
+use support::{Child, Domain, PATIENCE, Part, is_root, listen, play, program, say, skip};
+
+const PARTS: &[(&str, Part)] = &[
+    ("publish_bursts", publish_bursts),
+    ("publish_lossily", publish_lossily),
+    ("publish_until_killed", publish_until_killed),
+    ("hold_a_loan", hold_a_loan),
+    ("hold_a_lossy_loan", hold_a_lossy_loan),
+    ("read_and_say", read_and_say),
+    ("subscribe_and_wait", subscribe_and_wait),
+    ("subscribe_and_say", subscribe_and_say),
+    ("sum_up", sum_up),
+];
+
+#[test]
+#[ignore = "the other process of the tests in this file"]
+fn child_main() {
+    play(PARTS);
+}
+
+/// Publisher, number, filling, and a check over all of it: longer than a line, so that it can be torn.
+type Message = [u64; 12];
+
+fn message(publisher: u64, number: u64) -> Message {
+    let mut message = [publisher.wrapping_mul(31).wrapping_add(number); 12];
+    (message[0], message[1]) = (publisher, number);
+    message[11] = check_of(&message);
+    message
+}
+
+fn check_of(message: &Message) -> u64 {
+    message[..11].iter().fold(7, |hash, word| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+/// Publisher and number of a message that is whole.
+fn check(message: Message) -> (u64, u64) {
+    assert_eq!(message[11], check_of(&message), "a torn message");
+    (message[0], message[1])
+}
+
+fn lossless(domain: &str) -> Broadcast<Message> {
+    Broadcast::new("news").domain(domain).capacity(8)
+}
+
+fn lossy(domain: &str) -> Broadcast<Message> {
+    lossless(domain).lossy()
+}
+
+fn recv(subscriber: &mut Subscriber<Message>) -> Result<Option<(u64, u64)>, BroadcastRecvTimeoutError> {
+    Ok(subscriber.recv_timeout(PATIENCE)?.map(check))
+}
+
+/// Receives until the end.
+fn recv_all(subscriber: &mut Subscriber<Message>) -> Vec<(u64, u64)> {
+    std::iter::from_fn(|| recv(subscriber).expect("the publishers close")).collect()
+}
+
+/// Everything that can be had now, and how many messages were missed.
+fn drain(subscriber: &mut Subscriber<Message>) -> (Vec<(u64, u64)>, u64) {
+    let (mut received, mut missed) = (Vec::new(), 0);
+    loop {
+        match subscriber.try_recv() {
+            Ok(Some(message)) => received.push(check(message)),
+            Err(BroadcastTryRecvError::Lagged { missed: more }) => missed += more,
+            Ok(None) | Err(BroadcastTryRecvError::Empty) => return (received, missed),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+const TIMEOUT: Result<Option<(u64, u64)>, BroadcastRecvTimeoutError> = Err(BroadcastRecvTimeoutError::Timeout);
+
+/// How many messages a publisher publishes at a time.
+const BURST: u64 = 10;
+
+/// Publishes a burst for every line, the first of which is its number, and says that it has.
+fn publish_bursts(domain: &str) {
+    let mut publisher = lossless(domain).publisher().unwrap();
+    say("ready");
+    let me = listen().unwrap().parse().unwrap();
+    for burst in 0.. {
+        (burst * BURST..(burst + 1) * BURST).for_each(|number| publisher.send(message(me, number)).unwrap());
+        say("sent");
+        if listen().is_none() {
+            return;
+        }
+    }
+}
+
+/// Publishes a message to a lossy channel for every line, and says that it has.
+fn publish_lossily(domain: &str) {
+    let mut publisher = lossy(domain).publisher().unwrap();
+    say("ready");
+    for number in 0.. {
+        if listen().is_none() {
+            return;
+        }
+        publisher.send(message(0, number)).unwrap();
+        say("sent");
+    }
+}
+
+/// Publishes to a lossy channel as fast as it can.
+fn publish_until_killed(domain: &str) {
+    let mut publisher = lossy(domain).publisher().unwrap();
+    say("ready");
+    let me = listen().unwrap().parse().unwrap();
+    for number in 0.. {
+        publisher.send(message(me, number)).unwrap();
+    }
+}
+
+fn hold_a_loan(domain: &str) {
+    let mut publisher = lossless(domain).publisher().unwrap();
+    let loan = publisher.loan().unwrap();
+    say("held");
+    listen();
+    drop(loan);
+}
+
+fn hold_a_lossy_loan(domain: &str) {
+    let mut publisher = lossy(domain).publisher().unwrap();
+    let loan = publisher.loan().unwrap();
+    say("held");
+    listen();
+    drop(loan);
+}
+
+/// Says how the segment is mapped, and then everything that it receives from it.
+fn read_and_say(domain: &str) {
+    let mut subscriber = lossy(domain).subscriber().unwrap();
+    say(mapped_as(file_number(&subscriber)).join(" "));
+    loop {
+        match recv(&mut subscriber) {
+            Ok(Some((publisher, number))) => say(format!("{publisher} {number}")),
+            Ok(None) => return say("end"),
+            Err(BroadcastRecvTimeoutError::PublisherDied(_)) => say("died"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The number of a segment's file. What is mapped goes by it, since whoever created it has mapped it without its name.
+fn file_number(subscriber: &Subscriber<Message>) -> u64 {
+    std::fs::metadata(&subscriber.info().path).unwrap().ino()
+}
+
+/// The permissions of this process's mappings of a file in shared memory.
+fn mapped_as(file_number: u64) -> Vec<String> {
+    let (maps, number) = (std::fs::read_to_string("/proc/self/maps").unwrap(), file_number.to_string());
+    let is_of_file = |line: &&str| line.contains("/dev/shm/") && line.split_whitespace().nth(4) == Some(&*number);
+    let lines = maps.lines().filter(is_of_file);
+    lines.map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect()
+}
+
+fn subscribe_and_wait(domain: &str) {
+    let subscriber = lossless(domain).subscriber().unwrap();
+    say("ready");
+    listen();
+    drop(subscriber);
+}
+
+/// Says every message that it receives, after a line of the parent's.
+fn subscribe_and_say(domain: &str) {
+    let mut subscriber = lossless(domain).subscriber().unwrap();
+    say("ready");
+    listen();
+    while let Some((publisher, number)) = recv(&mut subscriber).unwrap() {
+        say(format!("{publisher} {number}"));
+    }
+    say("end");
+}
+
+/// Receives until the end, and says how many messages there were and a digest of their order.
+fn sum_up(domain: &str) {
+    let mut subscriber = lossless(domain).subscriber().unwrap();
+    say("ready");
+    let received = recv_all(&mut subscriber);
+    let digest = received.iter().fold(7u64, |hash, &(publisher, number)| {
+        (hash ^ (publisher << 32 | number)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    say(format!("{} {digest:x}", received.len()));
+}
+
+#[test]
+fn every_subscriber_gets_every_message_in_one_order() {
+    const PUBLISHERS: u64 = 3;
+    const EACH: u64 = 20_000;
+    let domain = Domain::new("order");
+    let subscribers: Vec<_> = (0..4).map(|_| lossless(domain.name()).subscriber().unwrap()).collect();
+    let publishers: Vec<_> = (0..PUBLISHERS).map(|_| lossless(domain.name()).publisher().unwrap()).collect();
+    let received: Vec<_> = thread::scope(|scope| {
+        for (me, mut publisher) in publishers.into_iter().enumerate() {
+            scope.spawn(move || {
+                (0..EACH).for_each(|number| publisher.send(message(me as u64, number)).unwrap());
+            });
+        }
+        let threads = subscribers.into_iter().map(|mut subscriber| scope.spawn(move || recv_all(&mut subscriber)));
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(received[0].len() as u64, PUBLISHERS * EACH);
+    for publisher in 0..PUBLISHERS {
+        let numbers = received[0].iter().filter(|message| message.0 == publisher).map(|message| message.1);
+        assert!(numbers.eq(0..EACH), "publisher {publisher}'s messages come in order");
+    }
+    assert!(received.iter().all(|other| *other == received[0]), "all have the same order");
+}
+
+#[test]
+fn every_process_gets_every_message_in_one_order() {
+    let domain = Domain::new("processes");
+    let mut subscribers: Vec<_> = (0..4).map(|_| Child::start("sum_up", &domain)).collect();
+    subscribers.iter_mut().for_each(|child| assert_eq!(child.hear(), "ready"));
+    let mut publishers: Vec<_> = (0..3).map(|_| Child::start("publish_bursts", &domain)).collect();
+    for (me, child) in publishers.iter_mut().enumerate() {
+        assert_eq!(child.hear(), "ready");
+        child.tell(&me.to_string());
+    }
+    for _ in 0..20 {
+        for child in &mut publishers {
+            assert_eq!(child.hear(), "sent");
+            child.tell("go on");
+        }
+    }
+    publishers.iter_mut().for_each(|child| assert_eq!(child.hear(), "sent"));
+    publishers.into_iter().for_each(Child::finish);
+    let sums: HashSet<_> = subscribers.iter_mut().map(Child::hear).collect();
+    assert_eq!(sums.len(), 1, "{sums:?}");
+    assert!(sums.into_iter().next().unwrap().starts_with(&format!("{} ", 3 * 21 * BURST)));
+    subscribers.into_iter().for_each(Child::finish);
+}
+
+#[test]
+fn there_are_places_for_64_publishers_and_128_subscribers() {
+    let domain = Domain::new("places");
+    let mut publishers: Vec<_> = (0..64).map(|_| lossless(domain.name()).publisher().unwrap()).collect();
+    let mut subscribers: Vec<_> = (0..128).map(|_| lossless(domain.name()).subscriber().unwrap()).collect();
+    let error = lossless(domain.name()).publisher().unwrap_err();
+    assert!(matches!(error, OpenError::TableFull { role: Role::Publisher, places: 64, .. }), "{error:?}");
+    let error = lossless(domain.name()).subscriber().unwrap_err();
+    assert!(matches!(error, OpenError::TableFull { role: Role::Subscriber, places: 128, .. }), "{error:?}");
+    for (me, publisher) in publishers.iter_mut().enumerate().take(8) {
+        publisher.try_send(message(me as u64, 0)).unwrap();
+    }
+    assert!(matches!(publishers[8].try_send(message(8, 0)), Err(TrySendError::Full(_))));
+    for subscriber in &mut subscribers {
+        (0..8).for_each(|me| assert_eq!(recv(subscriber), Ok(Some((me, 0)))));
+    }
+    drop(subscribers.pop());
+    subscribers.push(lossless(domain.name()).subscriber().unwrap());
+    drop(publishers);
+    assert_eq!(recv(&mut subscribers[127]), Ok(None));
+}
+
+#[test]
+fn a_publisher_waits_for_the_slowest_subscriber_and_for_nobody_else() {
+    let domain = Domain::new("pressure");
+    let mut publisher = lossless(domain.name()).publisher().unwrap();
+    for number in 0..100 {
+        publisher.try_send(message(0, number)).expect("nobody listens");
+    }
+    let mut fast = lossless(domain.name()).subscriber().unwrap();
+    let mut slow = lossless(domain.name()).subscriber().unwrap();
+    for number in 0..8 {
+        publisher.try_send(message(1, number)).unwrap();
+        assert_eq!(recv(&mut fast), Ok(Some((1, number))));
+    }
+    assert_eq!((publisher.len(), fast.len(), slow.len()), (8, 0, 8));
+    assert_eq!(publisher.try_send(message(1, 8)), Err(TrySendError::Full(message(1, 8))));
+    assert!(publisher.send_timeout(message(1, 8), MOMENT).is_err());
+    assert_eq!(recv(&mut slow), Ok(Some((1, 0))));
+    publisher.try_send(message(1, 8)).unwrap();
+    assert!(publisher.try_send(message(1, 9)).is_err());
+    drop(slow);
+    publisher.try_send(message(1, 9)).expect("the slow one has gone");
+    assert_eq!(drain(&mut fast), (vec![(1, 8), (1, 9)], 0));
+}
+
+#[test]
+fn a_blocked_publisher_is_woken_by_the_slowest_subscriber() {
+    let domain = Domain::new("woken");
+    let mut publisher = lossless(domain.name()).publisher().unwrap();
+    let mut slow = lossless(domain.name()).subscriber().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || (0..2000).for_each(|number| publisher.send(message(0, number)).unwrap()));
+        for number in 0..2000 {
+            if number % 100 == 0 {
+                // Long enough for the publisher to go to sleep, as it often does; nothing depends on it.
+                thread::sleep(MOMENT);
+            }
+            assert_eq!(recv(&mut slow), Ok(Some((0, number))));
+        }
+        assert_eq!(recv(&mut slow), Ok(None));
+    });
+}
+
+#[test]
+fn a_late_subscriber_gets_exactly_the_history() {
+    for is_lossy in [false, true] {
+        let domain = Domain::new("history");
+        let news = if is_lossy { lossy(domain.name()) } else { lossless(domain.name()) }.history(5);
+        let mut publisher = news.publisher().unwrap();
+        for published in 0..40 {
+            let mut late = news.subscriber().unwrap();
+            let oldest = published - published.min(5);
+            let expected: Vec<_> = (oldest..published).map(|number| (0, number)).collect();
+            assert_eq!(late.len(), expected.len());
+            assert_eq!(drain(&mut late), (expected, 0), "of {published}");
+            publisher.send(message(0, published)).unwrap();
+            assert_eq!(recv(&mut late), Ok(Some((0, published))));
+        }
+        // There is room for a whole capacity besides.
+        let mut late = news.subscriber().unwrap();
+        (40..48).for_each(|number| publisher.try_send(message(0, number)).unwrap());
+        assert_eq!(drain(&mut late), ((35..48).map(|number| (0, number)).collect(), 0));
+        drop(publisher);
+        assert_eq!(recv(&mut late), Ok(None));
+        assert_eq!(recv_all(&mut news.subscriber().unwrap()), (43..48).map(|number| (0, number)).collect::<Vec<_>>());
+        drop(late);
+    }
+}
+
+#[test]
+fn a_history_outlives_its_publishers_and_is_gone_when_it_has_been_received() {
+    let domain = Domain::new("kept");
+    let news = lossless(domain.name()).history(5);
+    let mut publisher = news.publisher().unwrap();
+    publisher.send_batch((0..3).map(|number| message(0, number))).unwrap();
+    drop(publisher);
+    assert!(domain.path("news").exists());
+    let mut late = news.subscriber().unwrap();
+    assert_eq!(recv_all(&mut late), [(0, 0), (0, 1), (0, 2)]);
+    drop(late);
+    assert!(!domain.path("news").exists());
+}
+
+#[test]
+fn what_a_lossy_subscriber_missed_is_counted_exactly() {
+    let domain = Domain::new("lag");
+    let mut publisher = lossy(domain.name()).publisher().unwrap();
+    let mut subscribers: Vec<_> = (0..5).map(|_| lossy(domain.name()).subscriber().unwrap()).collect();
+    let mut seen = [0u64; 5];
+    let mut published = 0;
+    for round in 1..400u64 {
+        for _ in 0..round % 37 {
+            publisher.try_send(message(0, published)).expect("a lossy publisher never waits");
+            published += 1;
+        }
+        for (at, subscriber) in subscribers.iter_mut().enumerate() {
+            // Some look every time, others seldom.
+            if round % (at as u64 * 3 + 1) == 0 {
+                let (received, missed) = drain(subscriber);
+                let mut expected = seen[at] + missed;
+                for (_, number) in received {
+                    assert_eq!(number, expected, "subscriber {at}");
+                    expected += 1;
+                }
+                assert_eq!(expected, published, "subscriber {at}: what came and what was missed is everything");
+                seen[at] = expected;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_subscriber_that_was_overtaken_is_told_so_and_goes_on() {
+    let domain = Domain::new("told");
+    let (mut publisher, mut subscriber) =
+        (lossy(domain.name()).publisher().unwrap(), lossy(domain.name()).subscriber().unwrap());
+    publisher.send_batch((0..100).map(|number| message(0, number))).unwrap();
+    assert_eq!(subscriber.len(), 100);
+    // Three quarters of the ring are left.
+    assert_eq!(subscriber.recv(), Err(BroadcastRecvError::Lagged { missed: 94 }));
+    assert_eq!(subscriber.len(), 6);
+    assert_eq!(recv(&mut subscriber), Ok(Some((0, 94))));
+    publisher.send_batch((100..200).map(|number| message(0, number))).unwrap();
+    assert_eq!(subscriber.poll(PATIENCE), Err(BroadcastRecvError::Lagged { missed: 99 }));
+    let guard = subscriber.recv_ref().unwrap().unwrap();
+    assert_eq!(check(*guard), (0, 194));
+    drop(guard);
+    let mut batch = Vec::new();
+    assert_eq!(subscriber.recv_batch(&mut batch, 3), Ok(3));
+    assert_eq!(subscriber.recv_batch(&mut batch, 30), Ok(2));
+    assert_eq!(batch.into_iter().map(check).collect::<Vec<_>>(), (195..200).map(|n| (0, n)).collect::<Vec<_>>());
+}
+
+#[test]
+fn lossy_publishers_at_full_speed_tear_no_message_and_every_count_is_right() {
+    const PUBLISHERS: u64 = 2;
+    const EACH: u64 = 200_000;
+    let domain = Domain::new("speed");
+    let mut publishers: Vec<_> = (0..PUBLISHERS).map(|_| lossy(domain.name()).publisher().unwrap()).collect();
+    let subscribers: Vec<_> = (0..2).map(|_| lossy(domain.name()).subscriber().unwrap()).collect();
+    thread::scope(|scope| {
+        for (me, mut publisher) in publishers.drain(..).enumerate() {
+            scope.spawn(move || {
+                (0..EACH).for_each(|number| publisher.send(message(me as u64, number)).unwrap());
+            });
+        }
+        for mut subscriber in subscribers {
+            scope.spawn(move || {
+                let (mut received, mut missed) = (0u64, 0);
+                let mut latest = [None; PUBLISHERS as usize];
+                loop {
+                    match subscriber.recv_timeout(PATIENCE) {
+                        Ok(Some(message)) => {
+                            let (publisher, number) = check(message);
+                            let before = latest[publisher as usize].replace(number);
+                            assert!(before < Some(number), "no message comes twice, or late");
+                            received += 1;
+                        }
+                        Ok(None) => break,
+                        Err(BroadcastRecvTimeoutError::Lagged { missed: more }) => missed += more,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                assert_eq!(received + missed, PUBLISHERS * EACH);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_subscriber_that_is_too_slow_is_evicted_and_knows_it() {
+    let domain = Domain::new("evicted");
+    let news = lossless(domain.name()).evict_after(Duration::from_millis(20));
+    let mut publisher = news.publisher().unwrap();
+    let (mut slow, mut fast) = (news.subscriber().unwrap(), news.subscriber().unwrap());
+    for number in 0..8 {
+        publisher.send(message(0, number)).unwrap();
+        assert_eq!(recv(&mut fast), Ok(Some((0, number))));
+    }
+    publisher.send_timeout(message(0, 8), PATIENCE).expect("the slow one is given up");
+    assert_eq!(recv(&mut fast), Ok(Some((0, 8))));
+    assert_eq!(slow.recv(), Err(BroadcastRecvError::Evicted));
+    assert_eq!(slow.poll(Duration::ZERO), Err(BroadcastRecvError::Evicted), "for good");
+    assert!(matches!(slow.recv_ref(), Err(BroadcastRecvError::Evicted)));
+    let mut anew = news.subscriber().unwrap();
+    for number in 9..30 {
+        publisher.send_timeout(message(0, number), PATIENCE).unwrap();
+        assert_eq!(recv(&mut anew), Ok(Some((0, number))));
+        assert_eq!(recv(&mut fast), Ok(Some((0, number))));
+    }
+    // Its place can be had again, and whoever has it then is no outcast.
+    drop(slow);
+    let mut successor = news.subscriber().unwrap();
+    publisher.send_timeout(message(0, 30), PATIENCE).unwrap();
+    assert_eq!(recv(&mut successor), Ok(Some((0, 30))));
+}
+
+#[test]
+fn a_subscriber_that_makes_progress_is_not_evicted() {
+    let domain = Domain::new("progress");
+    let news = lossless(domain.name()).evict_after(Duration::from_secs(3600));
+    let mut publisher = news.publisher().unwrap();
+    let mut slow = news.subscriber().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || (0..50).for_each(|number| publisher.send(message(0, number)).unwrap()));
+        for number in 0..50 {
+            thread::sleep(MOMENT);
+            assert_eq!(recv(&mut slow), Ok(Some((0, number))));
+        }
+        assert_eq!(recv(&mut slow), Ok(None));
+    });
+}
+
+#[test]
+fn a_stopped_subscriber_is_waited_for_and_a_dead_one_is_not() {
+    let domain = Domain::new("stopped");
+    let mut publisher = lossless(domain.name()).publisher().unwrap();
+    let mut child = Child::start("subscribe_and_say", &domain);
+    assert_eq!(child.hear(), "ready");
+    child.stop();
+    (0..8).for_each(|number| publisher.send(message(0, number)).unwrap());
+    assert!(publisher.send_timeout(message(0, 8), Duration::from_millis(300)).is_err(), "it is not robbed");
+    child.resume();
+    child.tell("go");
+    publisher.send_timeout(message(0, 8), PATIENCE).unwrap();
+    (0..9).for_each(|number| assert_eq!(child.hear(), format!("0 {number}")));
+    let mut second = Child::start("subscribe_and_wait", &domain);
+    assert_eq!(second.hear(), "ready");
+    (9..17).for_each(|number| publisher.send(message(0, number)).unwrap());
+    second.kill();
+    publisher.send_timeout(message(0, 17), PATIENCE).expect("nobody waits for the dead");
+    drop(publisher);
+    (9..18).for_each(|number| assert_eq!(child.hear(), format!("0 {number}")));
+    assert_eq!(child.hear(), "end");
+    child.finish();
+}
+
+#[test]
+fn what_a_publisher_died_with_holds_nobody_up() {
+    let domain = Domain::new("hole");
+    let mut publisher = lossless(domain.name()).publisher().unwrap();
+    let mut subscriber = lossless(domain.name()).subscriber().unwrap();
+    for deaths in 1..=10 {
+        let mut child = Child::start("hold_a_loan", &domain);
+        assert_eq!(child.hear(), "held");
+        publisher.send(message(0, deaths)).unwrap();
+        assert_eq!(subscriber.recv_timeout(MOMENT).map(|_| None), TIMEOUT, "a live one is waited for");
+        child.kill();
+        assert_eq!(recv(&mut subscriber), Ok(Some((0, deaths))));
+        assert_eq!((subscriber.lost(), publisher.lost()), (deaths, deaths));
+    }
+}
+
+#[test]
+fn a_loan_that_is_given_back_is_no_message() {
+    let domain = Domain::new("loan");
+    let mut publisher = lossless(domain.name()).publisher().unwrap();
+    let mut subscriber = lossless(domain.name()).subscriber().unwrap();
+    for number in 0..50 {
+        drop(publisher.loan().unwrap());
+        let mut loan = publisher.try_loan().unwrap();
+        *loan = message(1, number);
+        loan.send();
+        let guard = subscriber.recv_ref().unwrap().unwrap();
+        assert_eq!(check(*guard), (1, number));
+        drop(guard);
+    }
+    assert_eq!((subscriber.lost(), subscriber.len()), (0, 0));
+}
+
+#[test]
+fn the_end_is_when_every_publisher_has_gone() {
+    let domain = Domain::new("end");
+    let mut early = lossless(domain.name()).subscriber().unwrap();
+    assert_eq!(early.recv_timeout(MOMENT).map(|_| None), TIMEOUT, "nobody has come yet");
+    let (mut first, second) =
+        (lossless(domain.name()).publisher().unwrap(), lossless(domain.name()).publisher().unwrap());
+    first.send(message(0, 0)).unwrap();
+    drop(first);
+    assert_eq!(recv(&mut early), Ok(Some((0, 0))));
+    assert_eq!(early.recv_timeout(MOMENT).map(|_| None), TIMEOUT);
+    drop(second);
+    assert_eq!(recv(&mut early), Ok(None));
+    assert_eq!(recv(&mut early), Ok(None));
+    assert_eq!(recv(&mut lossless(domain.name()).subscriber().unwrap()), Ok(None));
+}
+
+#[test]
+fn the_last_publishers_death_is_reported_once() {
+    let domain = Domain::new("last");
+    let mut subscribers: Vec<_> = (0..2).map(|_| lossless(domain.name()).subscriber().unwrap()).collect();
+    let mut child = Child::start("publish_bursts", &domain);
+    assert_eq!(child.hear(), "ready");
+    child.tell("7");
+    for number in 0..BURST {
+        subscribers.iter_mut().for_each(|subscriber| assert_eq!(recv(subscriber), Ok(Some((7, number)))));
+    }
+    assert_eq!(child.hear(), "sent");
+    let pid = child.pid();
+    child.kill();
+    for subscriber in &mut subscribers {
+        match recv(subscriber) {
+            Err(BroadcastRecvTimeoutError::PublisherDied(peer)) => {
+                assert_eq!((peer.pid, &*peer.program), (pid, &*program()));
+            }
+            other => panic!("{other:?} is no report of a death"),
+        }
+        assert_eq!(subscriber.recv_timeout(MOMENT).map(|_| None), TIMEOUT, "and now for a successor");
+    }
+    let mut successor = lossless(domain.name()).publisher().unwrap();
+    successor.send(message(8, 0)).unwrap();
+    subscribers.iter_mut().for_each(|subscriber| assert_eq!(recv(subscriber), Ok(Some((8, 0)))));
+}
+
+#[test]
+fn whoever_is_killed_whenever_the_others_go_on() {
+    const ROUNDS: u64 = 20;
+    let domain = Domain::new("soak");
+    let mut subscriber = lossless(domain.name()).subscriber().unwrap();
+    let mut witness = lossless(domain.name()).subscriber().unwrap();
+    let keeper = lossless(domain.name()).publisher().unwrap();
+    for round in 0..ROUNDS {
+        let victims: Vec<_> = (0..2).map(|_| Child::start("subscribe_and_wait", &domain)).collect();
+        let mut publishers: Vec<_> = (0..2).map(|_| Child::start("publish_bursts", &domain)).collect();
+        let mut counts = [0u64; 2];
+        for (at, child) in publishers.iter_mut().enumerate() {
+            assert_eq!(child.hear(), "ready");
+            child.tell(&at.to_string());
+        }
+        let mut victims = victims.into_iter();
+        for turn in 0..round * 3 {
+            // One that never receives holds everybody up until it dies.
+            if turn == round || turn == round * 2 {
+                victims.next().unwrap().kill();
+            }
+            while let Ok(Some(received)) = subscriber.recv_timeout(if turn < round { MOMENT } else { 5 * MOMENT }) {
+                let (publisher, number) = check(received);
+                assert_eq!(number, counts[publisher as usize], "in order, and none left out");
+                counts[publisher as usize] += 1;
+                assert_eq!(recv(&mut witness), Ok(Some((publisher, number))));
+            }
+            publishers.iter_mut().for_each(|child| child.tell("go on"));
+        }
+        victims.for_each(Child::kill);
+        publishers.into_iter().for_each(Child::kill);
+        while let Ok(Some(received)) = subscriber.recv_timeout(Duration::from_millis(150)) {
+            assert_eq!(recv(&mut witness), Ok(Some(check(received))));
+        }
+    }
+    assert!(keeper.lost() <= 2 * ROUNDS);
+}
+
+#[test]
+fn lossy_publishers_that_are_killed_leave_no_torn_message_and_the_count_is_right() {
+    let domain = Domain::new("killed");
+    let mut subscriber = lossy(domain.name()).subscriber().unwrap();
+    let keeper = lossy(domain.name()).publisher().unwrap();
+    let (mut random, mut total) = (0x2545_F491_u64, 0);
+    for round in 0..30 {
+        let mut child = Child::start("publish_until_killed", &domain);
+        assert_eq!(child.hear(), "ready");
+        child.tell(&round.to_string());
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let until = total + (random >> 56);
+        while total < until {
+            match subscriber.recv_timeout(PATIENCE) {
+                Ok(message) => total += u64::from(check(message.unwrap()).0 == round),
+                Err(BroadcastRecvTimeoutError::Lagged { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        child.kill();
+        // What it had claimed is closed, by whoever comes there.
+        loop {
+            match subscriber.recv_timeout(Duration::from_millis(150)) {
+                Ok(message) => assert_eq!(check(message.unwrap()).0, round),
+                Err(BroadcastRecvTimeoutError::Lagged { .. }) => {}
+                Err(BroadcastRecvTimeoutError::Timeout) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    drop(keeper);
+    let deaths = std::iter::from_fn(|| recv(&mut subscriber).err()).count();
+    assert_eq!(deaths, 30, "while somebody published they were of no concern");
+    assert_eq!(recv(&mut subscriber), Ok(None));
+}
+
+#[test]
+fn a_lossy_subscriber_maps_the_segment_read_only_unless_its_process_publishes() {
+    let domain = Domain::new("read-only");
+    let mut subscriber = lossy(domain.name()).subscriber().unwrap();
+    let file = file_number(&subscriber);
+    assert_eq!(mapped_as(file), ["r--s"]);
+    // It takes part all the same, and gets everything, also what it has to sleep for.
+    let mut child = Child::start("publish_lossily", &domain);
+    assert_eq!(child.hear(), "ready");
+    for number in 0..20 {
+        assert_eq!(subscriber.recv_timeout(Duration::from_millis(number)).map(|_| None), TIMEOUT);
+        child.tell("publish");
+        assert_eq!(recv(&mut subscriber), Ok(Some((0, number))));
+    }
+    assert_eq!(mapped_as(file), ["r--s"]);
+    assert!(matches!(lossy(domain.name()).remove(), Err(OpenError::InUse { .. })));
+    child.finish();
+    assert_eq!(recv(&mut subscriber), Ok(None));
+    let mut publisher = lossy(domain.name()).publisher().unwrap();
+    publisher.send(message(1, 0)).unwrap();
+    assert_eq!(recv(&mut subscriber), Ok(Some((1, 0))));
+    let mut ways = mapped_as(file);
+    ways.sort();
+    assert_eq!(ways, ["r--s", "rw-s"]);
+    // Whoever comes now shares the one that is there.
+    let mut second = lossy(domain.name()).subscriber().unwrap();
+    drop(subscriber);
+    assert_eq!(mapped_as(file), ["rw-s"]);
+    publisher.send(message(1, 1)).unwrap();
+    assert_eq!(recv(&mut second), Ok(Some((1, 1))));
+    drop((publisher, second));
+    assert_eq!(mapped_as(file), [""; 0]);
+}
+
+#[test]
+fn a_place_is_taken_over_from_a_read_only_subscriber_that_was_killed() {
+    let domain = Domain::new("taken-over");
+    let mut publisher = lossy(domain.name()).publisher().unwrap();
+    for round in 0..3 {
+        let mut child = Child::start("read_and_say", &domain);
+        assert_eq!(child.hear(), "r--s");
+        publisher.send(message(0, round)).unwrap();
+        assert_eq!(child.hear(), format!("0 {round}"));
+        child.kill();
+    }
+    let subscriber = lossy(domain.name()).subscriber().unwrap();
+    assert!(subscriber.info().predecessor.is_some());
+}
+
+#[test]
+fn a_read_only_subscriber_steps_over_what_a_publisher_died_with() {
+    let domain = Domain::new("step-over");
+    let mut subscriber = lossy(domain.name()).subscriber().unwrap();
+    for deaths in 1..=3 {
+        let mut child = Child::start("hold_a_lossy_loan", &domain);
+        assert_eq!(child.hear(), "held");
+        // It is neither repaired by anybody else, since the publisher after the hole does not wait, nor robbed.
+        let mut after = Child::start("publish_lossily", &domain);
+        assert_eq!(after.hear(), "ready");
+        after.tell("publish");
+        assert_eq!(after.hear(), "sent");
+        assert_eq!(subscriber.recv_timeout(Duration::from_millis(200)).map(|_| None), TIMEOUT);
+        child.kill();
+        assert_eq!(subscriber.recv_timeout(PATIENCE), Err(BroadcastRecvTimeoutError::Lagged { missed: 1 }));
+        assert_eq!(recv(&mut subscriber), Ok(Some((0, 0))));
+        after.finish();
+        // The one that died is reported, now that nobody is left.
+        assert!(matches!(recv(&mut subscriber), Err(BroadcastRecvTimeoutError::PublisherDied(_))), "{deaths}");
+        assert_eq!(mapped_as(file_number(&subscriber)), ["r--s"]);
+    }
+}
+
+#[test]
+fn a_file_that_can_only_be_read_is_enough() {
+    const NOBODY: u32 = 65_534;
+    let domain = Domain::new("only-read");
+    let mut publisher = lossy(domain.name()).publisher().unwrap();
+    let path = publisher.info().path.clone();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+    if is_root() {
+        // What root may do does not depend on the mode.
+        std::os::unix::fs::chown(&path, Some(NOBODY), None).unwrap();
+    }
+    let child = Child::try_start("read_and_say", &domain, |command| {
+        if is_root() {
+            command.uid(NOBODY);
+        }
+    });
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => return skip("a file that can only be read", &format!("no child as another user: {error}")),
+    };
+    assert_eq!(child.hear(), "r--s");
+    for number in 0..20 {
+        publisher.send(message(0, number)).unwrap();
+        assert_eq!(child.hear(), format!("0 {number}"));
+    }
+    drop(publisher);
+    assert_eq!(child.hear(), "end");
+    child.finish();
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused() {
+    let domain = Domain::new("options");
+    assert!(matches!(lossy(domain.name()).evict_after(MOMENT).publisher(), Err(OpenError::Unsupported(_))));
+    assert!(matches!(lossless(domain.name()).capacity(0).publisher(), Err(OpenError::Capacity { .. })));
+    assert!(matches!(lossless(domain.name()).history(1 << 29).subscriber(), Err(OpenError::Capacity { .. })));
+    let news = Broadcast::<Message>::new("news").domain(domain.name());
+    assert!(matches!(news.history(usize::MAX).subscriber(), Err(OpenError::Capacity { .. })));
+    let keeper = lossless(domain.name()).lifetime(Lifetime::Persistent).publisher().unwrap();
+    assert!(matches!(lossy(domain.name()).subscriber(), Err(OpenError::Kind { .. })));
+    assert!(matches!(lossless(domain.name()).remove(), Err(OpenError::InUse { role: Role::Publisher, .. })));
+    drop(keeper);
+    assert!(lossless(domain.name()).remove().unwrap());
+}

@@ -1,0 +1,62 @@
+//! Batches that are filled and read in place.
+
+mod support;
+
+use ipc_core::{Queue, RecvError};
+use support::Domain;
+
+#[test]
+fn batches_in_place_are_filled_and_read_together() {
+    for is_exclusive in [true, false] {
+        let domain = Domain::new(if is_exclusive { "chunks" } else { "chunks-shared" });
+        let queue = Queue::<[u64; 2]>::new("chunks").domain(domain.name()).capacity(5);
+        let queue = if is_exclusive { queue.spsc() } else { queue };
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        let (mut sent, mut received) = (0, 0);
+        for round in 0..200 {
+            if let Ok(mut batch) = tx.try_loan_batch(1 + round % 7) {
+                assert!((1..=5).contains(&batch.len()));
+                for at in 0..batch.len() {
+                    batch[at] = [sent + at as u64, !(sent + at as u64)];
+                }
+                // Every third batch is cut short, and what was not sent is as if it had never been.
+                let wanted = if round % 3 == 0 { batch.len().div_ceil(2) } else { batch.len() };
+                sent += batch.send_first(wanted) as u64;
+            }
+            drop(tx.try_loan_batch(2));
+            if round % 2 == 0 {
+                continue;
+            }
+            if let Ok(Some(batch)) = rx.try_recv_batch_ref(1 + round % 4) {
+                for (at, &message) in batch.iter().enumerate() {
+                    assert_eq!(message, [received + at as u64, !(received + at as u64)]);
+                }
+                let wanted = if round % 5 == 0 { 1 } else { batch.len() };
+                batch.release_first(wanted);
+                received += wanted as u64;
+            }
+            // On a shared queue a slot that was given back counts until a receiver comes by.
+            assert!(rx.len() as u64 == sent - received || !is_exclusive && rx.len() as u64 > sent - received);
+        }
+        assert!(sent > 90 && received > 60, "{sent} were sent, {received} received");
+        drop(tx);
+        while let Some(batch) = rx.recv_batch_ref(3).unwrap() {
+            received += batch.len() as u64;
+        }
+        assert_eq!(sent, received);
+    }
+}
+
+#[test]
+fn a_batch_in_place_ends_before_what_is_invalid() {
+    let domain = Domain::new("chunk-invalid");
+    let queue = domain.queue::<bool>("chunk");
+    let (mut tx, mut rx) = (queue.clone().capacity(8).sender().unwrap(), queue.receiver().unwrap());
+    assert_eq!(tx.send_batch([true; 4]), Ok(4));
+    let file = std::fs::OpenOptions::new().write(true).open(domain.path("chunk")).unwrap();
+    // The slots, of 64 bytes each, start at the third page.
+    std::os::unix::fs::FileExt::write_all_at(&file, &[2], 8192 + 2 * 64).unwrap();
+    assert_eq!(rx.recv_batch_ref(8).unwrap().unwrap().len(), 2);
+    assert!(matches!(rx.recv_batch_ref(8), Err(RecvError::Corrupt(_))));
+    assert_eq!(rx.recv_batch_ref(8).unwrap().unwrap().len(), 1);
+}

@@ -1,0 +1,502 @@
+//! Tasks that wait for channels, under several runtimes: between processes, cancelled at any moment, with closes and deaths.
+
+mod support;
+
+use futures_util::future::{Either, join, join_all, select};
+use futures_util::{FutureExt, SinkExt, StreamExt, TryStreamExt, stream};
+use ipc_core::{
+    Async, AsyncReceiver, AsyncSender, Latest, Queue, Receiver, RecvError, SendError, Sender, TryRecvError,
+    TrySendError, WaitNewerError,
+};
+use std::fs;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+use support::{Child, Domain, PATIENCE, Part, listen, play, queue, say};
+
+const PARTS: &[(&str, Part)] = &[
+    ("echo", echo),
+    ("echo_each", echo_each),
+    ("hold_senders", hold_senders),
+    ("send_numbers", send_numbers),
+    ("idle", idle),
+    ("come_and_go", come_and_go),
+    ("fork", fork),
+];
+
+#[test]
+#[ignore = "the other process of the tests in this file"]
+fn child_main() {
+    play(PARTS);
+}
+
+const RUNTIMES: [&str; 3] = ["tokio-one", "tokio-many", "smol"];
+
+/// Runs a task under one of [`RUNTIMES`]. One that is stuck fails the test instead of hanging it.
+fn run<F: Future<Output = ()> + Send + 'static>(runtime: &str, task: F) {
+    let task = async {
+        let is_stuck = matches!(select(pin!(task), smol::Timer::after(PATIENCE)).await, Either::Right(_));
+        assert!(!is_stuck, "nothing has come in {PATIENCE:?}");
+    };
+    match runtime {
+        "tokio-one" => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(task),
+        "tokio-many" => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(runtime.spawn(task)).unwrap();
+        }
+        _ => smol::block_on(smol::spawn(task)),
+    }
+}
+
+/// Queues of both kinds, which sleep and wake differently.
+fn queues(domain: &str, channel: &str) -> [Queue<u64>; 2] {
+    [queue(domain, &format!("{channel}.x")).capacity(4), Queue::new(format!("{channel}.s")).domain(domain).capacity(4)]
+}
+
+fn receiver(queue: &Queue<u64>) -> AsyncReceiver<u64> {
+    queue.receiver().unwrap().into_async().unwrap()
+}
+
+fn sender(queue: &Queue<u64>) -> AsyncSender<u64> {
+    queue.sender().unwrap().into_async().unwrap()
+}
+
+/// Returns what comes until the end.
+async fn return_all(mut rx: AsyncReceiver<u64>, mut tx: AsyncSender<u64>) {
+    while let Some(message) = rx.recv().await.unwrap() {
+        tx.send(message).await.unwrap();
+    }
+}
+
+fn echo(domain: &str) {
+    let runtime = listen().unwrap();
+    let [there, back] = ["there", "back"].map(|channel| queues(domain, channel));
+    for (there, back) in there.iter().zip(&back) {
+        run(&runtime, return_all(receiver(there), sender(back)));
+    }
+    say("done");
+}
+
+#[test]
+fn messages_go_back_and_forth_between_processes() {
+    const ROUNDS: u64 = 3_000;
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("echo-{runtime}"));
+        let mut child = Child::start("echo", &domain);
+        child.tell(runtime);
+        let [there, back] = ["there", "back"].map(|channel| queues(domain.name(), channel));
+        for (there, back) in there.iter().zip(&back) {
+            let (mut tx, mut rx) = (sender(there), receiver(back));
+            run(runtime, async move {
+                for round in 0..ROUNDS {
+                    tx.send(round).await.unwrap();
+                    assert_eq!(rx.recv().await, Ok(Some(round)));
+                }
+                drop(tx);
+                assert_eq!(rx.recv().await, Ok(None));
+            });
+        }
+        assert_eq!(child.hear(), "done");
+        child.finish();
+    }
+}
+
+/// More tasks than one thread of the lookout watches.
+const TASKS: usize = 150;
+
+fn small(domain: &str, direction: &str, number: usize) -> Queue<u64> {
+    queue(domain, &format!("{direction}.{number}")).capacity(2)
+}
+
+fn echo_each(domain: &str) {
+    let tasks = (0..TASKS)
+        .map(|number| return_all(receiver(&small(domain, "there", number)), sender(&small(domain, "back", number))));
+    run(&listen().unwrap(), join_all(tasks.collect::<Vec<_>>()).map(drop));
+    say("done");
+}
+
+#[test]
+fn many_tasks_wait_at_once() {
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("many-{runtime}"));
+        let mut child = Child::start("echo_each", &domain);
+        child.tell(runtime);
+        let tasks = (0..TASKS).map(|number| {
+            let mut tx = sender(&small(domain.name(), "there", number));
+            let mut rx = receiver(&small(domain.name(), "back", number));
+            async move {
+                for round in 0..20 {
+                    tx.send(round).await.unwrap();
+                    assert_eq!(rx.recv().await, Ok(Some(round)));
+                }
+            }
+        });
+        run(runtime, join_all(tasks.collect::<Vec<_>>()).map(drop));
+        assert_eq!(child.hear(), "done");
+        child.finish();
+    }
+}
+
+/// Is ready when it has been polled `polls` times.
+async fn after(mut polls: u64) {
+    poll_fn(|cx| {
+        if polls == 0 {
+            return Poll::Ready(());
+        }
+        polls -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// As many as a pseudo-random sequence says, and mostly few.
+fn patience(random: &mut u64) -> u64 {
+    *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    *random >> 55 >> (*random >> 40 & 7)
+}
+
+/// Sends numbers, with pauses that let the receiver fall asleep.
+fn send_numbers(domain: &str) {
+    let numbers: u64 = listen().unwrap().parse().unwrap();
+    let mut txs = queues(domain, "cancel").map(|queue| queue.sender().unwrap());
+    for number in 0..numbers {
+        for tx in &mut txs {
+            tx.send(number).unwrap();
+        }
+        if number % 3 == 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn dropping_a_future_loses_no_message() {
+    const NUMBERS: u64 = 20_000;
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("cancel-{runtime}"));
+        let mut child = Child::start("send_numbers", &domain);
+        child.tell(&NUMBERS.to_string());
+        let [mut exclusive, shared] = queues(domain.name(), "cancel").map(|queue| [receiver(&queue)]);
+        let others = [shared, [receiver(&queues(domain.name(), "cancel")[1])]];
+        run(runtime, async move {
+            let [exclusive] = &mut exclusive;
+            let alone = async {
+                let (mut expected, mut dropped, mut random) = (0, 0, 1);
+                while expected < NUMBERS {
+                    match select(pin!(exclusive.recv()), pin!(after(patience(&mut random)))).await {
+                        Either::Left((received, _)) => {
+                            assert_eq!(received, Ok(Some(expected)));
+                            expected += 1;
+                        }
+                        Either::Right(_) => dropped += 1,
+                    }
+                }
+                dropped
+            };
+            // Two receivers of one queue, who take wake-ups from each other when they give up.
+            let together = join_all(others.into_iter().zip(7..).map(async |([mut rx], mut random)| {
+                let mut received = Vec::new();
+                loop {
+                    match select(pin!(rx.recv()), pin!(after(patience(&mut random)))).await {
+                        Either::Left((Ok(Some(number)), _)) => received.push(number),
+                        Either::Left((end, _)) => return end.map(|_| received),
+                        Either::Right(_) => {}
+                    }
+                }
+            }));
+            let (dropped, received) = join(alone, together).await;
+            let mut received: Vec<_> = received.into_iter().flat_map(Result::unwrap).collect();
+            received.sort_unstable();
+            assert!(received.into_iter().eq(0..NUMBERS), "each exactly once");
+            assert!(dropped > 0, "no future was ever dropped");
+        });
+        child.finish();
+    }
+}
+
+#[test]
+fn a_send_that_is_dropped_has_not_happened() {
+    let domain = Domain::new("unsent");
+    for queue in queues(domain.name(), "unsent") {
+        let (mut tx, mut rx) = (sender(&queue), queue.receiver().unwrap());
+        let mut cx = Context::from_waker(Waker::noop());
+        for number in 0..4 {
+            assert_eq!(pin!(tx.send(number)).poll(&mut cx), Poll::Ready(Ok(())));
+        }
+        assert_eq!(pin!(tx.send(4)).poll(&mut cx), Poll::Pending);
+        assert_eq!(rx.recv(), Ok(Some(0)));
+        assert_eq!(pin!(tx.send(5)).poll(&mut cx), Poll::Ready(Ok(())));
+        drop(tx);
+        assert!(rx.iter().map(Result::unwrap).eq([1, 2, 3, 5]));
+    }
+}
+
+#[test]
+fn room_wakes_a_sender() {
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("room-{runtime}"));
+        for queue in queues(domain.name(), "room") {
+            let (mut tx, mut rx) = (sender(&queue), receiver(&queue));
+            let sent = async move {
+                for number in 0..2_000 {
+                    tx.send(number).await.unwrap();
+                }
+            };
+            let received = async move {
+                for number in 0..2_000 {
+                    // The sender has the time to fill the queue and to wait.
+                    after(number % 16).await;
+                    assert_eq!(rx.recv().await, Ok(Some(number)));
+                }
+                assert_eq!(rx.recv().await, Ok(None));
+            };
+            run(runtime, join(sent, received).map(|_| ()));
+        }
+    }
+}
+
+#[test]
+fn streams_and_sinks_combine() {
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("stream-{runtime}"));
+        for queue in queues(domain.name(), "numbers") {
+            let (tx, rx) = (sender(&queue), receiver(&queue));
+            run(runtime, async move {
+                let sent = stream::iter(0..500).map(Ok).forward(tx);
+                let received = rx.try_filter(|number| std::future::ready(number % 2 == 0)).map_ok(|number| number / 2);
+                let (sent, received) = join(sent, received.try_collect::<Vec<_>>()).await;
+                assert_eq!(sent, Ok(()));
+                assert!(received.unwrap().into_iter().eq(0..250));
+            });
+        }
+    }
+}
+
+#[test]
+fn a_sink_says_why_it_takes_no_more() {
+    let domain = Domain::new("sink");
+    let queue = domain.queue::<u64>("sink").capacity(1);
+    let (mut tx, rx) = (sender(&queue), receiver(&queue));
+    smol::block_on(async {
+        tx.feed(1).await.unwrap();
+        drop(rx);
+        assert_eq!(tx.feed(2).await, Err(SendError::Closed(())));
+        assert_eq!(tx.send(3).await, Err(SendError::Closed(3)));
+        tx.close().await.unwrap();
+    });
+    assert_eq!(queue.receiver().unwrap().recv(), Ok(Some(1)));
+}
+
+fn hold_senders(domain: &str) {
+    let senders = queues(domain, "held").map(|queue| queue.sender().unwrap());
+    say("ready");
+    listen();
+    drop(senders);
+}
+
+#[test]
+fn a_death_and_a_close_wake_a_task() {
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("death-{runtime}"));
+        let mut rxs = queues(domain.name(), "held").map(|queue| receiver(&queue));
+        let mut child = Child::start("hold_senders", &domain);
+        assert_eq!(child.hear(), "ready");
+        let waiting = thread::spawn(move || {
+            run(runtime, async move {
+                for rx in &mut rxs {
+                    assert!(matches!(rx.recv().await, Err(RecvError::SenderDied(_))));
+                }
+                for rx in &mut rxs {
+                    assert_eq!(rx.recv().await, Ok(None));
+                }
+            });
+        });
+        child.kill();
+        // Their successors close.
+        while !waiting.is_finished() {
+            for queue in queues(domain.name(), "held") {
+                drop(queue.sender());
+            }
+        }
+        waiting.join().unwrap();
+    }
+}
+
+#[test]
+fn a_newer_value_wakes_a_task() {
+    let domain = Domain::new("value");
+    let value = Latest::<u32>::new("value").domain(domain.name());
+    let mut reader = Async::new(value.reader().unwrap()).unwrap();
+    let mut writer = value.writer().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for version in 1..=1_000 {
+                writer.write(version).unwrap();
+            }
+        });
+        smol::block_on(async {
+            let mut seen = 0;
+            while seen < 1_000 {
+                let newer = reader.wait_newer().await.unwrap();
+                assert!(newer > seen);
+                seen = newer;
+            }
+            assert_eq!(reader.wait_newer().await, Err(WaitNewerError::Closed));
+        });
+    });
+}
+
+#[test]
+fn the_end_itself_is_there_for_verbs_that_do_not_wait() {
+    let domain = Domain::new("verbs");
+    let queue = domain.queue::<u64>("verbs").capacity(1);
+    let (mut tx, mut rx) = (sender(&queue), receiver(&queue));
+    smol::block_on(async {
+        tx.ready().await;
+        tx.get_mut().try_send(1).unwrap();
+        assert_eq!(tx.get_mut().try_send(2), Err(TrySendError::Full(2)));
+        rx.ready().await;
+        assert_eq!(*rx.get_mut().try_recv_ref().unwrap().unwrap(), 1);
+        assert_eq!(rx.get_mut().try_recv(), Err(TryRecvError::Empty));
+    });
+    let (mut tx, mut rx): (Sender<u64>, Receiver<u64>) = (tx.into_inner(), rx.into_inner());
+    tx.send(3).unwrap();
+    assert_eq!(rx.recv(), Ok(Some(3)));
+}
+
+/// Processor time that this process has used, and how often it has gone to sleep.
+fn usage() -> (Duration, i64) {
+    // SAFETY: `rusage` is a C struct of integers, for which zero is a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is writable.
+    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) }, 0);
+    let duration =
+        |time: libc::timeval| Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64);
+    (duration(usage.ru_utime) + duration(usage.ru_stime), usage.ru_nvcsw)
+}
+
+const IDLE_RECEIVERS: usize = 1_000;
+
+/// A process has a thousand descriptors by default, and every channel takes one.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is readable.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+}
+
+/// Has 1,000 tasks wait, each for a sender in the parent process, and says what that costs in a second.
+fn idle(domain: &str) {
+    raise_descriptor_limit();
+    let receive = async |mut rx: AsyncReceiver<u64>| assert_eq!(rx.recv().await, Ok(None));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let rxs = (0..IDLE_RECEIVERS).map(|number| receiver(&small(domain, "idle", number)));
+        let tasks = rxs.collect::<Vec<_>>().into_iter().map(|rx| tokio::spawn(receive(rx))).collect::<Vec<_>>();
+        // All have come to wait.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let before = usage();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let after = usage();
+        say(format!("{} {}", (after.0 - before.0).as_micros(), after.1 - before.1));
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+}
+
+fn hold_idle(domain: &Domain) -> Vec<Sender<u64>> {
+    (0..IDLE_RECEIVERS).map(|number| small(domain.name(), "idle", number).sender().unwrap()).collect()
+}
+
+#[test]
+fn a_thousand_idle_receivers_cost_next_to_nothing() {
+    raise_descriptor_limit();
+    let domain = Domain::new("idle");
+    let txs = hold_idle(&domain);
+    let mut child = Child::start("idle", &domain);
+    let said = child.hear();
+    drop(txs);
+    child.finish();
+    let (used, sleeps) = said.split_once(' ').unwrap();
+    let (percent, sleeps): (f64, u64) = (used.parse::<f64>().unwrap() / 10_000.0, sleeps.parse().unwrap());
+    println!("{IDLE_RECEIVERS} idle receivers: {percent:.2} % of a processor, {sleeps} sleeps a second");
+    assert!(percent < 10.0, "{percent} %");
+    assert!(sleeps < IDLE_RECEIVERS as u64, "{sleeps}: the tasks are being polled");
+}
+
+/// Threads of this process.
+fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+fn come_and_go(domain: &str) {
+    let before = threads();
+    for count in [1, 127, 128, 254, 255, 1] {
+        let rxs: Vec<_> = (0..count).map(|number| receiver(&small(domain, "count", number))).collect();
+        assert_eq!(threads() - before, count.div_ceil(127), "{count}");
+        drop(rxs);
+        while threads() != before {
+            thread::yield_now();
+        }
+    }
+    say("done");
+}
+
+#[test]
+fn threads_come_with_the_first_end_and_go_with_the_last() {
+    let domain = Domain::new("threads");
+    let mut child = Child::start("come_and_go", &domain);
+    assert_eq!(child.hear(), "done");
+    child.finish();
+}
+
+/// Forks while a task waits.
+fn fork(domain: &str) {
+    let queue = domain_queue(domain);
+    let mut rx = receiver(&queue);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(pin!(rx.recv()).poll(&mut cx), Poll::Pending);
+    // SAFETY: has no preconditions; what the child does is what this crate says a child may do.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let forked = pin!(rx.recv()).poll(&mut cx) == Poll::Ready(Err(RecvError::Forked));
+        drop(rx);
+        // A lookout of its own.
+        let mut tx = queue.sender().unwrap();
+        let own = support::queue::<u64>(domain, "own");
+        let (mut own_tx, mut own_rx) = (own.sender().unwrap(), receiver(&own));
+        let received = thread::scope(|scope| {
+            scope.spawn(move || own_tx.send(7).unwrap());
+            smol::block_on(own_rx.recv())
+        });
+        drop(own_rx);
+        tx.send(8).unwrap();
+        drop(tx);
+        // SAFETY: takes an integer, and does not return.
+        unsafe { libc::_exit(i32::from(!(forked && received == Ok(Some(7))))) };
+    }
+    assert_eq!(smol::block_on(rx.recv()), Ok(Some(8)), "the parent's end goes on");
+    let mut status = 0;
+    // SAFETY: `status` is writable, and the child has not been waited for.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert_eq!(status, 0, "the child found something else");
+    say("done");
+}
+
+fn domain_queue(domain: &str) -> Queue<u64> {
+    queue(domain, "forked")
+}
+
+#[test]
+fn a_forked_child_starts_anew() {
+    let domain = Domain::new("fork");
+    let mut child = Child::start("fork", &domain);
+    assert_eq!(child.hear(), "done");
+    child.finish();
+}
