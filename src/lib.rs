@@ -55,6 +55,8 @@
 //! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
+//! | to measure how long messages take | [`Queue::timestamps`] |
+//! | to look at channels without taking part | [`inspect`] |
 //! | why something failed | [`error`] |
 //! | the layout of a message as data | [`schema`] |
 //!
@@ -70,7 +72,7 @@
 //!
 //! This version runs on Linux.
 
-pub use ipc_core::{dynamic, error, message, schema};
+pub use ipc_core::{dynamic, error, inspect, message, schema};
 
 pub use ipc_core::{
     AcceptError, Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError,

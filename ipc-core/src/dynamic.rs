@@ -61,7 +61,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(kind: u32) -> Option<Self> {
+    /// What a header's number stands for. `None` if this version does not know it.
+    pub(crate) fn of(kind: u32) -> Option<Self> {
         match kind {
             KIND_EXCLUSIVE_QUEUE => Some(Kind::ExclusiveQueue),
             KIND_SHARED_QUEUE => Some(Kind::SharedQueue),

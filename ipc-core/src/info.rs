@@ -23,6 +23,9 @@ pub struct ChannelInfo {
     pub requested_capacity: Option<usize>,
     /// What becomes of the segment when the last participant leaves.
     pub lifetime: Lifetime,
+    /// Whether messages have the time at which they were sent beside them, and their latencies are counted: see
+    /// [`Queue::timestamps`](crate::Queue::timestamps).
+    pub timestamps: bool,
     /// Whether this process has the segment in huge pages, and if not, why not.
     pub huge_pages: HugePages,
     /// Whether this call created the channel; otherwise it joined one, and that one's options count.
@@ -34,7 +37,14 @@ pub struct ChannelInfo {
 }
 
 impl ChannelInfo {
+    /// For somebody who takes part in the channel.
     pub(crate) fn new(segment: &Segment, spec: &Spec, created: bool, predecessor: Option<Peer>) -> Self {
+        let requested_capacity = spec.requested_capacity();
+        ChannelInfo { requested_capacity, created, predecessor, ..ChannelInfo::of_segment(segment) }
+    }
+
+    /// For somebody who takes no part in it, and asked for nothing.
+    pub(crate) fn of_segment(segment: &Segment) -> Self {
         let geometry = segment.geometry();
         ChannelInfo {
             name: unpadded(&geometry.name),
@@ -42,12 +52,13 @@ impl ChannelInfo {
             path: segment.path().into(),
             segment_bytes: geometry.total_bytes,
             capacity: geometry.user_capacity(),
-            requested_capacity: spec.requested_capacity(),
+            requested_capacity: None,
             lifetime: geometry.lifetime(),
+            timestamps: geometry.has_timestamps(),
             huge_pages: segment.huge_pages().clone(),
-            created,
+            created: false,
             creator: segment.creator(),
-            predecessor,
+            predecessor: None,
         }
     }
 

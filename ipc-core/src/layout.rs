@@ -6,6 +6,13 @@
 //! '--- immutable once linked -'------------- 128-byte lines -----------------------'
 //! ```
 //!
+//! Behind the slots of a channel with timestamps there is a [`Histogram`](crate::histogram::Histogram):
+//!
+//! ```text
+//! slots_offset   histogram_offset            total_bytes
+//! | slots ...    | line | counter x 4608 |   |
+//! ```
+//!
 //! Everything is fixed-width and native-endian; a byte-order mark tells a reader of the other order so. There is no
 //! pointer, no `usize` and no type of the C library in here, so a 32-bit and a 64-bit process can share a segment.
 //! SPEC.md describes the same bytes in prose.
@@ -100,6 +107,10 @@ pub(crate) const FLAG_DROP_HELD: u32 = 1;
 /// their stamps in a table of their own.
 pub(crate) const FLAG_VARIABLE: u32 = 2;
 
+/// Bit of [`Geometry::flags`]: each message has the time at which it was sent beside it, and those who receive it count
+/// how long it took in the histogram at the end of the segment.
+pub(crate) const FLAG_TIMESTAMPS: u32 = 4;
+
 /// The immutable first bytes of a segment.
 ///
 /// ```text
@@ -130,7 +141,8 @@ pub(crate) const FLAG_VARIABLE: u32 = 2;
 /// 408  reply_bytes       u64, of a service; 0 elsewhere, as the three that follow
 /// 416  reply_align       u32
 /// 420  reply_schema_bytes u32
-/// 424  reply_fingerprint 16 bytes, then 72 zero bytes
+/// 424  reply_fingerprint 16 bytes
+/// 440  histogram_offset  u64, then 64 zero bytes
 /// ```
 ///
 /// Written by the creator before the segment has a name; afterwards copied into private memory at attach, checked, and
@@ -205,8 +217,11 @@ pub(crate) struct Geometry {
     pub(crate) reply_schema_bytes: u32,
     /// Hash of the reply's schema, little-endian.
     pub(crate) reply_fingerprint: [u8; 16],
+    /// Where the histogram of latencies starts, a [`Histogram`](crate::histogram::Histogram); 0 without
+    /// [`FLAG_TIMESTAMPS`].
+    pub(crate) histogram_offset: u64,
     /// Zero. A later minor version may give it a meaning that older programs can ignore.
-    pub(crate) reserved: [u8; 72],
+    pub(crate) reserved: [u8; 64],
 }
 
 const _: () = {
@@ -243,7 +258,8 @@ const _: () = {
     assert!(offset_of!(Geometry, reply_align) == 416);
     assert!(offset_of!(Geometry, reply_schema_bytes) == 420);
     assert!(offset_of!(Geometry, reply_fingerprint) == 424);
-    assert!(offset_of!(Geometry, reserved) == 440);
+    assert!(offset_of!(Geometry, histogram_offset) == 440);
+    assert!(offset_of!(Geometry, reserved) == 448);
 };
 
 impl Geometry {
@@ -456,6 +472,21 @@ pub(crate) fn slot_bytes(kind: u32, bytes: usize, align: usize) -> Option<usize>
     least.checked_next_multiple_of(align.max(if is_packed { WORD_BYTES } else { SLOT_LINE_BYTES }))
 }
 
+/// Bytes of a slot before its stamp, for a message of `bytes` bytes. With timestamps its time comes last, in a word of its
+/// own. `None` if that overflows.
+pub(crate) fn content_bytes(flags: u32, bytes: usize) -> Option<usize> {
+    match flags & FLAG_TIMESTAMPS {
+        0 => Some(bytes),
+        _ => bytes.checked_next_multiple_of(WORD_BYTES)?.checked_add(WORD_BYTES),
+    }
+}
+
+/// The alignment that the payloads of frames have, for messages that are aligned to `align`. A frame's header is one
+/// word. With timestamps the payloads are aligned to two, so that there is one more before them, for their time.
+pub(crate) fn frame_align(flags: u32, align: usize) -> usize {
+    if flags & FLAG_TIMESTAMPS == 0 { align } else { align.max(2 * WORD_BYTES) }
+}
+
 /// Bytes of a cell of a service's queue of calls: a ticket and its stamp, in a line of their own, since the clients that
 /// fill neighbouring cells and the servers that empty them are at work at the same time.
 pub(crate) const CALL_CELL_BYTES: u64 = SLOT_LINE_BYTES as u64;
@@ -558,6 +589,21 @@ mod tests {
         assert_eq!(shared(57, 1), Some(128));
         assert_eq!(shared(121, 1), Some(192));
         assert_eq!(shared(64, 128), Some(128));
+    }
+
+    #[test]
+    fn a_time_takes_a_word_where_there_is_one() {
+        for bytes in [0, 1, 8, 48, 57] {
+            assert_eq!(content_bytes(FLAG_VARIABLE | FLAG_DROP_HELD, bytes), Some(bytes));
+        }
+        let exclusive = |bytes| slot_bytes(KIND_EXCLUSIVE_QUEUE, content_bytes(FLAG_TIMESTAMPS, bytes)?, 1);
+        assert_eq!(exclusive(1), Some(64));
+        assert_eq!(exclusive(48), Some(64));
+        assert_eq!(exclusive(49), Some(72));
+        assert_eq!(exclusive(64), Some(80));
+        assert_eq!(exclusive(usize::MAX - 8), None);
+        assert_eq!([1, 8, 16, 64].map(|align| frame_align(FLAG_TIMESTAMPS, align)), [16, 16, 16, 64]);
+        assert_eq!(frame_align(0, 8), 8);
     }
 
     #[test]

@@ -7,21 +7,23 @@
 //! |---|---|
 //! | atomics, errors | `atomics`, [`error`] |
 //! | messages | [`words`], [`schema`], [`message`] |
-//! | shared structs | `layout` |
+//! | shared structs | `layout`, `histogram` |
 //! | rings: pure algorithms | `ring` |
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | waiting for others | `interest`, `lookout` |
-//! | one participant's part | `info`, `station` |
+//! | one participant's part | `info`, `station`, `timing` |
 //! | channels | [`queue`], [`broadcast`], [`latest`], [`service`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 //! | many ends at once, and tasks | [`wait_set`], `task` |
+//! | looking at channels from outside | [`inspect`] |
 
 pub mod broadcast;
 pub mod dynamic;
 pub mod error;
+pub mod inspect;
 pub mod latest;
 pub mod message;
 pub mod pipe;
@@ -34,6 +36,7 @@ pub mod wait_set;
 pub mod words;
 
 mod atomics;
+mod histogram;
 mod info;
 mod interest;
 mod layout;
@@ -44,6 +47,7 @@ mod os;
 mod ring;
 mod segment;
 mod station;
+mod timing;
 mod waiting;
 
 pub use broadcast::{Broadcast, Published, Publisher, Subscriber};

@@ -247,6 +247,44 @@ pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     }
 }
 
+/// How the owner of a line is doing, as far as somebody can tell who only looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nobody has been there.
+    Vacant,
+    /// It lives.
+    Live,
+    /// It has left.
+    Closed,
+    /// It died without leaving.
+    Dead,
+}
+
+/// How often to look at a line again that changes while one looks.
+const LOOKS: usize = 8;
+
+/// How the owner of line `index` is doing, and who it is, found out without writing anything.
+pub(crate) fn standing(segment: &Segment, index: u32) -> (Standing, Peer) {
+    let slot = segment.participant(index);
+    for _ in 0..LOOKS {
+        let state = State::load(slot);
+        let who = peer(slot);
+        let standing = match state.phase {
+            Phase::Vacant => Standing::Vacant,
+            Phase::Closed => Standing::Closed,
+            Phase::Crashed => Standing::Dead,
+            Phase::Live if segment.is_alive(index) => Standing::Live,
+            Phase::Live => Standing::Dead,
+        };
+        // Otherwise its owner may have closed before it let the lock go, or somebody else may have come.
+        if State::load(slot) == state {
+            return (standing, who);
+        }
+    }
+    // So busy a place is not one of the dead.
+    (Standing::Live, peer(slot))
+}
+
 /// Which of the owners of line `index` it has, if it says that it has one. That one may have died since: the kernel is
 /// not asked.
 pub(crate) fn registered(segment: &Segment, index: u32) -> Option<u32> {

@@ -4,7 +4,7 @@ use crate::error::OpenError;
 use crate::layout::{DOMAIN_BYTES, NAME_BYTES};
 use crate::os::SEGMENT_DIRECTORY;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The environment variable that chooses the domain.
 pub const DOMAIN_VARIABLE: &str = "SLIPRING_DOMAIN";
@@ -40,6 +40,12 @@ impl SegmentName {
             return Err(OpenError::Name { what: "domain", name: domain, rule: DOMAIN_RULE });
         }
         Ok(SegmentName { domain, channel: channel.to_owned() })
+    }
+
+    /// The name of the segment that a file in the directory of segments is, if it is named like one.
+    pub(crate) fn from_path(path: &Path) -> Option<Self> {
+        let (domain, channel) = path.file_name()?.to_str()?.strip_prefix("slipring.")?.split_once('.')?;
+        Self::new(Some(domain), channel).ok()
     }
 
     /// The domain.
@@ -78,6 +84,23 @@ mod tests {
     fn names_lead_to_files() {
         let name = SegmentName::new(Some("lab-2"), "desk.b_1").unwrap();
         assert_eq!(name.path(), PathBuf::from("/dev/shm/slipring.lab-2.desk.b_1"));
+    }
+
+    #[test]
+    fn files_lead_back_to_names() {
+        let name = SegmentName::new(Some("lab-2"), "desk.b_1").unwrap();
+        assert_eq!(SegmentName::from_path(&name.path()), Some(name));
+        for other in [
+            "slipring",
+            "slipring.",
+            "slipring.lab",
+            "slipring.lab.",
+            "slipring..desk",
+            "sem.lab.desk",
+            "slipring.lab..x",
+        ] {
+            assert_eq!(SegmentName::from_path(Path::new(other)), None, "{other}");
+        }
     }
 
     #[test]

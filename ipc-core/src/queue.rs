@@ -22,7 +22,7 @@ pub use sender::Sender;
 use crate::error::{OpenError, Role};
 #[cfg(doc)]
 use crate::info::ChannelInfo;
-use crate::layout::{FLAG_DROP_HELD, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE};
+use crate::layout::{FLAG_DROP_HELD, FLAG_TIMESTAMPS, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::segment::{self, Lifetime, Pages, Segment, Spec};
@@ -62,6 +62,7 @@ pub struct Queue<T: ?Sized> {
     lifetime: Lifetime,
     exclusive: bool,
     redeliver: bool,
+    timestamps: bool,
     pages: Pages,
     message: PhantomData<fn() -> T>,
 }
@@ -83,6 +84,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
             lifetime: Lifetime::default(),
             exclusive: false,
             redeliver: true,
+            timestamps: false,
             pages: Pages::default(),
             message: PhantomData,
         }
@@ -149,6 +151,26 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         self
     }
 
+    /// Whether to measure how long messages are on their way. Each gets the time beside it when it is sent; whoever
+    /// receives it counts the difference to the present in a histogram in the segment, which tools read without taking
+    /// part: see [`Observer::latency`](crate::inspect::Observer::latency). Like the capacity it is for the creator to say.
+    ///
+    /// A message has been received when it was copied out, or when [`recv_ref`](Receiver::recv_ref) has returned it (of
+    /// several that are read in place, when they are released). It is counted when its slot is free again, once: not for each receiver that died with it, and also if it was skipped as
+    /// invalid. A receiver that is killed between freeing the slot and counting leaves a message uncounted.
+    ///
+    /// What it costs: a reading of the clock, about 25 ns, on either side of every message, and two atomic additions on the
+    /// receiver's, which get slower where many receive at once; 8 bytes more for a message (none for one that varies in
+    /// length and is aligned to 16 bytes or more), and 37 KiB for the histogram. Without it there is a branch a message that
+    /// always goes the same way, and no memory.
+    ///
+    /// The clock is `CLOCK_MONOTONIC`, which all processes of a machine share unless they are in different *time
+    /// namespaces*. Differences below zero or above an hour are told apart, and are not in the histogram.
+    pub fn timestamps(mut self, timestamps: bool) -> Self {
+        self.timestamps = timestamps;
+        self
+    }
+
     /// Separates this channel from those of the same name in other domains. By default the environment variable
     /// `SLIPRING_DOMAIN` says which, and without it the domain is `default`. 1 to 64 ASCII letters, digits, `_`, `-`.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
@@ -211,6 +233,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
         (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
         spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
+        spec.flags |= if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
         Ok(spec)
     }
 }

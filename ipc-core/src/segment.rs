@@ -39,6 +39,7 @@ pub use pages::HugePages;
 pub(crate) use pages::Pages;
 
 use crate::error::{Mismatch, OpenError, Peer};
+use crate::histogram;
 use crate::layout::{
     self, GEOMETRY_BYTES, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES, ParticipantSlot, WaitLine, unpadded,
 };
@@ -173,6 +174,22 @@ pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError
     }
     match Attachment::open(|| os::open_named(&path)) {
         Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(open_error(&path, error)),
+    }
+}
+
+/// Opens the segment under `name` in order to look at it: a mapping and a descriptor for the caller alone, neither of which
+/// can write. So nothing must be called on it that would. `None` if there is none.
+pub(crate) fn observe(name: &SegmentName) -> Result<Option<Segment>, OpenError> {
+    watch_forks()?;
+    let path = name.path();
+    match Attachment::open(|| os::open_named_to_read(&path)) {
+        Ok(file) => {
+            let segment = Segment::map(file, &path, Pages::UNTOUCHED, false)?;
+            check_name(&segment.geometry, &path, name)?;
+            Ok(Some(segment))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(open_error(&path, error)),
     }
@@ -390,22 +407,18 @@ impl Segment {
         let mut header = geometry.as_bytes().to_vec();
         header.extend_from_slice(&spec.schema);
         header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| reply.schema));
-        file.write_all_at(&header, 0).map_err(|source| OpenError::Os {
-            action: "write the header of",
-            path: path.into(),
-            source,
-        })?;
+        let mut written = file.write_all_at(&header, 0);
+        if geometry.has_timestamps() {
+            written = written.and_then(|()| file.write_all_at(&histogram::head(), geometry.histogram_offset));
+        }
+        written.map_err(|source| OpenError::Os { action: "write the header of", path: path.into(), source })?;
         Self::map_checked(memory, path, geometry, spec.pages, !spec.reads_only)
     }
 
     /// Opens a segment for `spec`.
     fn from_file(memory: Attachment, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
         let segment = Self::map(memory, path, spec.pages, !spec.reads_only)?;
-        let geometry = &segment.geometry;
-        let named = unpadded(&geometry.domain) == spec.name.domain() && unpadded(&geometry.name) == spec.name.channel();
-        if !named {
-            return Err(not_a_segment(path, format!("it is the segment of channel \"{}\"", unpadded(&geometry.name))));
-        }
+        check_name(&segment.geometry, path, &spec.name)?;
         Ok(segment)
     }
 
@@ -507,7 +520,7 @@ impl Segment {
     }
 
     /// Whether the segment's name still leads to it.
-    fn is_linked(&self) -> Result<bool, OpenError> {
+    pub(crate) fn is_linked(&self) -> Result<bool, OpenError> {
         let ours = self.file().and_then(File::metadata).map_err(|source| self.os_error("look at", source))?;
         match fs::symlink_metadata(&self.path) {
             Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
@@ -561,6 +574,15 @@ pub(crate) fn program_name() -> &'static str {
         let name = executable.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         name.unwrap_or_else(|| "?".into())
     })
+}
+
+/// Refuses a segment whose header says that it belongs under another name.
+fn check_name(geometry: &Geometry, path: &Path, name: &SegmentName) -> Result<(), OpenError> {
+    let is_named = unpadded(&geometry.domain) == name.domain() && unpadded(&geometry.name) == name.channel();
+    if is_named {
+        return Ok(());
+    }
+    Err(not_a_segment(path, format!("it is the segment of channel \"{}\"", unpadded(&geometry.name))))
 }
 
 fn not_a_segment(path: &Path, reason: String) -> OpenError {

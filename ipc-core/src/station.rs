@@ -269,6 +269,12 @@ impl Station {
         self.participant.segment()
     }
 
+    /// Which side this participant is on.
+    pub(crate) fn side(&self) -> Side {
+        let is_first = Side::First.lines_of(self.segment().geometry()).contains(&self.participant.line());
+        if is_first { Side::First } else { Side::Second }
+    }
+
     /// Whether this process was forked from the one that opened the channel. To be asked before anything that should
     /// have an effect: all that would come of it otherwise is a change of memory that nobody shares.
     #[inline(always)]

@@ -4,20 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top, which depends on nothing, to the bottom. Modules on one line may use each other.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 15] = [
     &["atomics", "error", "message", "schema", "words"],
     &["layout"],
+    &["histogram"],
     &["ring"],
     &["os"],
     &["name"],
     &["segment"],
     &["liveness", "waiting"],
     &["interest", "lookout"],
-    &["info", "station"],
+    &["info", "station", "timing"],
     &["broadcast", "latest", "queue", "service"],
     &["pipe"],
     &["task", "wait_set"],
     &["dynamic"],
+    &["inspect"],
 ];
 
 /// The Rust files under `directory`.

@@ -246,7 +246,8 @@ fn the_header() {
         ("reply_align", u32(0)),
         ("reply_schema_bytes", u32(0)),
         ("reply_fingerprint", vec![0; 16]),
-        ("reserved", vec![0; 72]),
+        ("histogram_offset", u64(0)),
+        ("reserved", vec![0; 64]),
     ]);
     let spec = spec();
     let table = fields(section(&spec, 3));
@@ -292,6 +293,69 @@ fn sizes_of_slots() {
         let row = format!("| {bytes} | {align} | {slot} |");
         assert!(section(&spec, 4).contains(&row), "{row}");
     }
+}
+
+#[test]
+fn timestamps() {
+    fn header<T: IpcMessage>(name: &str) -> (Vec<u8>, u64) {
+        let domain = format!("spec-{}", process::id());
+        let queue = Queue::<T>::new(name).domain(domain).capacity(3).spsc().timestamps(true);
+        let tx = queue.sender().unwrap();
+        let bytes = fs::read(&tx.info().path).unwrap();
+        let slot_bytes = u64_at(&bytes, 64);
+        (bytes, slot_bytes)
+    }
+    let spec = spec();
+    let section = section(&spec, 19);
+    #[derive(IpcMessage, Clone, Copy)]
+    #[ipc(crate = "ipc_core")]
+    #[repr(C, align(8))]
+    struct Bytes56([u64; 7]);
+    let found = [
+        (48, 8, header::<[u64; 6]>("stamped-48")),
+        (56, 8, header::<Bytes56>("stamped-56")),
+        (64, 8, header::<[u64; 8]>("stamped-64")),
+        (64, 64, header::<Aligned64>("stamped-64-64")),
+    ];
+    let table = fields(section);
+    for (bytes, align, (image, slot_bytes)) in &found {
+        assert!(section.contains(&format!("| {bytes} | {align} | {slot_bytes} |")), "{bytes}, {align}: {slot_bytes}");
+        assert_eq!(u32_at(image, 384), 4);
+        let histogram = u64_at(image, 440);
+        assert_eq!(histogram, (u64_at(image, 104) + 3 * slot_bytes).next_multiple_of(128));
+        assert_eq!(u64_at(image, 112), (histogram + end_of(&table) as u64).next_multiple_of(4096));
+        let at = |field: &str| histogram as usize + table[field].0;
+        assert_eq!([u32_at(image, at("format")), u32_at(image, at("digits"))], [1, 2]);
+        let head = ["lowest_ns", "highest_ns", "counters"].map(|field| u64_at(image, at(field)));
+        assert_eq!(head, [1, 3_600_000_000_000, 4608]);
+        assert!(image[at("total")..].iter().all(|&byte| byte == 0));
+    }
+    assert_eq!(end_of(&table), 36_992);
+
+    let queue = Queue::<u64>::new("stamped").domain(format!("spec-{}", process::id())).spsc().timestamps(true);
+    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    let before = monotonic_ns();
+    tx.send(7).unwrap();
+    let sent = before..=monotonic_ns();
+    assert_eq!(rx.recv(), Ok(Some(7)));
+    let bytes = fs::read(&tx.info().path).unwrap();
+    let at = |field: &str| u64_at(&bytes, u64_at(&bytes, 440) as usize + table[field].0);
+    assert_eq!((at("total"), at("out_of_range"), at("max_ns")), (1, 0, !at("min_not")));
+    let value = at("max_ns");
+    let shift = if value < 256 { 0 } else { u64::from(value.ilog2()) - 7 };
+    let counts = u64_at(&bytes, 440) + table["counts"].0 as u64;
+    assert_eq!(u64_at(&bytes, (counts + 8 * (128 * shift + (value >> shift))) as usize), 1);
+    let slot = u64_at(&bytes, 104) as usize;
+    assert_eq!((u64_at(&bytes, slot), u64_at(&bytes, slot + 56)), (7, 1));
+    assert!(sent.contains(&u64_at(&bytes, slot + 48)), "the time, before the stamp");
+}
+
+/// The clock of timestamps.
+fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer leads to a `timespec`, which is writable.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) }, 0);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 #[test]

@@ -93,6 +93,15 @@ pub(crate) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The time of a clock that all processes of this machine share and that is never set, in nanoseconds. It starts anew in
+/// each time namespace, and stands still while the machine is suspended.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer leads to a `timespec`, which is writable. The call fails for unknown clocks only.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
 /// Takes the write lock on one byte of a file, for this open file description. `false` if another one has it.
 pub(crate) fn try_lock(file: &File, byte: u64) -> io::Result<bool> {
     match set_lock(file, byte, libc::F_WRLCK) {
@@ -218,6 +227,17 @@ mod tests {
         assert!(!is_locked_elsewhere(&file, 0, 8).unwrap());
         unlock(&file, 3).unwrap();
         assert!(try_lock(&other, 3).unwrap());
+    }
+
+    #[test]
+    fn locks_are_seen_by_those_who_cannot_take_them() {
+        let file = create_unnamed(Path::new(SEGMENT_DIRECTORY)).unwrap();
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let reader = OpenOptions::new().read(true).open(path).unwrap();
+        assert!(try_lock(&file, 3).unwrap());
+        assert!(is_locked_elsewhere(&reader, 3, 1).unwrap());
+        assert!(!is_locked_elsewhere(&reader, 4, 1).unwrap());
+        assert!(try_lock(&reader, 4).is_err());
     }
 
     #[test]

@@ -92,6 +92,11 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         T::pointer(self.start(), tail_len)
     }
 
+    /// See [`Port::note_arrival`].
+    pub(crate) fn note_arrival(&mut self) {
+        of_port!(self, port => port.note_arrival())
+    }
+
     /// Passes the slot to the other side.
     pub(crate) fn pass(&mut self) {
         of_port!(self, port => port.pass())

@@ -10,6 +10,7 @@ use crate::message::IpcMessage;
 use crate::ring::{End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
+use crate::timing::Timing;
 use crate::words;
 use core::mem::MaybeUninit;
 
@@ -33,12 +34,15 @@ pub(crate) trait Tended: End {
 pub(crate) struct Port<E: Tended> {
     end: E,
     station: Station,
+    /// Of a channel with timestamps.
+    timing: Option<Timing>,
 }
 
 impl<E: Tended> Port<E> {
     /// An end of a ring, and its station.
     pub(crate) fn new((station, end): (Station, E)) -> Self {
-        Port { end, station }
+        let timing = Timing::new(station.segment(), station.side());
+        Port { end, station, timing }
     }
 
     /// What there is to know about the channel.
@@ -117,7 +121,7 @@ impl<E: Tended> Port<E> {
             }
             // SAFETY: as in `send`.
             unsafe { message.place(batch.port.payload().cast()) };
-            batch.port.end.pass();
+            batch.port.step();
             batch.passed += 1;
         }
         Ok(batch.passed)
@@ -139,7 +143,7 @@ impl<E: Tended> Port<E> {
         let mut batch = Batch { port: self, passed: 0, flushed: 0 };
         loop {
             let copy = batch.port.copy();
-            batch.port.end.pass();
+            batch.port.step();
             batch.passed += 1;
             match check(copy) {
                 Ok(message) => messages.push(message),
@@ -183,8 +187,31 @@ impl<E: Tended> Port<E> {
     /// Passes the slot to the other side, steps on, and wakes the other side if it sleeps.
     #[inline(always)]
     pub(crate) fn pass(&mut self) {
-        self.end.pass();
+        self.step();
         self.flush(1);
+    }
+
+    /// Notes that the message in the slot that this end owns has been received, though the slot is not free yet.
+    pub(super) fn note_arrival(&mut self) {
+        if let Some(timing) = &mut self.timing {
+            timing.note_arrival();
+        }
+    }
+
+    /// Passes the slot to the other side and steps on. With timestamps, the message is stamped, or counted.
+    #[inline(always)]
+    fn step(&mut self) {
+        if self.timing.is_some() { self.step_timed() } else { self.end.pass() }
+    }
+
+    #[inline(never)]
+    fn step_timed(&mut self) {
+        let payload = self.end.payload();
+        if let Some(timing) = &mut self.timing {
+            // SAFETY: the slot is this end's own until it is passed, and one of the segment that the timing is for, which
+            // `station` keeps mapped.
+            unsafe { timing.pass(payload, || self.end.pass()) };
+        }
     }
 
     /// How many slots from this end's place on are its own, of `max`.
@@ -199,7 +226,17 @@ impl<E: Tended> Port<E> {
 
     /// As [`pass`](Port::pass), for the next `count` slots, all of which this end owns.
     pub(super) fn pass_many(&mut self, count: usize) {
-        self.end.pass_many(count);
+        match &self.timing {
+            Some(timing) if timing.counts() => (0..count).for_each(|_| self.step_timed()),
+            Some(timing) => {
+                for ahead in 0..count {
+                    // SAFETY: as in `step_timed`; this end owns so many slots.
+                    unsafe { timing.stamp(self.end.payload_ahead(ahead)) };
+                }
+                self.end.pass_many(count);
+            }
+            None => self.end.pass_many(count),
+        }
         self.flush(count);
     }
 
@@ -227,7 +264,7 @@ impl<E: Tended> Port<E> {
 
     /// Whether a wait would end at once.
     pub(super) fn probe(&mut self) -> bool {
-        let Port { end, station } = self;
+        let Port { end, station, .. } = self;
         station.probe(end, turn, E::tend)
     }
 
@@ -237,7 +274,7 @@ impl<E: Tended> Port<E> {
         if self.is_forked() {
             return Err(Blocked::Forked);
         }
-        let Port { end, station } = self;
+        let Port { end, station, .. } = self;
         station.wait(patience, end, turn, E::tend)
     }
 }
@@ -261,7 +298,7 @@ impl<E: Tended + VariableProducer> Port<E> {
 
 impl<E: Tended> Drop for Port<E> {
     fn drop(&mut self) {
-        let Port { end, station } = self;
+        let Port { end, station, .. } = self;
         end.detach();
         station.close();
         station.leave(|| end.is_drained());

@@ -361,6 +361,7 @@ pub struct Received<'a, T: IpcMessage + ?Sized> {
 impl<'a, T: IpcMessage + ?Sized> Received<'a, T> {
     /// Validates the message in the slot that `link` has been found to own. An invalid one is skipped.
     fn new(link: &'a mut ReceiverLink) -> Result<Self, Corrupt> {
+        link.note_arrival();
         let tail_len = match link.extent::<T>() {
             Ok((_, tail_len)) => tail_len,
             Err(invalid) => return Err(link.skip(invalid)),

@@ -2,10 +2,11 @@
 
 use super::{Pages, Segment, not_a_segment, program_name};
 use crate::error::OpenError;
+use crate::histogram::Histogram;
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, FLAG_VARIABLE, FORMAT_VERSION,
-    GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_SERVICE, LATEST_SLOTS, LINE_BYTES, MAGIC,
-    PAGE_BYTES, WORD_BYTES, padded,
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, FLAG_TIMESTAMPS, FLAG_VARIABLE,
+    FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_SERVICE, KIND_SHARED_QUEUE,
+    LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
 };
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
@@ -252,7 +253,8 @@ impl Geometry {
             reply_align: reply.map_or(0, |reply| reply.align as u32),
             reply_schema_bytes: reply.map_or(0, |reply| reply.schema.len() as u32),
             reply_fingerprint: reply.map_or([0; 16], |reply| reply.fingerprint.to_le_bytes()),
-            reserved: [0; 72],
+            histogram_offset: 0,
+            reserved: [0; 64],
         };
         geometry.slots =
             geometry.slots_of_kind().ok_or(spec.refuse_capacity("the segment would be larger than 2^46 bytes"))?;
@@ -285,7 +287,13 @@ impl Geometry {
             self.slots_offset = self.stamps_offset.checked_add(table)?.checked_next_multiple_of(page)?;
         }
         let slots = self.slots.checked_mul(self.slot_bytes)?;
-        self.total_bytes = self.slots_offset.checked_add(slots)?.checked_next_multiple_of(page)?;
+        let mut end = self.slots_offset.checked_add(slots)?;
+        self.histogram_offset = 0;
+        if self.has_timestamps() {
+            self.histogram_offset = end.checked_next_multiple_of(line)?;
+            end = self.histogram_offset.checked_add(size_of::<Histogram>() as u64)?;
+        }
+        self.total_bytes = end.checked_next_multiple_of(page)?;
         (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
     }
 
@@ -329,6 +337,7 @@ impl Geometry {
         let is_its_kind =
             !is_known || self.ring_lines == layout::ring_lines(self.kind) && Some(self.slots) == self.slots_of_kind();
         let least = if self.is_variable() { 2 } else { 1 };
+        let most_slots = if self.kind == KIND_EXCLUSIVE_QUEUE { MAX_CAPACITY } else { MAX_SHARED_SLOTS };
         let bounded = (least..=MAX_CAPACITY as u64).contains(&self.capacity)
             && self.history <= MAX_CAPACITY as u64
             && (1..=MAX_PARTICIPANTS).contains(&self.participants)
@@ -336,7 +345,7 @@ impl Geometry {
             && self.ring_lines <= MAX_RING_LINES
             && (self.kind != KIND_SERVICE || self.capacity <= MAX_CALLS as u64)
             && is_its_kind
-            && (self.kind == KIND_EXCLUSIVE_QUEUE || self.slots <= MAX_SHARED_SLOTS as u64)
+            && self.slots <= most_slots as u64
             && (self.kind == KIND_EXCLUSIVE_QUEUE || (1..self.participants).contains(&self.first_role))
             && self.schema_bytes <= MAX_SCHEMA_BYTES
             && self.reply_schema_bytes <= MAX_SCHEMA_BYTES;
@@ -355,6 +364,20 @@ impl Geometry {
     /// Whether messages vary in length.
     pub(crate) fn is_variable(&self) -> bool {
         self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// Whether each message has the time at which it was sent beside it.
+    pub(crate) fn has_timestamps(&self) -> bool {
+        self.flags & FLAG_TIMESTAMPS != 0
+    }
+
+    /// How many bytes from where a message begins the word with its time lies: before the slot's stamp or, if messages vary
+    /// in length, before the message. `None` without timestamps, and for channels other than queues.
+    pub(crate) fn time_offset(&self) -> Option<isize> {
+        let word = WORD_BYTES as isize;
+        let is_queue = matches!(self.kind, KIND_EXCLUSIVE_QUEUE | KIND_SHARED_QUEUE);
+        let offset = if self.is_variable() { -word } else { self.slot_bytes as isize - 2 * word };
+        (is_queue && self.has_timestamps()).then_some(offset)
     }
 
     /// The capacity as users know it: in messages, or in bytes if they vary in length.
@@ -388,7 +411,7 @@ fn slot_bytes(kind: u32, flags: u32, message: (usize, usize), reply: (usize, usi
     if flags & FLAG_VARIABLE != 0 {
         return Some(layout::unit_bytes(message.1));
     }
-    layout::slot_bytes(kind, message.0, message.1)
+    layout::slot_bytes(kind, layout::content_bytes(flags, message.0)?, message.1)
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.

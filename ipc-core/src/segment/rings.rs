@@ -2,8 +2,9 @@
 
 use super::Segment;
 use crate::atomics::AtomicU64;
+use crate::histogram::Histogram;
 use crate::layout::{
-    CALL_CELL_BYTES, CallHead, KIND_LOSSLESS_BROADCAST, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES,
+    self, CALL_CELL_BYTES, CallHead, KIND_LOSSLESS_BROADCAST, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES,
     RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
 };
 use crate::ring::calls::{self, Calls};
@@ -29,7 +30,8 @@ impl Segment {
     pub(crate) fn frame_ring(&self) -> frames::Parts {
         let geometry = &self.geometry;
         let (units, unit_bytes) = (geometry.slots as usize, geometry.slot_bytes as usize);
-        let Some(shape) = frames::Shape::new(units, unit_bytes, geometry.message_align as usize) else {
+        let align = layout::frame_align(geometry.flags, geometry.message_align as usize);
+        let Some(shape) = frames::Shape::new(units, unit_bytes, align) else {
             unreachable!("`Geometry::check` found a number of units that a ring can have")
         };
         let words = self.at(geometry.slots_offset).cast();
@@ -55,7 +57,8 @@ impl Segment {
     /// How the frames of a ring that several share are laid out.
     pub(crate) fn frame_shape(&self) -> shared::FrameShape {
         let geometry = &self.geometry;
-        shared::FrameShape::new(geometry.slots, geometry.slot_bytes as usize, geometry.message_align as usize)
+        let align = layout::frame_align(geometry.flags, geometry.message_align as usize);
+        shared::FrameShape::new(geometry.slots, geometry.slot_bytes as usize, align)
     }
 
     /// The slots of a latest value, and its version. They are mapped for as long as the segment lives.
@@ -70,6 +73,14 @@ impl Segment {
         let version = unsafe { NonNull::from(&line.as_ref().version) };
         // SAFETY: the word is mapped for as long as the segment lives, as the slots are.
         unsafe { latest::Parts::new(slots, version) }
+    }
+
+    /// The histogram of latencies, if the channel has timestamps.
+    pub(crate) fn histogram(&self) -> Option<&Histogram> {
+        let offset = Some(self.geometry.histogram_offset).filter(|&offset| offset != 0)?;
+        // SAFETY: `Geometry::check` found the histogram to lie in the segment, all of which is mapped, at a multiple of its
+        // alignment. It consists of atomics.
+        Some(unsafe { self.at(offset).cast().as_ref() })
     }
 
     /// The ring of a broadcast. It is mapped for as long as the segment lives.

@@ -162,7 +162,7 @@ pub(super) fn damage(domain: &str) {
 }
 
 /// The integers of a header, where they lie, and whether a segment cannot be used with a wrong one.
-fn fields() -> [(&'static str, Range<usize>, bool); 26] {
+fn fields() -> [(&'static str, Range<usize>, bool); 27] {
     [
         ("format_version", 8..12, true),
         ("byte_order", 12..16, true),
@@ -190,6 +190,7 @@ fn fields() -> [(&'static str, Range<usize>, bool); 26] {
         ("ring_lines", 388..392, true),
         ("slots", 392..400, true),
         ("stamps_offset", 400..408, true),
+        ("histogram_offset", 440..448, true),
     ]
 }
 

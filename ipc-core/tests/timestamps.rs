@@ -1,0 +1,502 @@
+//! How long messages take is counted, message by message, and can be read by those who take no part.
+
+mod support;
+
+use ipc_core::inspect::{self, Latency, Observer, State};
+use ipc_core::{IpcMessage, Lifetime, Queue, Receiver, Role, Sender};
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+use support::{Child, Domain, PATIENCE, listen, recv, say};
+
+#[test]
+#[ignore = "the children of the other tests"]
+fn child_main() {
+    support::play(&[("receive", receive), ("hold", hold), ("send", send), ("damage", damage::all)]);
+}
+
+/// How many messages the queue of a test holds, in bytes if they vary in length.
+const CAPACITY: usize = 1 << 14;
+
+/// A queue with timestamps, or without, in one of the two kinds.
+fn queue<T: IpcMessage + ?Sized>(domain: &str, channel: &str, exclusive: bool) -> Queue<T> {
+    let queue = Queue::<T>::new(channel).domain(domain).capacity(CAPACITY).timestamps(true);
+    if exclusive { queue.spsc() } else { queue }
+}
+
+/// What somebody sees who takes no part.
+fn latency(domain: &Domain, channel: &str) -> Latency {
+    Observer::open_in(domain.name(), channel).unwrap().latency().expect("the channel has timestamps")
+}
+
+/// The number of messages that have been counted, of which none may be out of range.
+fn count(domain: &Domain, channel: &str) -> u64 {
+    let observer = Observer::open_in(domain.name(), channel).unwrap();
+    let latency = observer.latency().expect("the channel has timestamps");
+    assert_eq!(latency.out_of_range(), 0);
+    assert_eq!(observer.received(), Some(latency.count()));
+    assert_eq!(latency.iter().map(|(_, count)| count).sum::<u64>(), latency.count());
+    latency.count()
+}
+
+#[test]
+fn every_message_counts_once_however_it_is_received() {
+    let domain = Domain::new("once");
+    for exclusive in [true, false] {
+        let queue = queue::<u64>(domain.name(), "fixed", exclusive);
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        assert!(tx.info().timestamps && rx.info().timestamps);
+        tx.send(1).unwrap();
+        assert_eq!(count(&domain, "fixed"), 0, "it has been sent, and not received");
+        assert_eq!(recv(&mut rx), Ok(Some(1)));
+        assert_eq!(count(&domain, "fixed"), 1);
+        tx.send_batch(2..=9).unwrap();
+        assert_eq!(rx.recv_batch(&mut Vec::new(), 8), Ok(8));
+        assert_eq!(count(&domain, "fixed"), 9);
+
+        let mut loan = tx.loan().unwrap();
+        *loan = 10;
+        loan.send();
+        drop(tx.loan().unwrap());
+        let held = rx.recv_ref().unwrap().unwrap();
+        assert_eq!((*held, count(&domain, "fixed")), (10, 9), "it counts when its slot is free");
+        drop(held);
+        assert_eq!(count(&domain, "fixed"), 10);
+        let mut counted = 10;
+        while counted < 30 {
+            let mut loans = tx.loan_batch(7).unwrap();
+            (0..loans.len()).for_each(|at| loans[at] = 1);
+            let sent = loans.send() as u64;
+            let held = rx.recv_batch_ref(7).unwrap().unwrap();
+            assert_eq!((held.len() as u64, count(&domain, "fixed")), (sent, counted));
+            drop(held);
+            counted += sent;
+            assert_eq!(count(&domain, "fixed"), counted);
+        }
+        tx.send(11).unwrap();
+        assert!(rx.poll(PATIENCE).unwrap());
+        assert_eq!(count(&domain, "fixed"), counted, "looking is not receiving");
+        assert_eq!(rx.iter().next(), Some(Ok(11)));
+        assert_eq!(count(&domain, "fixed"), counted + 1);
+    }
+}
+
+#[test]
+fn messages_that_vary_in_length_count_too() {
+    let domain = Domain::new("variable");
+    for exclusive in [true, false] {
+        let queue = queue::<[u16]>(domain.name(), "variable", exclusive);
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        let mut sent = 0;
+        for len in (0..200).chain([tx.max_len(), tx.max_len() / 3, 1]) {
+            let message: Vec<u16> = (0..len).map(|item| item as u16 ^ 0xA5A5).collect();
+            tx.send_copy(&message).unwrap();
+            if len % 2 == 0 {
+                assert_eq!(*rx.recv_boxed().unwrap().unwrap(), *message);
+            } else {
+                assert_eq!(*rx.recv_ref().unwrap().unwrap(), *message);
+            }
+            sent += 1;
+            assert_eq!(count(&domain, "variable"), sent);
+        }
+    }
+}
+
+#[test]
+fn alignment_is_kept() {
+    fn check<T: IpcMessage + Copy + PartialEq + std::fmt::Debug>(domain: &Domain, item: T)
+    where
+        [T]: IpcMessage,
+    {
+        for exclusive in [true, false] {
+            let queue = queue::<[T]>(domain.name(), "aligned", exclusive);
+            let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+            for len in 1..40 {
+                tx.send_copy(&vec![item; len]).unwrap();
+                let received = rx.recv_ref().unwrap().unwrap();
+                assert_eq!(received.as_ptr().addr() % align_of::<T>(), 0);
+                assert_eq!(*received, *vec![item; len]);
+            }
+            drop(tx);
+            assert_eq!(count(domain, "aligned"), 39);
+        }
+    }
+    #[derive(ipc_macros::IpcMessage, Clone, Copy, Debug, PartialEq)]
+    #[ipc(crate = "ipc_core")]
+    #[repr(C, align(32))]
+    struct By32([u64; 4]);
+    #[derive(ipc_macros::IpcMessage, Clone, Copy, Debug, PartialEq)]
+    #[ipc(crate = "ipc_core")]
+    #[repr(C, align(64))]
+    struct By64([u64; 8]);
+    let domain = Domain::new("aligned");
+    check(&domain, 0xA5_u8);
+    check(&domain, u64::MAX);
+    check(&domain, u128::MAX);
+    check(&domain, By32([u64::MAX; 4]));
+    check(&domain, By64([u64::MAX; 8]));
+}
+
+#[test]
+fn a_message_that_is_skipped_as_invalid_counts() {
+    let domain = Domain::new("invalid");
+    for exclusive in [true, false] {
+        let queue = queue::<bool>(domain.name(), "channel", exclusive);
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        for _ in 0..2 {
+            tx.send(true).unwrap();
+        }
+        let path = tx.info().path.clone();
+        let mut image = fs::read(&path).unwrap();
+        let slots = u64::from_ne_bytes(image[104..112].try_into().unwrap()) as usize;
+        (image[slots], image[slots + 64]) = (7, 7);
+        fs::write(&path, image).unwrap();
+        assert!(rx.recv().is_err());
+        assert!(rx.recv_ref().is_err());
+        assert_eq!(count(&domain, "channel"), 2);
+    }
+}
+
+/// Nanoseconds from one moment to another.
+fn ns(from: Instant, to: Instant) -> u64 {
+    (to - from).as_nanos() as u64
+}
+
+#[test]
+fn a_latency_lies_between_what_the_ends_see_of_it() {
+    let domain = Domain::new("between");
+    for exclusive in [true, false] {
+        for in_place in [false, true] {
+            let channel = format!("channel-{exclusive}-{in_place}");
+            let queue = queue::<u64>(domain.name(), &channel, exclusive);
+            let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+            let before_sending = Instant::now();
+            tx.send(1).unwrap();
+            let sent = Instant::now();
+            thread::sleep(Duration::from_millis(20));
+            let before_receiving = Instant::now();
+            let received = if in_place {
+                let held = rx.recv_ref().unwrap().unwrap();
+                let received = Instant::now();
+                // How long it is held does not matter.
+                thread::sleep(Duration::from_millis(20));
+                drop(held);
+                received
+            } else {
+                recv(&mut rx).unwrap();
+                Instant::now()
+            };
+            let latency = latency(&domain, &channel);
+            let bounds = ns(sent, before_receiving)..=ns(before_sending, received);
+            assert!(*bounds.start() >= 20_000_000);
+            assert!(bounds.contains(&latency.min_ns()), "{latency:?}, not in {bounds:?}");
+            assert_eq!((latency.count(), latency.min_ns()), (1, latency.max_ns()));
+            let (highest, one) = latency.iter().next().unwrap();
+            assert!(one == 1 && (20_000_000..).contains(&highest));
+            assert_eq!(latency.value_at_quantile(0.99), highest);
+        }
+    }
+}
+
+#[test]
+fn slots_without_timestamps_are_as_they_were() {
+    fn header<T: IpcMessage + ?Sized>(queue: Queue<T>) -> (u64, u64, u64, u64) {
+        let path = queue.sender().unwrap().info().path.clone();
+        let image = fs::read(&path).unwrap_or_default();
+        drop(queue.remove());
+        let word = |at: usize| u64::from_ne_bytes(image[at..at + 8].try_into().unwrap());
+        assert_eq!(word(384) >> 2 & 1, u64::from(word(440) != 0), "the flag and the histogram go together");
+        (word(64), word(104), word(112), word(440))
+    }
+    let domain = Domain::new("sizes");
+    let queue = |channel| domain.queue::<[u64; 7]>(channel).capacity(100).lifetime(Lifetime::Persistent);
+    assert_eq!(header(queue("without")), (64, 8192, 16_384, 0));
+    assert_eq!(header(queue("without").timestamps(false)), (64, 8192, 16_384, 0));
+    // A slot of 72 bytes, in the place where those of 64 were; then the histogram, on a line of its own.
+    let histogram = (8192 + 100 * 72_u64).next_multiple_of(128);
+    let total = (histogram + 128 + 8 * 4608).next_multiple_of(4096);
+    assert_eq!(header(queue("with").timestamps(true)), (72, 8192, total, histogram));
+    let variable =
+        || Queue::<[u8]>::new("variable").domain(domain.name()).spsc().capacity(4096).lifetime(Lifetime::Persistent);
+    assert_eq!(header(variable()), (64, 8192, 12_288, 0));
+    assert_eq!(header(variable().timestamps(true)).3, 12_288);
+}
+
+#[test]
+fn the_creator_says_whether_there_are_timestamps() {
+    let domain = Domain::new("creator");
+    let queue = domain.queue::<u64>("channel");
+    for timestamps in [true, false] {
+        let mut tx = queue.clone().timestamps(timestamps).sender().unwrap();
+        let mut rx = queue.clone().timestamps(!timestamps).receiver().unwrap();
+        assert_eq!((tx.info().timestamps, rx.info().timestamps), (timestamps, timestamps));
+        tx.send(7).unwrap();
+        assert_eq!(recv(&mut rx), Ok(Some(7)));
+        let observer = Observer::open_in(domain.name(), "channel").unwrap();
+        assert_eq!(observer.info().timestamps, timestamps);
+        assert_eq!(observer.latency().map(|latency| latency.count()), timestamps.then_some(1));
+        assert_eq!(observer.received(), timestamps.then_some(1));
+    }
+}
+
+#[test]
+fn a_time_from_another_clock_is_out_of_range() {
+    let domain = Domain::new("clock");
+    let queue = queue::<u64>(domain.name(), "channel", true);
+    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    let path = tx.info().path.clone();
+    for (number, time) in [u64::MAX, 0, 1 << 63].into_iter().enumerate() {
+        tx.send(7).unwrap();
+        let mut image = fs::read(&path).unwrap();
+        let at = 8192 + 64 * number + 48;
+        // A machine that has been up for less than an hour would find 0 in range.
+        let time = if time == 0 {
+            u64::from_ne_bytes(image[at..at + 8].try_into().unwrap()).wrapping_sub(1 << 42)
+        } else {
+            time
+        };
+        image[at..at + 8].copy_from_slice(&time.to_ne_bytes());
+        fs::write(&path, image).unwrap();
+        assert_eq!(recv(&mut rx), Ok(Some(7)));
+    }
+    let latency = latency(&domain, "channel");
+    assert_eq!((latency.count(), latency.out_of_range(), latency.max_ns()), (0, 3, 0));
+}
+
+/// Receives until it is killed, or until the end; says how many.
+fn receive(domain: &str) {
+    let mut rx = queue::<u64>(domain, "channel", false).receiver().unwrap();
+    say("ready");
+    let mut received = 0_u64;
+    while recv(&mut rx).unwrap().is_some() {
+        received += 1;
+    }
+    say(received.to_string());
+}
+
+/// Takes a message and never lets it go.
+fn hold(domain: &str) {
+    let mut rx = queue::<u64>(domain, "channel", false).receiver().unwrap();
+    let held = rx.recv_ref().unwrap().unwrap();
+    say(held.to_string());
+    listen();
+}
+
+#[test]
+fn many_receivers_count_in_one_place() {
+    let domain = Domain::new("many");
+    let mut tx = queue::<u64>(domain.name(), "channel", false).sender().unwrap();
+    let mut children: Vec<_> = (0..3).map(|_| Child::start("receive", &domain)).collect();
+    for child in &mut children {
+        assert_eq!(child.hear(), "ready");
+    }
+    let observer = Observer::open_in(domain.name(), "channel").unwrap();
+    let mut seen = 0;
+    for number in 0..30_000 {
+        tx.send(number).unwrap();
+        if number % 1000 == 0 {
+            let count = observer.latency().unwrap().count();
+            assert!((seen..=number + 1).contains(&count), "{count} after {seen}");
+            seen = count;
+        }
+    }
+    drop(tx);
+    let received: u64 = children.into_iter().map(|child| child.end().1.last().unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(received, 30_000);
+    let latency = observer.latency().unwrap();
+    assert_eq!((latency.count(), latency.out_of_range(), observer.received()), (30_000, 0, Some(30_000)));
+    assert!(!observer.is_current(), "the last one to leave has removed it, and it can be read all the same");
+}
+
+#[test]
+fn the_killed_count_what_they_received() {
+    let domain = Domain::new("killed");
+    let mut tx = queue::<u64>(domain.name(), "channel", false).sender().unwrap();
+    let (mut sent, mut deaths) = (0, 0);
+    for round in 0..6 {
+        let mut children: Vec<_> = (0..2).map(|_| Child::start("receive", &domain)).collect();
+        for child in &mut children {
+            assert_eq!(child.hear(), "ready");
+        }
+        for number in 0..1000 + 37 * round {
+            tx.send(number).unwrap();
+            sent += 1;
+        }
+        // Somewhere on their way through them.
+        let deadline = Instant::now() + PATIENCE;
+        while latency(&domain, "channel").count() < sent - 500 {
+            assert!(Instant::now() < deadline, "the receivers are stuck");
+        }
+        for child in children {
+            child.kill();
+            deaths += 1;
+        }
+    }
+    // A message that is held by the dead is delivered again, and counts once.
+    tx.send(7).unwrap();
+    sent += 1;
+    let mut holder = Child::start("hold", &domain);
+    holder.hear();
+    holder.kill();
+    let mut rx = queue::<u64>(domain.name(), "channel", false).receiver().unwrap();
+    drop(tx);
+    while recv(&mut rx).unwrap().is_some() {}
+    let latency = latency(&domain, "channel");
+    let counted = latency.count();
+    assert!((sent - deaths..=sent).contains(&counted), "{counted} of {sent} messages, {deaths} deaths");
+    assert_eq!((latency.out_of_range(), rx.lost()), (0, 0));
+    assert_eq!(Observer::open_in(domain.name(), "channel").unwrap().lost(), 0);
+}
+
+/// Sends until it is told to stop, and leaves properly.
+fn send(domain: &str) {
+    let mut tx: Sender<u64> = queue(domain, "channel", true).sender().unwrap();
+    say("ready");
+    let stop = thread::spawn(listen);
+    let mut sent = 0;
+    while !stop.is_finished() {
+        tx.send(sent).unwrap();
+        sent += 1;
+    }
+    say(sent.to_string());
+}
+
+#[test]
+fn an_observer_sees_who_takes_part_and_disturbs_nobody() {
+    let domain = Domain::new("observer");
+    let missing = Observer::open_in(domain.name(), "channel").unwrap_err();
+    assert!(matches!(missing, ipc_core::OpenError::NoChannel { .. }), "{missing:?}");
+    let mut rx: Receiver<u64> = queue(domain.name(), "channel", true).receiver().unwrap();
+    let observer = Observer::open_in(domain.name(), "channel").unwrap();
+    let states = || observer.participants().iter().map(|who| (who.line, who.role, who.state)).collect::<Vec<_>>();
+    let receiver = (1, Role::Receiver, State::Live);
+    assert_eq!(states(), [receiver]);
+    assert_eq!(observer.participants()[0].pid, std::process::id());
+    assert_eq!(observer.participants()[0].program, support::program());
+
+    let mut child = Child::start("send", &domain);
+    child.hear();
+    assert_eq!(states(), [(0, Role::Sender, State::Live), receiver]);
+    assert_eq!(observer.participants()[0].pid, child.pid());
+    for number in 0..20_000 {
+        assert_eq!(recv(&mut rx), Ok(Some(number)));
+        if number % 500 == 0 {
+            assert!(observer.len().unwrap() <= CAPACITY);
+            assert_eq!(observer.latency().unwrap().count(), number + 1);
+        }
+    }
+    child.stop();
+    assert_eq!(states()[0].2, State::Live, "who is stopped lives");
+    child.resume();
+    child.kill();
+    assert_eq!(states(), [(0, Role::Sender, State::Dead), receiver]);
+    assert_eq!(observer.len(), Some(rx.len()));
+    let word = |path: &std::path::Path| fs::read(path).unwrap()[4096..4104].to_vec();
+    assert_eq!(word(&rx.info().path)[0] & 3, 1, "the line says LIVE as before: who only looks writes nothing");
+
+    let mut child = Child::start("send", &domain);
+    child.hear();
+    child.tell("stop");
+    // It may wait for room.
+    while !rx.recv().is_ok_and(|message| message.is_none()) {}
+    child.finish();
+    assert_eq!(states(), [(0, Role::Sender, State::Closed), receiver]);
+    assert_eq!(observer.len(), Some(0));
+    drop(rx);
+    assert!(!observer.is_current() && !observer.info().path.exists(), "nobody took part any more");
+    assert_eq!(states()[1].2, State::Closed);
+}
+
+#[test]
+fn segments_are_listed() {
+    let domain = Domain::new("list");
+    let _one = domain.queue::<u64>("b.one").receiver().unwrap();
+    let two = Queue::<[u8]>::new("a_two").domain(domain.name()).sender().unwrap();
+    let mine =
+        || inspect::list().unwrap().into_iter().filter(|found| found.domain == domain.name()).collect::<Vec<_>>();
+    let names: Vec<_> = mine().into_iter().map(|found| (found.name, found.path)).collect();
+    assert_eq!(names, [("a_two".into(), domain.path("a_two")), ("b.one".into(), domain.path("b.one"))]);
+    drop(two);
+    assert_eq!(mine().len(), 1);
+}
+
+/// Segments whose bytes are not what slipring would have written.
+mod damage {
+    use super::*;
+
+    /// Asks an observer everything.
+    fn ask(observer: &Observer) {
+        let _ = (observer.len(), observer.lost(), observer.received(), observer.is_current(), observer.kind());
+        assert!(observer.participants().len() <= 4096);
+        if let Some(latency) = observer.latency() {
+            let _ =
+                (latency.mean_ns(), latency.value_at_quantile(0.99), latency.iter().count(), format!("{latency:?}"));
+        }
+    }
+
+    /// Damages segments of all rings, in a child, since the worst that can come of it is a signal.
+    pub(super) fn all(domain: &str) {
+        for exclusive in [true, false] {
+            of(domain, "fixed", queue::<u64>(domain, "fixed", exclusive), |tx| tx.send(7).unwrap());
+            of(domain, "variable", queue::<[u8]>(domain, "variable", exclusive), |tx| tx.send_copy(&[7; 100]).unwrap());
+        }
+        say("done");
+    }
+
+    fn of<T: IpcMessage + ?Sized>(domain: &str, channel: &str, queue: Queue<T>, send: impl Fn(&mut Sender<T>)) {
+        let queue = queue.capacity(64).lifetime(Lifetime::Persistent);
+        let (mut tx, rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        for _ in 0..5 {
+            send(&mut tx);
+        }
+        drop((tx, rx));
+        let path = support::path(domain, channel);
+        let image = fs::read(&path).unwrap();
+        let opened = Observer::open_in(domain, channel).unwrap();
+        ask(&opened);
+        let mut random = 0x5EED_u64;
+        let mut next = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random >> 33
+        };
+        for round in 0..300 {
+            let mut image = image.clone();
+            // A few words, or all of them, are zeros, ones, small numbers, or anything.
+            for word in image[4096..].chunks_exact_mut(8) {
+                if round % 3 == 0 || next() % 64 == 0 {
+                    let value = [0, u64::MAX, next() % 128, next() << 33 | next(), 1][next() as usize % 5];
+                    word.copy_from_slice(&value.to_ne_bytes());
+                }
+            }
+            fs::write(&path, &image).unwrap();
+            ask(&opened);
+            ask(&Observer::open_in(domain, channel).unwrap());
+        }
+        for at in 0..512 {
+            say(format!("{channel}: byte {at}"));
+            for flip in [0x01, 0x04, 0x80, 0xff] {
+                let mut image = image.clone();
+                image[at] ^= flip;
+                fs::write(&path, &image).unwrap();
+                if let Ok(observer) = Observer::open_in(domain, channel) {
+                    ask(&observer);
+                }
+            }
+        }
+        for bytes in [0, 511, 512, 4096, image.len() - 1] {
+            // A file of its own, since the one that is mapped must not be cut short.
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, &image[..bytes]).unwrap();
+            assert!(Observer::open_in(domain, channel).is_err());
+        }
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn an_observer_survives_whatever_is_in_the_file() {
+    let domain = Domain::new("damaged");
+    let (status, said) = Child::start("damage", &domain).end();
+    assert!(status.success(), "the child failed ({status}) at {:?}", said.last());
+    assert_eq!(said.last().map(String::as_str), Some("done"));
+}
