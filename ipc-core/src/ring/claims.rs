@@ -7,7 +7,7 @@
 //! counter:  | position |        in one line with
 //!           | solo     |        0, or line + 1 of the only participant of the role
 //! record:   | claim    |        0, or position << 2 | kind: 1 TRYING, 2 WON, 3 SOLO     written by its owner
-//!           | units    |        how many cells the claim takes                          written by its owner
+//!           | units    |        how many cells the last claim by the counter takes      written by its owner
 //!           | losses   |        messages lost on this line << 32 | generation of the last owner who lost one
 //! ```
 //!
@@ -391,7 +391,8 @@ impl Claimant {
         true
     }
 
-    /// Notes the attempt to take what lies at `at`, by other means than the counter.
+    /// Notes the attempt to take what lies at `at`, by other means than the counter. The record's `units` stay those of
+    /// an earlier claim: what can be taken so has a stamp that tells its units (see `Records::holder`).
     pub(crate) fn attempt(&mut self, at: Position) {
         self.is_trying = true;
         self.write(at, Kind::Trying);

@@ -15,9 +15,14 @@
 //! - otherwise the owner is dead, or has dealt with p between the looks, in which case the swap of the stamp fails,
 //!   since the stamp was stored before the record (C2).
 //!
-//! Among the dead, one that says WON is the owner. If all say TRYING, which of them won cannot be told, and matters
-//! only if they wanted different numbers of units. Then the owner's number is *the smallest k among theirs for which the
-//! counter has been at the position after k units from p*:
+//! Which of several dead ones is the owner does not matter if p's stamp tells the number of units, as that of a message
+//! does. So `holder` asks no more. It could not: who takes a returned message by its stamp ([`Claimant::attempt`]) stores
+//! no `units`, so that the dead who name it need not agree on them; and one that died with it earlier says WON still.
+//!
+//! Where the stamp tells nothing, everybody has claimed by the counter, and stored `units` before. Then a dead one that
+//! says WON is the owner. If all say TRYING, which of them won cannot be told, and matters only if they wanted different
+//! numbers of units. Then the owner's number is *the smallest k among theirs for which the counter has been at the
+//! position after k units from p*:
 //!
 //! - It has been there for the owner's k. For a smaller one that position is inside the owner's claim, which the counter
 //!   has jumped over. So the smallest is the owner's.
@@ -67,7 +72,8 @@ pub(in crate::ring) enum Owner {
     Living,
     /// Perhaps that of a live participant.
     Unclear,
-    /// A dead one's. If it cannot be told which dead one's, this is one with the right number of units.
+    /// A dead one's. If it cannot be told which dead one's, this is one of them; as `Records::owner` has it, one with the
+    /// right number of units.
     Dead(Corpse),
     /// None of those who are dead and claim it can be the owner.
     Nobody,
@@ -99,14 +105,23 @@ impl Records {
         claim.map_or(Line::Clear, |(at, kind)| Line::Dead(Corpse { line, generation, kind, at, units }))
     }
 
-    /// Whose `at` is. The caller has seen the counter beyond it.
-    pub(in crate::ring) fn owner(
-        &self,
-        counter: &Counter,
-        cells: &Cells,
-        at: Position,
-        life: &impl Fn(usize) -> Life,
-    ) -> Owner {
+    /// Whose `at` is, a position whose stamp tells how many units it has. If it is a dead one's, it may be any of the dead
+    /// who claim it. The caller has seen the counter beyond it.
+    pub(in crate::ring) fn holder(&self, at: Position, life: &impl Fn(usize) -> Life) -> Owner {
+        self.claimants(at, life).0
+    }
+
+    /// Whose `at` is, a position of which only the records tell how many units it has. The caller has seen the counter
+    /// beyond it.
+    fn owner(&self, counter: &Counter, cells: &Cells, at: Position, life: &impl Fn(usize) -> Life) -> Owner {
+        match self.claimants(at, life) {
+            (Owner::Dead(_), true) => self.smallest(counter, cells, at, life),
+            (owner, _) => owner,
+        }
+    }
+
+    /// Whose `at` is; and if it is that of a dead one who cannot be told from the others, whether their units differ.
+    fn claimants(&self, at: Position, life: &impl Fn(usize) -> Life) -> (Owner, bool) {
         let mut found: Option<Corpse> = None;
         let mut differ = false;
         for line in 0..self.lines {
@@ -115,8 +130,8 @@ impl Records {
                 continue;
             }
             match self.examine(line, life) {
-                Line::Live(Some((claimed, Kind::Won))) if claimed == at.word() => return Owner::Living,
-                Line::Live(Some((claimed, _))) if claimed == at.word() => return Owner::Unclear,
+                Line::Live(Some((claimed, Kind::Won))) if claimed == at.word() => return (Owner::Living, false),
+                Line::Live(Some((claimed, _))) if claimed == at.word() => return (Owner::Unclear, false),
                 Line::Dead(corpse) if corpse.at == at.word() => match found {
                     // An owner that is known as such beats the candidates.
                     Some(known) if known.kind == Kind::Won => {}
@@ -129,11 +144,7 @@ impl Records {
                 _ => {}
             }
         }
-        match found {
-            Some(_) if differ => self.smallest(counter, cells, at, life),
-            Some(corpse) => Owner::Dead(corpse),
-            None => Owner::Nobody,
-        }
+        (found.map_or(Owner::Nobody, Owner::Dead), differ)
     }
 
     /// Of the dead who claim `at`, one with the smallest number of units that can be the owner's.

@@ -2,7 +2,9 @@
 //!
 //! Holes of producers are closed as `claims` says. For consumers, whose claim a position is, is decided in the same way,
 //! with the head for a message that is FULL or a gap, and with the stamp's HELD, which comes after the record, for one
-//! that had been returned before. If the owner is dead, the stamp is swapped:
+//! that had been returned before. The stamp tells how many units there are, so which of several dead ones was the owner does
+//! not matter. Their records need not agree on the units: who attempts a returned message stores none. If the owner is
+//! dead, the stamp is swapped:
 //!
 //! ```text
 //! redeliver:  FULL or HELD --> RETURNED, and `returns` is raised
@@ -70,7 +72,7 @@ impl Parts {
             if !(1..=self.cells.room(at)).contains(&u64::from(stamp.units)) {
                 return Repair::Broken(self.evidence(at, found, State::Full));
             }
-            match records.owner(&self.consumers.counter, &self.cells, at, &life) {
+            match records.holder(at, &life) {
                 Owner::Living => return Repair::Resolved,
                 Owner::Unclear => return Repair::Pending,
                 // Its owner has passed it on meanwhile, and the stamp says so, or the words are wild.

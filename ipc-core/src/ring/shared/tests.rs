@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::atomics::mortal::die_after;
-use crate::ring::claims::{Counter, Records};
+use crate::ring::claims::{Counter, Kind, Records};
 use crate::ring::payload;
 use std::sync::atomic::AtomicU64 as Plain;
 use std::thread;
@@ -230,6 +230,70 @@ fn which_of_two_dead_producers_has_claimed_follows_from_what_came_after() {
             assert_eq!(Stamp::from_word(memory.stamps[0].load(Ordering::Relaxed)).units, winning);
             let mut consumer = Consumer::attach(parts, 0, Company::Alone);
             assert_eq!(consumer.claim(), if following.is_some() { Turn::Ours } else { Turn::Theirs });
+        }
+    }
+}
+
+/// Of two consumers that have taken messages of so many units before, if any, one dies when it is about to take a returned
+/// message of two units, and the other one when it has, be it at once or when it is about to put it back.
+fn two_consumers_die_over_a_message(earlier: [u16; 2], is_put_back: bool, orphans: Orphans) {
+    let memory = Memory::new(16, 0);
+    let parts = memory.parts();
+    let mut producer = Producer::attach(parts, 0, Company::Alone);
+    let mut send = |units, value| {
+        assert_eq!(producer.claim(units), Turn::Ours);
+        fill(&producer, value);
+        producer.pass();
+    };
+    let join = |line| joined(parts.consumers.counter, |company| Consumer::attach(parts, line, company));
+    let (mut loser, mut holder, mut third) = (join(0), join(1), join(2));
+    for (consumer, units) in [&mut loser, &mut holder].into_iter().zip(earlier).filter(|&(_, units)| units != 0) {
+        send(units, 6);
+        assert_eq!(consumer.claim(), Turn::Ours);
+        consumer.pass();
+    }
+    send(2, 7);
+    send(1, 8);
+    assert_eq!(third.claim(), Turn::Ours);
+    let at = third.at;
+    third.put_back();
+
+    // It has written TRYING, and does not get to the swap of the stamp.
+    assert_eq!(die_after(1, || loser.claim()), None);
+    if is_put_back {
+        assert_eq!(holder.claim(), Turn::Ours);
+        assert_eq!(die_after(1, || holder.put_back()), None);
+    } else {
+        assert_eq!(die_after(2, || holder.claim()), None);
+    }
+    let stamp = |at| Stamp::from_word(parts.cells.stamp(at).load(Ordering::Relaxed));
+    assert_eq!(stamp(at).state, State::Held);
+    let named = at.word() << 2 | Kind::Trying as u64;
+    assert_eq!([0, 1].map(|line| parts.consumers.records.claim(line).load(Ordering::Relaxed)), [named; 2]);
+
+    let life = |line| if line == 2 { Life::Live } else { Life::Dead { generation: 1 } };
+    assert_eq!([0, 1].map(|line| parts.repair_consumer(line, life, orphans)), [Repair::Resolved; 2]);
+    match orphans {
+        Orphans::Redeliver => {
+            assert_eq!((third.claim(), third.units(), third.returned()), (Turn::Ours, 2, 2));
+            assert_eq!(read(&third), 7);
+            third.pass();
+        }
+        Orphans::Drop => assert_eq!(stamp(at), Stamp::free(parts.cells.next_lap(at))),
+    }
+    assert_eq!(parts.losses(), u64::from(orphans == Orphans::Drop));
+    assert_eq!((third.claim(), read(&third)), (Turn::Ours, 8));
+    third.pass();
+    assert!(parts.is_drained());
+}
+
+#[test]
+fn what_dead_consumers_took_before_does_not_matter_to_a_returned_message() {
+    for earlier in (0..16).map(|pair| [pair % 4, pair / 4]) {
+        for is_put_back in [false, true] {
+            for orphans in [Orphans::Redeliver, Orphans::Drop] {
+                two_consumers_die_over_a_message(earlier, is_put_back, orphans);
+            }
         }
     }
 }
