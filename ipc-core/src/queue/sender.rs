@@ -3,12 +3,14 @@
 use super::chunk::LoanBatch;
 use super::link::{Link, SenderLink};
 use super::loan::Loan;
+use super::port::Port;
 use crate::error::{
     LoanError, LoanTimeoutError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError,
 };
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
+use crate::ring::shared;
 use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::marker::PhantomData;
@@ -183,7 +185,7 @@ impl<T: IpcMessage> Sender<T> {
     fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
         match &mut *self.link {
             Link::Exclusive(port) => port.send(message, patience),
-            Link::Shared(port) => port.send(message, patience),
+            Link::Shared(port) => send_shared(port, message, patience),
             Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         }
     }
@@ -332,6 +334,17 @@ impl<T: ?Sized> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("channel", &self.link.info().name).finish_non_exhaustive()
     }
+}
+
+/// Sends over a shared ring: a function of its own, so that its locked instructions are not among those that an exclusive
+/// queue's sender executes or loads.
+#[inline(never)]
+fn send_shared<T: IpcMessage>(
+    port: &mut Port<shared::Producer>,
+    message: T,
+    patience: impl FnOnce() -> Patience,
+) -> Result<(), (T, Blocked)> {
+    port.send(message, patience)
 }
 
 #[cold]
