@@ -2,13 +2,11 @@
 
 use super::chunk::ReceivedBatch;
 use super::link::{Link, ReceiverLink};
-use super::port::Port;
 use crate::error::{Corrupt, RecvError, RecvTimeoutError, TryRecvError};
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::message::tail::Copied;
-use crate::ring::shared;
 use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::marker::PhantomData;
@@ -174,8 +172,7 @@ impl<T: IpcMessage> Receiver<T> {
     fn recv_within(&mut self, patience: impl FnOnce() -> Patience) -> Result<Result<T, Corrupt>, Blocked> {
         match &mut *self.link {
             Link::Exclusive(port) => port.recv(patience),
-            Link::Shared(port) => recv_shared(port, patience),
-            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
+            link => recv_otherwise(link, patience),
         }
     }
 }
@@ -412,16 +409,21 @@ impl<T: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for Received<'_, T> {
     }
 }
 
-/// Receives from a shared ring: a function of its own, for the reason that `send_shared` is one.
+/// Receives from another ring than the exclusive one, in a function of its own for the reason that sending has one.
 #[inline(never)]
-fn recv_shared<T: IpcMessage>(
-    port: &mut Port<shared::Consumer>,
+fn recv_otherwise<T: IpcMessage>(
+    link: &mut ReceiverLink,
     patience: impl FnOnce() -> Patience,
 ) -> Result<Result<T, Corrupt>, Blocked> {
-    port.recv(patience)
+    match link {
+        Link::Exclusive(port) => port.recv(patience),
+        Link::Shared(port) => port.recv(patience),
+        Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
+    }
 }
 
 #[cold]
+#[inline(never)]
 fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
     match blocked {
         // A wait without a limit does not end in time.
@@ -433,6 +435,7 @@ fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
 }
 
 #[cold]
+#[inline(never)]
 fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
     match blocked {
         Blocked::Timeout => Err(TryRecvError::Empty),
@@ -444,6 +447,7 @@ fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
 }
 
 #[cold]
+#[inline(never)]
 fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> {
     match blocked {
         Blocked::Timeout => Err(RecvTimeoutError::Timeout),

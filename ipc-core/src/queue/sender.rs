@@ -3,14 +3,12 @@
 use super::chunk::LoanBatch;
 use super::link::{Link, SenderLink};
 use super::loan::Loan;
-use super::port::Port;
 use crate::error::{
     LoanError, LoanTimeoutError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError,
 };
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
-use crate::ring::shared;
 use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::marker::PhantomData;
@@ -185,8 +183,7 @@ impl<T: IpcMessage> Sender<T> {
     fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
         match &mut *self.link {
             Link::Exclusive(port) => port.send(message, patience),
-            Link::Shared(port) => send_shared(port, message, patience),
-            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
+            link => send_otherwise(link, message, patience),
         }
     }
 }
@@ -336,18 +333,23 @@ impl<T: ?Sized> fmt::Debug for Sender<T> {
     }
 }
 
-/// Sends over a shared ring: a function of its own, so that its locked instructions are not among those that an exclusive
-/// queue's sender executes or loads.
+/// Sends over another ring than the exclusive one: in a function of its own, so that an exclusive queue's sender neither
+/// executes nor loads its locked instructions.
 #[inline(never)]
-fn send_shared<T: IpcMessage>(
-    port: &mut Port<shared::Producer>,
+fn send_otherwise<T: IpcMessage>(
+    link: &mut SenderLink,
     message: T,
     patience: impl FnOnce() -> Patience,
 ) -> Result<(), (T, Blocked)> {
-    port.send(message, patience)
+    match link {
+        Link::Exclusive(port) => port.send(message, patience),
+        Link::Shared(port) => port.send(message, patience),
+        Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
+    }
 }
 
 #[cold]
+#[inline(never)]
 pub(crate) fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
     match blocked {
         // A wait without a limit does not end in time; a clock that ran out all the same means a closed channel.
@@ -359,6 +361,7 @@ pub(crate) fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
 }
 
 #[cold]
+#[inline(never)]
 pub(crate) fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
     match blocked {
         Blocked::Timeout => TrySendError::Full(value),
@@ -370,6 +373,7 @@ pub(crate) fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
 }
 
 #[cold]
+#[inline(never)]
 pub(crate) fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutError<V> {
     match blocked {
         Blocked::Timeout => SendTimeoutError::Timeout(value),

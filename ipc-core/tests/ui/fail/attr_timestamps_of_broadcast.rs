@@ -1,0 +1,14 @@
+use ipc_macros::IpcMessage;
+
+#[derive(IpcMessage)]
+#[ipc(crate = "ipc_core", broadcast = "a", timestamps)]
+#[repr(C)]
+struct Message {
+    a: u8,
+}
+
+fn main() {
+    let _ = Message::channel();
+    let _ = Message::publisher();
+    let _ = Message::subscriber();
+}
