@@ -227,8 +227,6 @@ impl Entry {
         if !is_due {
             return Checked { value: Some(value), has_woken: false };
         }
-        #[cfg(test)]
-        late::count(is_woken && round != Round::Words);
         let armed = state.armed.take();
         drop(state);
         if let Some(Armed { waker, .. }) = armed {
@@ -289,6 +287,8 @@ impl Post {
             }
             let mut words = Vec::with_capacity(os::FUTEX_WAITV_MAX);
             for entry in &entries {
+                #[cfg(test)]
+                late::note(has_overslept, entry, next_tick);
                 if let Some(value) = entry.check(if has_overslept { Round::Tick } else { Round::Words }).value {
                     words.push((entry.interest.word(), value));
                 }
@@ -379,19 +379,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often a tick has found what the kernel should have said before.
+/// The sleeps that went on until their tick although a word in their list had long changed.
 #[cfg(test)]
 pub(crate) mod late {
-    use core::sync::atomic::{AtomicU64, Ordering};
+    use super::{Entry, lock};
+    use core::sync::atomic::Ordering;
+    use std::path::{Path, PathBuf};
+    use std::sync::Mutex;
+    use std::time::Instant;
 
-    static LATE: AtomicU64 = AtomicU64::new(0);
+    /// Segments, and when the tick was due.
+    static LATE: Mutex<Vec<(PathBuf, Instant)>> = Mutex::new(Vec::new());
 
-    pub(crate) fn count(is_late: bool) {
-        // Relaxed, here and below: a number for statistics.
-        LATE.fetch_add(is_late.into(), Ordering::Relaxed);
+    /// Called for every end after a sleep whose tick was due at `deadline`.
+    pub(super) fn note(has_overslept: bool, entry: &Entry, deadline: Instant) {
+        let interest = &entry.interest;
+        let state = lock(&entry.state);
+        // Acquire: pairs with the Release of wakers.
+        let is_stale = |expected| interest.word().load(Ordering::Acquire) != expected;
+        if has_overslept && state.armed.as_ref().is_some_and(|armed| is_stale(armed.expected)) {
+            lock(&LATE).push((interest.path().to_owned(), deadline));
+        }
     }
 
-    pub(crate) fn load() -> u64 {
-        LATE.load(Ordering::Relaxed)
+    /// When the ticks were due that found something in `segment`, since the last call.
+    pub(crate) fn take(segment: &Path) -> Vec<Instant> {
+        let mut late = lock(&LATE);
+        let (taken, kept) = late.drain(..).partition(|(path, _)| path == segment);
+        *late = kept;
+        let taken: Vec<(PathBuf, Instant)> = taken;
+        taken.into_iter().map(|(_, deadline)| deadline).collect()
     }
 }

@@ -58,9 +58,13 @@
 //! it has made work for, and leaves SLEEPING for the others. It bumps the counter above the two bits first: a sleeper
 //! that has announced itself and is not yet in the kernel then finds another value there, and looks again. When fewer
 //! were woken than it meant to, nobody is left in the kernel, and it clears SLEEPING, by a compare-and-swap of the very
-//! value that its bump left; if that fails, somebody has announced or woken since, and the bit stays for them. A sleeper
-//! leaves the bit alone when it goes, since it cannot know whom else it stands for: too many wake-ups, never too few.
-//! One who is woken and dies, or leaves without the message, may leave others asleep for a slice.
+//! value that its bump left; if that fails, somebody has woken since, and clears the bit or leaves it in their turn. If
+//! it succeeds, somebody may have announced since all the same: while the bit is set, that does not change the word. They
+//! then sleep on the value that the bump left. So the waker makes a second call, which wakes all who went to sleep before
+//! the swap; who comes after it finds another value.
+//!
+//! A sleeper leaves the bit alone when it goes, since it cannot know whom else it stands for: too many wake-ups, never too
+//! few. One who is woken and dies, or leaves without the message, may leave others asleep for a slice.
 //!
 //! # Invariants
 //!
@@ -158,8 +162,12 @@ fn wake_some_slow(word: &AtomicU32, count: u32) {
         // Release: as in `wake_all_slow`.
         let bumped = word.fetch_add(WAKE_UP, Ordering::Release).wrapping_add(WAKE_UP);
         if os::futex_wake(word, count) < count {
-            // Release: as above. Relaxed: it fails if anybody has announced a sleep or woken since, and leaves them be.
-            let _ = word.compare_exchange(bumped, bumped & !SLEEPING, Ordering::Release, Ordering::Relaxed);
+            // Release: as above. Relaxed: it fails if anybody has woken since, and leaves the rest to them.
+            let quiet = bumped & !SLEEPING;
+            if word.compare_exchange(bumped, quiet, Ordering::Release, Ordering::Relaxed).is_ok() {
+                // For those who have come since: to announce what is announced already leaves no trace in the word.
+                os::futex_wake(word, u32::MAX);
+            }
         }
     }
 }
