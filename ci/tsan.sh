@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.."
 
 # Rings whose readers copy a payload first and check afterwards whether it was theirs to read: their payloads are atomic
 # by design, so no race can be reported. An extended regular expression for names of tests.
-optimistic='ring::(latest|broadcast)::'
+optimistic='ring::(latest|broadcast|broadcast_frames)::'
 
 oldest=1.96
 target=x86_64-unknown-linux-gnu
