@@ -96,7 +96,9 @@ fn a_calculator_keeps_its_stack_whatever_becomes_of_those_who_ask_it() {
     calculate.finish();
     calculator.prints("1 numbers are on the stack");
     calculator.kill();
-    assert!(Pipe::<u8, u8>::new("calculator").domain(domain).remove().expect("nobody uses it"));
+    // Killed on its way from one pipe to the next, it may have left none.
+    Pipe::<u8, u8>::new("calculator").domain(&domain).remove().expect("nobody uses it");
+    assert!(!Pipe::<u8, u8>::new("calculator").domain(domain).remove().expect("nobody uses it"));
 }
 
 #[test]
