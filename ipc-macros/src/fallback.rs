@@ -16,7 +16,9 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
     let (impl_generics, ty_generics, where_clause) = stand_in_generics(&input.generics, krate);
     let thread_bound = is_thread_bound(&input.data).then(|| {
         quote! {
+            // SAFETY: nothing of this is ever run, since the errors beside it end the build; so below.
             unsafe impl #impl_generics ::core::marker::Send for #ident #ty_generics #where_clause {}
+            // SAFETY: as for `Send`.
             unsafe impl #impl_generics ::core::marker::Sync for #ident #ty_generics #where_clause {}
         }
     });
@@ -28,6 +30,7 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
         #errors
         #thread_bound
         #channel
+        // SAFETY: as for `Send`.
         #[automatically_derived]
         unsafe impl #impl_generics #krate::message::IpcMessage for #ident #ty_generics #where_clause {
             const NAME: &'static str = "refused";
