@@ -24,8 +24,8 @@
 //!     message than this program's in the queue of the sender, is looked at before anything is taken.
 
 use crate::error::{
-    LoanError, OpenError, RecvError, RecvTimeoutError, Role, SendBatchError, SendError, SendTimeoutError, TryLoanError,
-    TryRecvError, TrySendError,
+    LoanError, LoanTimeoutError, OpenError, RecvError, RecvTimeoutError, Role, SendBatchError, SendError,
+    SendTimeoutError, TryLoanError, TryRecvError, TrySendError,
 };
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
@@ -54,19 +54,19 @@ use core::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Pipe<A, B> {
+pub struct Pipe<A: ?Sized, B: ?Sized> {
     name: String,
     to_right: Queue<A>,
     to_left: Queue<B>,
 }
 
-impl<A, B> Clone for Pipe<A, B> {
+impl<A: ?Sized, B: ?Sized> Clone for Pipe<A, B> {
     fn clone(&self) -> Self {
         Pipe { name: self.name.clone(), to_right: self.to_right.clone(), to_left: self.to_left.clone() }
     }
 }
 
-impl<A: IpcMessage, B: IpcMessage> Pipe<A, B> {
+impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
     /// A pipe with this name, for which the rules are those of [`Queue::new`], with at most 125 characters: the queues
     /// are called `<name>.lr` (left to right) and `<name>.rl`.
     pub fn new(name: impl Into<String>) -> Self {
@@ -76,7 +76,7 @@ impl<A: IpcMessage, B: IpcMessage> Pipe<A, B> {
         Pipe { name, to_right, to_left }
     }
 
-    /// How many messages fit in each direction: as [`Queue::capacity`].
+    /// How many messages fit in each direction, or, where they vary in length, how many bytes: as [`Queue::capacity`].
     pub fn capacity(self, messages: usize) -> Self {
         self.with(|queue| queue.capacity(messages), |queue| queue.capacity(messages))
     }
@@ -88,6 +88,22 @@ impl<A: IpcMessage, B: IpcMessage> Pipe<A, B> {
     /// ends go, or have the answers say what they answer.
     pub fn lifetime(self, lifetime: Lifetime) -> Self {
         self.with(|queue| queue.lifetime(lifetime), |queue| queue.lifetime(lifetime))
+    }
+
+    /// Whether to fault every page in while the pipe is opened: as [`Queue::prefault`].
+    pub fn prefault(self, prefault: bool) -> Self {
+        self.with(|queue| queue.prefault(prefault), |queue| queue.prefault(prefault))
+    }
+
+    /// Whether to have both directions in huge pages: as [`Queue::huge_pages`].
+    pub fn huge_pages(self, huge_pages: bool) -> Self {
+        self.with(|queue| queue.huge_pages(huge_pages), |queue| queue.huge_pages(huge_pages))
+    }
+
+    /// Whether to measure how long messages are on their way, in a histogram for each direction: as
+    /// [`Queue::timestamps`].
+    pub fn timestamps(self, timestamps: bool) -> Self {
+        self.with(|queue| queue.timestamps(timestamps), |queue| queue.timestamps(timestamps))
     }
 
     /// Separates this pipe from those of the same name in other domains: as [`Queue::domain`].
@@ -129,7 +145,7 @@ impl<A: IpcMessage, B: IpcMessage> Pipe<A, B> {
     }
 
     /// Takes an end, in the order of D1 and D3.
-    fn take<S: IpcMessage, R: IpcMessage>(
+    fn take<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized>(
         &self,
         role: Role,
         out: &Queue<S>,
@@ -165,13 +181,13 @@ impl<A: IpcMessage, B: IpcMessage> Pipe<A, B> {
 /// what is sent to an end that has closed stays in the pipe for the next one who takes it, and [`send`](PipeEnd::send)
 /// fails only when there is no more room.
 #[derive(Debug)]
-pub struct PipeEnd<S, R> {
+pub struct PipeEnd<S: ?Sized, R: ?Sized> {
     // Dropped first, so that the other end hears of it before this one stops listening.
     tx: Sender<S>,
     rx: Receiver<R>,
 }
 
-impl<S: IpcMessage, R: IpcMessage> PipeEnd<S, R> {
+impl<S: IpcMessage, R: IpcMessage + ?Sized> PipeEnd<S, R> {
     /// Sends a message, and waits for room if there is none: [`Sender::send`].
     ///
     /// # Errors
@@ -228,7 +244,113 @@ impl<S: IpcMessage, R: IpcMessage> PipeEnd<S, R> {
     pub fn try_loan(&mut self) -> Result<Loan<'_, S>, TryLoanError> {
         self.tx.try_loan()
     }
+}
 
+impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
+    /// Lends room for a message with `len` elements in its tail, to be filled in place: [`Sender::loan_len`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sender::loan_len`].
+    pub fn loan_len(&mut self, len: usize) -> Result<Loan<'_, S>, LoanError> {
+        self.tx.loan_len(len)
+    }
+
+    /// Lends such room if there is any now: [`Sender::try_loan_len`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sender::try_loan_len`].
+    pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, S>, TryLoanError> {
+        self.tx.try_loan_len(len)
+    }
+
+    /// Lends such room, and waits for it at most `limit`: [`Sender::loan_len_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sender::loan_len_timeout`].
+    pub fn loan_len_timeout(&mut self, len: usize, limit: Duration) -> Result<Loan<'_, S>, LoanTimeoutError> {
+        self.tx.loan_len_timeout(len, limit)
+    }
+
+    /// Sends a copy of a message, which may be of any length: [`Sender::send_copy`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sender::send_copy`].
+    pub fn send_copy(&mut self, message: &S) -> Result<(), LoanError> {
+        self.tx.send_copy(message)
+    }
+
+    /// Sends a copy if there is room now: [`Sender::try_send_copy`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sender::try_send_copy`].
+    pub fn try_send_copy(&mut self, message: &S) -> Result<(), TryLoanError> {
+        self.tx.try_send_copy(message)
+    }
+
+    /// Receives a message in place: [`Receiver::recv_ref`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Receiver::recv_ref`].
+    pub fn recv_ref(&mut self) -> Result<Option<Received<'_, R>>, RecvError> {
+        self.rx.recv_ref()
+    }
+
+    /// Receives a message in place if there is one now: [`Receiver::try_recv_ref`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Receiver::try_recv_ref`].
+    pub fn try_recv_ref(&mut self) -> Result<Option<Received<'_, R>>, TryRecvError> {
+        self.rx.try_recv_ref()
+    }
+
+    /// Receives a message in place, and waits for one at most `limit`: [`Receiver::recv_ref_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Receiver::recv_ref_timeout`].
+    pub fn recv_ref_timeout(&mut self, limit: Duration) -> Result<Option<Received<'_, R>>, RecvTimeoutError> {
+        self.rx.recv_ref_timeout(limit)
+    }
+
+    /// Receives a copy of a message of any length: [`Receiver::recv_boxed`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Receiver::recv_boxed`].
+    pub fn recv_boxed(&mut self) -> Result<Option<Box<R>>, RecvError> {
+        self.rx.recv_boxed()
+    }
+
+    /// Waits at most `limit` until there is something to receive, a message or the end: [`Receiver::poll`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Receiver::poll`].
+    pub fn poll(&mut self, limit: Duration) -> Result<bool, RecvError> {
+        self.rx.poll(limit)
+    }
+
+    /// Both directions at once: to send from one thread while another receives, and for what only the halves have, as
+    /// [`Sender::len`], [`Sender::info`] and [`Sender::loan_batch`].
+    pub fn halves(&mut self) -> (&mut Sender<S>, &mut Receiver<R>) {
+        (&mut self.tx, &mut self.rx)
+    }
+
+    /// Takes the end apart, so that each direction can be moved to a thread of its own and closed by itself. The end can
+    /// be taken by somebody else when both are closed.
+    pub fn split(self) -> (Sender<S>, Receiver<R>) {
+        (self.tx, self.rx)
+    }
+}
+
+impl<S: IpcMessage + ?Sized, R: IpcMessage> PipeEnd<S, R> {
     /// Receives a message, and waits for one if there is none; `Ok(None)` when the other end has closed and everything
     /// it sent was received: [`Receiver::recv`].
     ///
@@ -269,44 +391,14 @@ impl<S: IpcMessage, R: IpcMessage> PipeEnd<S, R> {
         self.rx.recv_batch(batch, max)
     }
 
-    /// Receives a message in place: [`Receiver::recv_ref`].
-    ///
-    /// # Errors
-    ///
-    /// As for [`Receiver::recv_ref`].
-    pub fn recv_ref(&mut self) -> Result<Option<Received<'_, R>>, RecvError> {
-        self.rx.recv_ref()
-    }
-
-    /// Waits at most `limit` until there is something to receive, a message or the end: [`Receiver::poll`].
-    ///
-    /// # Errors
-    ///
-    /// As for [`Receiver::poll`].
-    pub fn poll(&mut self, limit: Duration) -> Result<bool, RecvError> {
-        self.rx.poll(limit)
-    }
-
     /// Receives one message after the other, until the end: [`Receiver::iter`].
     pub fn iter(&mut self) -> Iter<'_, R> {
         self.rx.iter()
     }
-
-    /// Both directions at once: to send from one thread while another receives, and for what only the halves have, as
-    /// [`Sender::len`] and [`Sender::info`].
-    pub fn halves(&mut self) -> (&mut Sender<S>, &mut Receiver<R>) {
-        (&mut self.tx, &mut self.rx)
-    }
-
-    /// Takes the end apart, so that each direction can be moved to a thread of its own and closed by itself. The end can
-    /// be taken by somebody else when both are closed.
-    pub fn split(self) -> (Sender<S>, Receiver<R>) {
-        (self.tx, self.rx)
-    }
 }
 
 /// Ready when there is something to receive. For the other direction, see [`PipeEnd::halves`].
-impl<S, R> Sealed for PipeEnd<S, R> {
+impl<S: ?Sized, R: ?Sized> Sealed for PipeEnd<S, R> {
     fn interest(&self) -> Interest {
         self.rx.interest()
     }
@@ -320,7 +412,7 @@ impl<S, R> Sealed for PipeEnd<S, R> {
     }
 }
 
-impl<'a, S: IpcMessage, R: IpcMessage> IntoIterator for &'a mut PipeEnd<S, R> {
+impl<'a, S: IpcMessage + ?Sized, R: IpcMessage> IntoIterator for &'a mut PipeEnd<S, R> {
     type Item = Result<R, RecvError>;
     type IntoIter = Iter<'a, R>;
 

@@ -2,9 +2,11 @@
 
 mod support;
 
+use ipc_core::inspect::Observer;
 use ipc_core::{
     Lifetime, OpenError, Peer, Pipe, PipeEnd, RecvError, RecvTimeoutError, Role, SendError, TryRecvError, TrySendError,
 };
+use ipc_macros::IpcMessage;
 use std::hint;
 use std::thread;
 use std::time::Duration;
@@ -442,4 +444,53 @@ fn names_are_checked_with_what_is_appended_to_them() {
     assert!(matches!(open(&"n".repeat(126)), Err(OpenError::Name { .. })));
     assert!(matches!(open(".hidden"), Err(OpenError::Name { .. })));
     assert!(matches!(open(""), Err(OpenError::Name { .. })));
+}
+
+/// Of any length, in one direction.
+#[derive(IpcMessage, Debug)]
+#[repr(C)]
+#[ipc(crate = "ipc_core")]
+struct Text {
+    line: u32,
+    text: str,
+}
+
+#[test]
+fn either_direction_takes_messages_of_any_length() {
+    let domain = Domain::new("pipe-lengths");
+    let pipe = Pipe::<Text, [u8]>::new("lengths").capacity(4096).domain(domain.name());
+    let (mut left, mut right) = (pipe.left().unwrap(), pipe.right().unwrap());
+    for len in [0, 1, 59, 500] {
+        assert!(!right.poll(Duration::ZERO).unwrap());
+        let mut loan = left.loan_len(len).unwrap();
+        loan.line = 7;
+        loan.set_text(&"x".repeat(len)).unwrap();
+        loan.send();
+        assert!(right.poll(Duration::ZERO).unwrap());
+        let received = right.recv_ref().unwrap().unwrap();
+        assert_eq!((received.line, received.text.len()), (7, len));
+        let bytes = received.text.as_bytes().to_vec();
+        drop(received);
+        right.send_copy(&bytes).unwrap();
+        assert_eq!(left.recv_boxed().unwrap().as_deref(), Some(&bytes[..]));
+    }
+    right.try_send_copy(b"last").unwrap();
+    assert_eq!(*left.recv_ref_timeout(PATIENCE).unwrap().unwrap(), *b"last");
+    assert_eq!(left.try_recv_ref().unwrap_err(), TryRecvError::Empty);
+    drop(left);
+    assert!(right.recv_ref().unwrap().is_none());
+}
+
+#[test]
+fn both_directions_get_the_options_of_the_pipe() {
+    let domain = Domain::new("pipe-options");
+    let pipe = Pipe::<u32, u64>::new("options").domain(domain.name()).prefault(true).timestamps(true);
+    let (mut left, mut right) = (pipe.left().unwrap(), pipe.right().unwrap());
+    left.send(1).unwrap();
+    right.send(2).unwrap();
+    assert_eq!((right.recv(), left.recv()), (Ok(Some(1)), Ok(Some(2))));
+    for direction in ["options.lr", "options.rl"] {
+        let observer = Observer::open_in(domain.name(), direction).unwrap();
+        assert_eq!(observer.latency().map(|latency| latency.count()), Some(1), "{direction}");
+    }
 }

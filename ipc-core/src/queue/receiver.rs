@@ -136,32 +136,6 @@ impl<T: IpcMessage> Receiver<T> {
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
     }
 
-    /// Waits at most `limit` until there is something to receive: `Ok(true)` if a message, or the end, can be received
-    /// without waiting, `Ok(false)` if not. With a limit of zero it only looks. On a shared queue the message is this
-    /// receiver's own from then on, and goes to another one only if this one is dropped or dies without receiving it.
-    ///
-    /// # Errors
-    ///
-    /// As for [`recv`](Receiver::recv): a death that is reported here is not reported again.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # let queue = ipc_core::Queue::<u64>::new("poll").spsc().domain(format!("doc-{}", std::process::id()));
-    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
-    /// assert!(!rx.poll(Duration::ZERO)?);
-    /// tx.send(7)?;
-    /// assert!(rx.poll(Duration::from_secs(1))?);
-    /// assert_eq!(rx.try_recv(), Ok(Some(7)));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn poll(&mut self, limit: Duration) -> Result<bool, RecvError> {
-        match self.link.take_turn(|| Patience::from_timeout(limit)) {
-            Ok(()) => Ok(true),
-            Err(Blocked::Timeout) => Ok(false),
-            Err(blocked) => recv_end(blocked).map(|_: Option<T>| true),
-        }
-    }
-
     /// Receives one message after the other, until the end. An error is an item too, after which the iteration goes on;
     /// after damage to the segment itself it would go on for ever, so stop there.
     pub fn iter(&mut self) -> Iter<'_, T> {
@@ -224,6 +198,32 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
             return recv_timeout_end(blocked);
         }
         Ok(Some(Received::new(&mut self.link)?))
+    }
+
+    /// Waits at most `limit` until there is something to receive: `Ok(true)` if a message, or the end, can be received
+    /// without waiting, `Ok(false)` if not. With a limit of zero it only looks. On a shared queue the message is this
+    /// receiver's own from then on, and goes to another one only if this one is dropped or dies without receiving it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Receiver::recv): a death that is reported here is not reported again.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let queue = ipc_core::Queue::<u64>::new("poll").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// assert!(!rx.poll(Duration::ZERO)?);
+    /// tx.send(7)?;
+    /// assert!(rx.poll(Duration::from_secs(1))?);
+    /// assert_eq!(rx.try_recv(), Ok(Some(7)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn poll(&mut self, limit: Duration) -> Result<bool, RecvError> {
+        match self.link.take_turn(|| Patience::from_timeout(limit)) {
+            Ok(()) => Ok(true),
+            Err(Blocked::Timeout) => Ok(false),
+            Err(blocked) => recv_end(blocked).map(|_: Option<()>| true),
+        }
     }
 
     /// Messages that fit into the channel; if they vary in length, the size of its ring in bytes.
