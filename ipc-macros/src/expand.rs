@@ -66,14 +66,15 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
     let name = message.name();
     let krate = &attrs.krate;
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
-    let Members { kind, any_bits, dense, extent, validate, place, place_blank, items, checks } = match &message.shape {
+    let members = match &message.shape {
         Shape::Struct(fields) => match message.shape.tail() {
             None => struct_members(&name, fields),
             Some(tail) => tails::members(message, &name, fields, tail),
         },
         Shape::Enum(variants) => enums::members(message, &name, variants),
     };
-    let Extent { size, align, tail_len, pointer, len } = extent;
+    let functions = functions(&members);
+    let Members { kind, any_bits, dense, extent: Extent { size, align, .. }, items, checks, .. } = members;
     let (checked_here, checked_in_use) = compile_time_checks(message);
     let channel = attrs.channel.as_ref().map(|declared| channel::implementation(message, declared));
     quote! {
@@ -103,42 +104,50 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
                 const ANY_BITS: ::core::primitive::bool = #any_bits;
                 const DENSE: ::core::primitive::bool = #dense;
 
-                #[inline(always)]
-                fn tail_len(__at: *const Self) -> ::core::primitive::usize {
-                    #tail_len
-                }
-
-                #[inline(always)]
-                fn pointer(__at: *mut ::core::primitive::u8, __len: ::core::primitive::usize) -> *mut Self {
-                    #pointer
-                }
-
-                #[inline]
-                unsafe fn validate(__wide: *const Self) -> ::core::result::Result<(), __Invalid> {
-                    #len
-                    let __at = __wide.cast::<::core::primitive::u8>();
-                    #validate
-                    ::core::result::Result::Ok(())
-                }
-
-                #[inline]
-                unsafe fn place(&self, __wide: *mut Self) {
-                    #len
-                    let __to = __wide.cast::<::core::primitive::u8>();
-                    #place
-                }
-
-                #[inline]
-                unsafe fn place_blank(__wide: *mut Self) {
-                    #len
-                    let __to = __wide.cast::<::core::primitive::u8>();
-                    #place_blank
-                }
+                #functions
             }
 
             #checked_here
         };
         #channel
+    }
+}
+
+/// The functions of the implementation.
+fn functions(members: &Members) -> TokenStream {
+    let Members { extent: Extent { tail_len, pointer, len, .. }, validate, place, place_blank, .. } = members;
+    quote! {
+        #[inline(always)]
+        fn tail_len(__at: *const Self) -> ::core::primitive::usize {
+            #tail_len
+        }
+
+        #[inline(always)]
+        fn pointer(__at: *mut ::core::primitive::u8, __len: ::core::primitive::usize) -> *mut Self {
+            #pointer
+        }
+
+        #[inline]
+        unsafe fn validate(__wide: *const Self) -> ::core::result::Result<(), __Invalid> {
+            #len
+            let __at = __wide.cast::<::core::primitive::u8>();
+            #validate
+            ::core::result::Result::Ok(())
+        }
+
+        #[inline]
+        unsafe fn place(&self, __wide: *mut Self) {
+            #len
+            let __to = __wide.cast::<::core::primitive::u8>();
+            #place
+        }
+
+        #[inline]
+        unsafe fn place_blank(__wide: *mut Self) {
+            #len
+            let __to = __wide.cast::<::core::primitive::u8>();
+            #place_blank
+        }
     }
 }
 
