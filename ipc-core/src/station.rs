@@ -321,17 +321,12 @@ impl Station {
         let may_spin = !matches!(patience, Patience::None);
         let shares_processor = self.watch.only_line().is_some_and(|line| self.participant.shares_processor(line));
         let mut found = Ok(false);
-        let mut ready = || {
+        let ready = || {
             found = look(end);
             !matches!(found, Ok(false))
         };
         if may_spin {
-            // On a busy channel the other side is a few nanoseconds behind, and this is all there is to waiting.
-            let mut is_done = !shares_processor && waiting::poll(&mut ready);
-            if !is_done {
-                is_done = self.spin.until(patience.deadline(), shares_processor, ready);
-            }
-            if is_done {
+            if self.spin.until(patience.deadline(), shares_processor, ready) {
                 return found.map(|_| ()).map_err(Blocked::Corrupt);
             }
             self.participant.publish_processor();

@@ -285,23 +285,37 @@ const SPIN_MIN: Duration = Duration::from_micros(12);
 /// doubles the cost of waiting.
 const SPIN_MAX: Duration = Duration::from_micros(50);
 
-/// How long to spin without letting anybody else have the processor. With more busy processes than processors, the
-/// one that is being waited for may be waiting for this one's: three processes on two processors got 1.4 times more
-/// done with this than without. To yield where nobody else wants to run takes half a microsecond.
+/// How long to spin without letting anybody else have the processor, as long as nobody else is known to want it. With
+/// more busy processes than processors, the one that is being waited for may be waiting for this one's: three processes
+/// on two processors got 1.4 times more done with this than without.
 const YIELD_AFTER: Duration = Duration::from_micros(5);
+
+/// A yield that takes longer has let somebody else run. To yield where nobody else wants to run takes half a microsecond.
+const LENT_MIN: Duration = Duration::from_nanos(1_500);
+
+/// A yield that takes longer has let somebody run who has work of its own: whoever waits in turn with this one gives
+/// the processor back much sooner.
+const LENT_MAX: Duration = Duration::from_micros(500);
 
 /// Looks at the ring between two looks at the clock. A look and a `pause` take about 25 ns.
 const POLLS_PER_CLOCK: u32 = 32;
 
-/// How long one end spins before it sleeps, which follows how waiting has gone of late.
+/// How long one end spins before it sleeps, and before it lets others have the processor. Both follow how waiting has
+/// gone of late.
 pub(crate) struct Spin {
     budget: Duration,
+    /// At most [`YIELD_AFTER`]. It is nothing after a yield that has let somebody run who gave the processor back soon,
+    /// which is what ends do that wait in turn on too few processors: then the sooner this one yields, the less is lost
+    /// for the one that all of them wait for. It is the whole again after a yield that nobody made use of, or that
+    /// somebody made use of who has nothing to do with this: the one that is waited for is then more likely to be
+    /// running elsewhere, and about to be done.
+    yield_after: Duration,
 }
 
 impl Spin {
-    /// Starts out expecting a busy channel.
+    /// Starts out expecting a busy channel, and a processor for each end of it.
     pub(crate) fn new() -> Self {
-        Spin { budget: SPIN_MAX }
+        Spin { budget: SPIN_MAX, yield_after: YIELD_AFTER }
     }
 
     /// Polls `ready` for a while, or until `deadline`. `false` if it is time to sleep.
@@ -313,17 +327,28 @@ impl Spin {
         shares_processor: bool,
         mut ready: impl FnMut() -> bool,
     ) -> bool {
+        let mut yields = shares_processor || self.yield_after.is_zero();
+        // On a busy channel the other side is a few nanoseconds behind, and this is all there is to waiting.
+        if !yields && poll(&mut ready) {
+            return true;
+        }
         let started = Instant::now();
-        let mut yields = shares_processor;
+        let mut looked = started;
+        // For how long others have had the processor, which costs nobody anything.
+        let mut lent = Duration::ZERO;
         loop {
             let found = if yields { poll_yielding(&mut ready) } else { poll(&mut ready) };
+            let now = Instant::now();
+            if yields {
+                lent += self.note_yield(now - looked);
+            }
             if found {
                 self.budget = (self.budget * 2).min(SPIN_MAX);
                 return true;
             }
-            let now = Instant::now();
-            let spun = now - started;
-            yields |= spun >= YIELD_AFTER;
+            looked = now;
+            let spun = (now - started).saturating_sub(lent);
+            yields |= spun >= self.yield_after;
             if spun >= self.budget {
                 self.budget = (self.budget / 2).max(SPIN_MIN);
                 return false;
@@ -332,6 +357,13 @@ impl Spin {
                 return false;
             }
         }
+    }
+
+    /// Learns from a yield that took so long, and returns how much of that is not to be counted as spinning.
+    fn note_yield(&mut self, took: Duration) -> Duration {
+        let is_turn = (LENT_MIN..LENT_MAX).contains(&took);
+        self.yield_after = if is_turn { Duration::ZERO } else { YIELD_AFTER };
+        if is_turn { took - LENT_MIN } else { Duration::ZERO }
     }
 }
 
@@ -484,6 +516,31 @@ mod tests {
             }
         });
         assert_eq!(served.load(Ordering::Acquire), SLEEPERS);
+    }
+
+    #[test]
+    fn a_yield_is_worth_repeating_if_somebody_has_had_a_turn() {
+        let mut spin = Spin::new();
+        let turn = Duration::from_micros(20);
+        let counted = turn - spin.note_yield(turn);
+        assert_eq!((spin.yield_after, counted), (Duration::ZERO, LENT_MIN), "that was a turn");
+        let vain = LENT_MIN / 2;
+        assert_eq!((spin.note_yield(vain), spin.yield_after), (Duration::ZERO, YIELD_AFTER), "nobody wanted to run");
+        spin.note_yield(turn);
+        assert_eq!((spin.note_yield(LENT_MAX), spin.yield_after), (Duration::ZERO, YIELD_AFTER), "that was a stranger");
+    }
+
+    #[test]
+    fn one_that_waits_in_turn_with_others_yields_before_it_looks() {
+        let mut spin = Spin::new();
+        spin.note_yield(LENT_MIN);
+        let mut looks = 0;
+        // A single yield teaches it something else, unless somebody else runs on this processor, who is welcome.
+        spin.until(Some(Instant::now()), false, || {
+            looks += 1;
+            false
+        });
+        assert_eq!(looks, 1, "a look after a yield, and not a run of looks before");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::liveness::{self, PROBE_INTERVAL};
 use crate::queue::loan::Lender;
 use crate::queue::port::{Port, Tended};
 use crate::ring::broadcast as ring;
-use crate::ring::{End, Repair, Turn};
+use crate::ring::{End, Repair, Turn, pauses_when_full};
 use crate::segment::{Segment, Spec};
 use crate::station::{self, Joined, Station};
 use crate::waiting::Sleepers;
@@ -129,6 +129,10 @@ impl End for Outlet {
     #[inline(always)]
     fn pass(&mut self) {
         self.ring.pass();
+    }
+
+    fn stand_back(&self) -> u32 {
+        pauses_when_full(self.segment.geometry().slots)
     }
 
     /// Messages that the slowest subscriber has not passed.

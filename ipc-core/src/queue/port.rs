@@ -12,6 +12,7 @@ use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
 use crate::timing::Timing;
 use crate::words;
+use core::hint;
 use core::mem::MaybeUninit;
 
 /// An end of a ring that knows how to take up what the dead have left there.
@@ -275,6 +276,9 @@ impl<E: Tended> Port<E> {
             return Err(Blocked::Forked);
         }
         let Port { end, station, .. } = self;
+        if !matches!(patience, Patience::None) {
+            (0..end.stand_back()).for_each(|_| hint::spin_loop());
+        }
         station.wait(patience, end, turn, E::tend)
     }
 }

@@ -33,6 +33,7 @@
 //!
 //! Stamps are compared for equality, modulo 2^64, so the ring would go on through their wrap.
 
+use super::end::pauses_when_full;
 pub(crate) use super::end::{End, Evidence, Turn};
 use super::slots::{Slot, Slots};
 use crate::atomics::AtomicU64;
@@ -163,6 +164,10 @@ impl End for Producer {
 
     fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
         self.parts.slots.ahead(self.slot, ahead).payload()
+    }
+
+    fn stand_back(&self) -> u32 {
+        pauses_when_full(self.parts.slots.capacity() as u64)
     }
 
     fn len(&self) -> usize {

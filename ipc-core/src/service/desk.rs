@@ -115,14 +115,14 @@ impl Desk {
     ) -> Option<T> {
         if !matches!(patience, Patience::None) {
             let mut found = None;
-            let mut ready = || {
+            let ready = || {
                 found = look();
                 found.is_some()
             };
             // A handler that waits for another call of the same end finds the spin in use, and has one of its own.
             let (mut own, mut spin) = (Spin::new(), self.spin.try_borrow_mut());
             let spin = spin.as_deref_mut().unwrap_or(&mut own);
-            if waiting::poll(&mut ready) || spin.until(patience.deadline(), false, ready) {
+            if spin.until(patience.deadline(), false, ready) {
                 return found;
             }
             self.participant.publish_processor();

@@ -1,6 +1,6 @@
 //! The ends of a shared ring whose messages are all of one cell, with the verbs that the ends of all rings have.
 
-use super::super::end::End;
+use super::super::end::{End, pauses_when_full};
 use super::*;
 
 impl End for Producer {
@@ -24,6 +24,10 @@ impl End for Producer {
     #[inline(always)]
     fn pass(&mut self) {
         Producer::pass(self);
+    }
+
+    fn stand_back(&self) -> u32 {
+        pauses_when_full(self.parts.cells.capacity())
     }
 
     fn len(&self) -> usize {
