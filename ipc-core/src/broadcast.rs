@@ -1,19 +1,27 @@
 //! Broadcasts: every subscriber gets every message, in one order for all of them.
 //!
-//! Any number of publishers, up to 64, and of subscribers, up to 128, share the ring of `ring/broadcast.rs`. A broadcast
-//! is *lossless*: a publisher waits for the slowest subscriber that lives; or *lossy*: a publisher waits for nobody, and
+//! Any number of publishers, up to 64, and of subscribers, up to 128, share the ring of `ring/broadcast.rs` or, if messages
+//! vary in length, of `ring/broadcast_frames.rs`. A broadcast is *lossless*: a publisher waits for the slowest subscriber that lives; or *lossy*: a publisher waits for nobody, and
 //! a subscriber that has been overtaken is told exactly how many messages it has missed.
 
+mod buffer;
 mod feed;
 mod outlet;
+mod parts;
+mod published;
 mod publisher;
 mod subscriber;
 
+pub use published::Published;
 pub use publisher::Publisher;
-pub use subscriber::{Iter, Published, Subscriber};
+pub use subscriber::{Iter, Subscriber};
+
+pub(crate) use feed::{Feed, Hindrance, open as open_subscriber};
+pub(crate) use outlet::{Outlet, open as open_publisher};
+pub(crate) use subscriber::recv_end;
 
 use crate::error::{OpenError, Role};
-use crate::layout::{KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST};
+use crate::layout::{FLAG_TIMESTAMPS, KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::segment::{self, Lifetime, Pages, Spec};
@@ -45,6 +53,23 @@ const SUBSCRIBERS: u32 = 128;
 /// assert_eq!(second.recv()?, Some(42));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Messages may vary in length, lossless or lossy:
+///
+/// ```
+/// use ipc_core::Broadcast;
+/// # let domain = format!("doc-{}", std::process::id());
+/// let headlines = Broadcast::<str>::new("headlines").lossy().history(10);
+/// # let headlines = headlines.domain(&domain);
+/// let mut publisher = headlines.publisher()?;
+/// publisher.send_copy("what was said before")?;
+/// let mut late = headlines.subscriber()?;
+/// publisher.send_copy("and now")?;
+/// assert_eq!(*late.recv_ref()?.unwrap(), *"what was said before");
+/// assert_eq!(*late.recv_boxed()?.unwrap(), *"and now");
+/// # drop(publisher);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Broadcast<T: ?Sized> {
     name: String,
@@ -54,6 +79,7 @@ pub struct Broadcast<T: ?Sized> {
     history: usize,
     evict_after: Option<Duration>,
     lifetime: Lifetime,
+    timestamps: bool,
     pages: Pages,
     message: PhantomData<fn() -> T>,
 }
@@ -64,7 +90,7 @@ impl<T: ?Sized> Clone for Broadcast<T> {
     }
 }
 
-impl<T: IpcMessage> Broadcast<T> {
+impl<T: IpcMessage + ?Sized> Broadcast<T> {
     /// A broadcast with this name, for which the rules are those of [`Queue::new`](crate::Queue::new). It is lossless,
     /// keeps no history and evicts nobody unless something else is asked for.
     pub fn new(name: impl Into<String>) -> Self {
@@ -76,6 +102,7 @@ impl<T: IpcMessage> Broadcast<T> {
             history: 0,
             evict_after: None,
             lifetime: Lifetime::default(),
+            timestamps: false,
             pages: Pages::default(),
             message: PhantomData,
         }
@@ -83,6 +110,9 @@ impl<T: IpcMessage> Broadcast<T> {
 
     /// How many messages a publisher can be ahead of a subscriber that has just joined, from 1 on; together with the
     /// [history](Broadcast::history), 2^29 at most. By default as many as make a ring of 4 MiB, and at least 16.
+    ///
+    /// **Of messages that vary in length** it is the size of the ring in bytes, rounded up; by default 4 MiB. A message
+    /// takes 8 bytes more than it has (or as many as it is aligned to), in units of 64, and at most half of this.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = Some(messages);
         self
@@ -96,7 +126,7 @@ impl<T: IpcMessage> Broadcast<T> {
 
     /// Publishers wait for nobody, and what they pay for a message does not depend on the number of subscribers. A
     /// subscriber that has been overtaken gets [`Lagged`](crate::BroadcastRecvError::Lagged) and goes on with a newer
-    /// message, three quarters of the ring behind the newest.
+    /// message, three quarters of the ring behind the newest; where messages vary in length, with the oldest that is left.
     pub fn lossy(mut self) -> Self {
         self.lossy = true;
         self
@@ -104,6 +134,10 @@ impl<T: IpcMessage> Broadcast<T> {
 
     /// A subscriber that comes late first gets the last so many messages, or as many as there were. There is room for
     /// them besides the capacity.
+    ///
+    /// **Of messages that vary in length** it gets the last so many, as far as they lie in the last [capacity](Broadcast::capacity)
+    /// of what was published, 8 bytes for each and the rounding to units included. There is room for that besides: with a
+    /// history the ring is twice as large.
     ///
     /// A channel with a history that its last publisher leaves after its last subscriber holds messages for a later one,
     /// and stays (see [`Lifetime::Drained`]).
@@ -126,6 +160,17 @@ impl<T: IpcMessage> Broadcast<T> {
     /// What becomes of the channel when the last participant leaves.
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
+        self
+    }
+
+    /// Whether to measure how long messages are on their way, from being published to being received by each subscriber: as
+    /// [`Queue::timestamps`](crate::Queue::timestamps), which says what it costs.
+    ///
+    /// Subscribers of a lossless channel count in the segment, all in one histogram, which tools read without taking part
+    /// ([`Observer::latency`](crate::inspect::Observer::latency)). Those of a lossy one store nothing to the segment, and so
+    /// each counts for itself; [`Subscriber::latency`] tells.
+    pub fn timestamps(mut self, timestamps: bool) -> Self {
+        self.timestamps = timestamps;
         self
     }
 
@@ -154,7 +199,7 @@ impl<T: IpcMessage> Broadcast<T> {
     /// [`OpenError::TableFull`] if 64 publishers live, [`OpenError::Kind`] if the channel is lossy here and lossless
     /// there, [`OpenError::Mismatch`] if it carries another message, and the other [`OpenError`]s as they say.
     pub fn publisher(&self) -> Result<Publisher<T>, OpenError> {
-        Ok(Publisher::new(outlet::open(&self.spec()?)?))
+        Ok(Publisher::new(open_publisher(&self.spec()?)?))
     }
 
     /// Opens a subscribing end, which gets what is published from now on, and before that the history. Nobody needs to
@@ -164,7 +209,7 @@ impl<T: IpcMessage> Broadcast<T> {
     ///
     /// [`OpenError::TableFull`] if 128 subscribers live; otherwise as for [`publisher`](Broadcast::publisher).
     pub fn subscriber(&self) -> Result<Subscriber<T>, OpenError> {
-        Ok(Subscriber::new(feed::open(&Spec { reads_only: self.lossy, ..self.spec()? })?))
+        Ok(Subscriber::new(open_subscriber(&self.spec()?)?))
     }
 
     /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
@@ -188,6 +233,7 @@ impl<T: IpcMessage> Broadcast<T> {
         let kind = if self.lossy { KIND_LOSSY_BROADCAST } else { KIND_LOSSLESS_BROADCAST };
         let spec = Spec::new::<T>(self.segment_name()?, kind, [PUBLISHERS, SUBSCRIBERS])?;
         let Broadcast { capacity, lifetime, history, evict_after, pages, .. } = *self;
-        Ok(Spec { capacity, lifetime, history, evict_after, pages, ..spec })
+        let flags = spec.flags | if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
+        Ok(Spec { capacity, lifetime, history, evict_after, flags, pages, ..spec })
     }
 }

@@ -24,13 +24,18 @@
 //! ```
 
 mod latest;
+mod publisher;
 mod receiver;
 mod sender;
+mod subscriber;
 
 pub use latest::{ReadValueError, Reader, WriteValueError, Writer};
+pub use publisher::Publisher;
 pub use receiver::{Receiver, RecvValueError, RecvValueTimeoutError, TryRecvValueError};
 pub use sender::{SendValueError, Sender, TrySendValueError};
+pub use subscriber::{BroadcastRecvValueError, BroadcastRecvValueTimeoutError, BroadcastTryRecvValueError, Subscriber};
 
+use crate::broadcast;
 use crate::error::{OpenError, Peer};
 use crate::latest as latest_value;
 use crate::layout::{
@@ -154,6 +159,28 @@ impl Channel {
     pub fn sender(&self) -> Result<Sender, OpenError> {
         self.expect(&[Kind::ExclusiveQueue, Kind::SharedQueue], "a queue")?;
         Ok(Sender::new(queue::open_sender(&self.spec)?, self.schema.clone()))
+    }
+
+    /// Opens a publishing end of a broadcast.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no broadcast, and otherwise as for
+    /// [`Broadcast::publisher`](crate::Broadcast::publisher).
+    pub fn publisher(&self) -> Result<Publisher, OpenError> {
+        self.expect(&[Kind::LosslessBroadcast, Kind::LossyBroadcast], "a broadcast")?;
+        Ok(Publisher::new(broadcast::open_publisher(&self.spec)?, self.schema.clone()))
+    }
+
+    /// Opens a subscribing end of a broadcast. That of a lossy one maps the channel read-only.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no broadcast, and otherwise as for
+    /// [`Broadcast::subscriber`](crate::Broadcast::subscriber).
+    pub fn subscriber(&self) -> Result<Subscriber, OpenError> {
+        self.expect(&[Kind::LosslessBroadcast, Kind::LossyBroadcast], "a broadcast")?;
+        Ok(Subscriber::new(broadcast::open_subscriber(&self.spec)?, self.schema.clone()))
     }
 
     /// Opens a reading end of a latest value.

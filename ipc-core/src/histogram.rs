@@ -15,6 +15,10 @@
 //! Zeroed memory, but for the head, is an empty histogram. Anyone may count at any time, and read at any time; a reader
 //! sees each counter at some moment of its reading. Nothing is addressed by what is read here.
 
+mod latency;
+
+pub use latency::{Iter, Latency};
+
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -119,6 +123,24 @@ pub(crate) struct Counted {
 }
 
 impl Histogram {
+    /// An empty histogram in memory of this process.
+    pub(crate) fn own() -> Box<Self> {
+        let zero = || AtomicU64::new(0);
+        Box::new(Histogram {
+            format: AtomicU32::new(FORMAT),
+            digits: AtomicU32::new(DIGITS),
+            lowest_ns: AtomicU64::new(LOWEST_NS),
+            highest_ns: AtomicU64::new(HIGHEST_NS),
+            counters: AtomicU64::new(COUNTERS as u64),
+            total: zero(),
+            out_of_range: zero(),
+            max_ns: zero(),
+            min_not: zero(),
+            padding: [const { AtomicU64::new(0) }; 8],
+            counts: [const { AtomicU64::new(0) }; COUNTERS],
+        })
+    }
+
     /// Counts the time from `sent_ns` to `received_ns`, two readings of the same clock unless the processes that took them
     /// see different ones.
     pub(crate) fn record(&self, sent_ns: u64, received_ns: u64) {
@@ -194,6 +216,16 @@ mod tests {
     /// An empty histogram, as a new segment has it.
     fn empty() -> Box<Histogram> {
         with_head(head())
+    }
+
+    #[test]
+    fn one_of_a_process_own_is_as_an_empty_one_in_a_new_segment() {
+        let bytes = |histogram: &Histogram| {
+            let start: *const u8 = core::ptr::from_ref(histogram).cast();
+            // SAFETY: a histogram is words without padding, and nobody counts.
+            unsafe { core::slice::from_raw_parts(start, size_of::<Histogram>()) }.to_vec()
+        };
+        assert_eq!(bytes(&Histogram::own()), bytes(&empty()));
     }
 
     fn with_head(head: [u8; HEAD_BYTES]) -> Box<Histogram> {

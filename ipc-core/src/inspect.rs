@@ -30,9 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod latency;
-
-pub use latency::{Iter, Latency};
+pub use crate::histogram::{Iter, Latency};
 
 use crate::dynamic::Kind;
 use crate::error::{OpenError, Role};
@@ -198,20 +196,25 @@ impl Observer {
         }
     }
 
-    /// Messages of a queue that were lost with those who died: see [`Sender::lost`](crate::Sender::lost). What the dead have
-    /// left counts when somebody who takes part has met it.
+    /// Messages of a queue or a broadcast that were lost with those who died: see [`Sender::lost`](crate::Sender::lost) and
+    /// [`Publisher::lost`](crate::Publisher::lost). What the dead have left counts when somebody who takes part has met it.
     pub fn lost(&self) -> u64 {
-        if self.kind == Kind::SharedQueue { self.segment.shared_ring().losses() } else { 0 }
+        match self.kind {
+            Kind::SharedQueue => self.segment.shared_ring().losses(),
+            Kind::LosslessBroadcast | Kind::LossyBroadcast => self.segment.publishers_losses(),
+            _ => 0,
+        }
     }
 
     /// How many messages have been received since the channel was created, if it has timestamps; those whose latency is
-    /// [out of range](Latency::out_of_range) are not counted. Cheaper than [`latency`](Observer::latency), for rates.
+    /// [out of range](Latency::out_of_range) are not counted. A broadcast's message is received by each subscriber. Cheaper than [`latency`](Observer::latency), for rates.
     pub fn received(&self) -> Option<u64> {
         Some(self.segment.histogram()?.total())
     }
 
     /// How long messages have taken since the channel was created. `None` if it has no
-    /// [timestamps](crate::Queue::timestamps), or if the histogram is of a form that this version does not know.
+    /// [timestamps](crate::Queue::timestamps), if it is a lossy broadcast, whose subscribers count
+    /// [for themselves](crate::Subscriber::latency), or if the histogram is of a form that this version does not know.
     pub fn latency(&self) -> Option<Latency> {
         Some(Latency::new(self.segment.histogram()?.read()?))
     }

@@ -4,7 +4,6 @@
 //! one file, named for it, with its invariants and their proof at the top.
 
 pub(crate) mod broadcast;
-#[allow(dead_code, reason = "no channel uses it yet")]
 pub(crate) mod broadcast_frames;
 pub(crate) mod calls;
 pub(crate) mod cells;

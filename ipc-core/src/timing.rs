@@ -1,13 +1,14 @@
 //! How long messages take: stamped with the time by those who send them, counted by those who receive them.
 //!
 //! Each slot of a channel with timestamps has a word for the time at which its message was published, which is written
-//! like the payload and goes from owner to owner with it. What the times are good for is in the segment's histogram.
+//! like the payload and goes from owner to owner with it. What the times are good for is in the segment's histogram. A
+//! lossy broadcast's has none: its subscribers store nothing to the segment, so each has one of its own.
 //!
 //! A death leaves nothing to repair: a time without its message is overwritten with the next one, and a receiver that dies
 //! between taking a message and counting it leaves one that is not counted.
 
 use crate::atomics::AtomicU64;
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Latency};
 use crate::layout::Side;
 use crate::os;
 use crate::segment::Segment;
@@ -16,27 +17,49 @@ use core::sync::atomic::{self, Ordering};
 
 /// What one end of a channel with timestamps needs, to stamp or to count.
 pub(crate) struct Timing {
-    /// Those on the first side stamp, those on the second count.
-    side: Side,
     /// Bytes from the beginning of a message to the word with its time.
     offset: isize,
-    /// Mapped for as long as the slots are.
-    histogram: NonNull<Histogram>,
+    /// Where those on the second side count. Those on the first stamp.
+    tally: Option<Tally>,
     /// When the message in this end's slot was received, if it was and the slot is not free yet.
     arrival_ns: Option<u64>,
 }
 
+/// Where latencies are counted.
+enum Tally {
+    /// In the segment, by all who receive. Mapped for as long as the slots are.
+    Shared(NonNull<Histogram>),
+    /// In memory of this end's own.
+    Own(Box<Histogram>),
+}
+
 // SAFETY: the histogram consists of atomics, which any thread may use.
-unsafe impl Send for Timing {}
-// SAFETY: as for `Send`; nothing is done through a shared reference.
-unsafe impl Sync for Timing {}
+unsafe impl Send for Tally {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Tally {}
+
+impl Tally {
+    /// The histogram.
+    ///
+    /// # Safety
+    ///
+    /// The segment is mapped for as long as the reference is used.
+    unsafe fn histogram(&self) -> &Histogram {
+        match self {
+            // SAFETY: as the caller promises.
+            Tally::Shared(histogram) => unsafe { histogram.as_ref() },
+            Tally::Own(histogram) => histogram,
+        }
+    }
+}
 
 impl Timing {
     /// For an end on `side`. `None` if the channel has no timestamps.
     pub(crate) fn new(segment: &Segment, side: Side) -> Option<Self> {
         let offset = segment.geometry().time_offset()?;
-        let histogram = NonNull::from(segment.histogram()?);
-        Some(Timing { side, offset, histogram, arrival_ns: None })
+        let shared = || segment.histogram().map(|histogram| Tally::Shared(NonNull::from(histogram)));
+        let tally = (side == Side::Second).then(|| shared().unwrap_or_else(|| Tally::Own(Histogram::own())));
+        Some(Timing { offset, tally, arrival_ns: None })
     }
 
     /// Notes that the message in this end's slot is received now. Otherwise it is when the slot is passed.
@@ -46,7 +69,19 @@ impl Timing {
 
     /// Whether this end counts messages; otherwise it stamps them.
     pub(crate) fn counts(&self) -> bool {
-        self.side == Side::Second
+        self.tally.is_some()
+    }
+
+    /// What has been counted where this end counts. `None` if it does not count, or if the segment's histogram is of a form
+    /// that this version does not know.
+    ///
+    /// # Safety
+    ///
+    /// The segment is mapped.
+    pub(crate) unsafe fn latency(&self) -> Option<Latency> {
+        // SAFETY: as the caller promises.
+        let histogram = unsafe { self.tally.as_ref()?.histogram() };
+        Some(Latency::new(histogram.read()?))
     }
 
     /// Stamps the message of a slot with the present time.
@@ -74,13 +109,33 @@ impl Timing {
             return pass();
         }
         // SAFETY: as the caller promises.
+        unsafe {
+            self.receive(payload, || {
+                pass();
+                true
+            })
+        };
+    }
+
+    /// Receives the message of a slot by calling `accept`, and counts it afterwards if that has returned that it was.
+    ///
+    /// # Safety
+    ///
+    /// `payload` is where the message of a slot of the segment begins, which is mapped. If others may store to the slot
+    /// before `accept` is called, that finds it out and returns `false`.
+    pub(crate) unsafe fn receive(&mut self, payload: NonNull<AtomicU64>, accept: impl FnOnce() -> bool) -> bool {
+        // SAFETY: as the caller promises.
         let word = unsafe { self.word(payload) };
-        // Relaxed: acquired with the payload.
+        // Relaxed: acquired with the payload, or found to be another message's with it.
         let sent_ns = word.load(Ordering::Relaxed);
-        pass();
-        let received_ns = self.arrival_ns.take().unwrap_or_else(os::monotonic_ns);
-        // SAFETY: the histogram is mapped, as the slot is.
-        unsafe { self.histogram.as_ref() }.record(sent_ns, received_ns);
+        let arrival_ns = self.arrival_ns.take();
+        let is_accepted = accept();
+        if let Some(tally) = self.tally.as_ref().filter(|_| is_accepted) {
+            let received_ns = arrival_ns.unwrap_or_else(os::monotonic_ns);
+            // SAFETY: the segment is mapped, as the caller promises.
+            unsafe { tally.histogram() }.record(sent_ns, received_ns);
+        }
+        is_accepted
     }
 
     /// The word with the time of a message.

@@ -1,22 +1,25 @@
 //! A subscriber's end of the ring, and the station that waits for it.
 
-use super::outlet::{repair_all, sweep};
+use super::parts::{Parts, repair_all, sweep};
 use crate::atomics::AtomicU64;
 use crate::error::{Corrupt, OpenError, Role};
+use crate::histogram::Latency;
 use crate::info::ChannelInfo;
 use crate::interest::Interest;
-use crate::layout::{KIND_LOSSLESS_BROADCAST, Side};
+use crate::layout::{KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, Side};
 use crate::liveness::{self, PROBE_INTERVAL};
 use crate::ring::Evidence;
 use crate::ring::broadcast::{Sight, lossless, lossy};
+use crate::ring::broadcast_frames::{FrameSubscriber, Subscriber};
 use crate::segment::{Segment, Spec};
 use crate::station::{self, Blocked, Joined, Patience, Station};
+use crate::timing::Timing;
 use crate::waiting::Sleepers;
 use core::ptr::NonNull;
 use std::time::Instant;
 
 /// Why no message comes.
-pub(super) enum Hindrance {
+pub(crate) enum Hindrance {
     /// There is none, for one of the reasons that all channels have.
     Blocked(Blocked),
     /// So many were missed before the one that comes next.
@@ -31,10 +34,24 @@ impl From<Blocked> for Hindrance {
     }
 }
 
-/// An end of the ring that reads, of either kind.
+/// An end of the ring that reads.
 enum End {
     Lossless(lossless::Subscriber),
     Lossy(lossy::Subscriber),
+    /// Of either kind, where messages vary in length.
+    Frames(FrameSubscriber),
+}
+
+impl End {
+    /// Whether publishers wait for this end.
+    #[inline(always)]
+    fn is_lossless(&self) -> bool {
+        match self {
+            End::Lossless(_) => true,
+            End::Lossy(_) => false,
+            End::Frames(end) => end.is_waited_for(),
+        }
+    }
 }
 
 /// What a subscriber knows of its place in the ring.
@@ -47,15 +64,18 @@ struct Intake {
 }
 
 /// One subscriber's end, and its station.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     intake: Intake,
     station: Station,
     /// Whether a message stays where it is for as long as this subscriber has not passed it.
     stays: bool,
+    /// Of a channel with timestamps.
+    timing: Option<Timing>,
 }
 
-/// Takes a subscriber's place.
-pub(super) fn open(spec: &Spec) -> Result<Feed, OpenError> {
+/// Takes a subscriber's place. One that publishers do not wait for has no need to write.
+pub(crate) fn open(spec: &Spec) -> Result<Feed, OpenError> {
+    let spec = &Spec { reads_only: spec.kind == KIND_LOSSY_BROADCAST, ..spec.clone() };
     let joined = station::join(spec, Side::Second, Role::Subscriber, sweep)?;
     let attach = |joined: &Joined| Intake::attach(joined);
     let (station, intake) = Station::new(spec, joined, Sleepers::Many, attach, |intake| {
@@ -65,7 +85,10 @@ pub(super) fn open(spec: &Spec) -> Result<Feed, OpenError> {
     let geometry = station.segment().geometry();
     let stays = geometry.kind == KIND_LOSSLESS_BROADCAST && geometry.evict_after_ns == 0;
     match intake {
-        Ok(intake) => Ok(Feed { intake, station, stays }),
+        Ok(intake) => {
+            let timing = Timing::new(station.segment(), Side::Second);
+            Ok(Feed { intake, station, stays, timing })
+        }
         Err(Evidence { found, .. }) => {
             let path = station.segment().path().into();
             let mut station = station;
@@ -78,11 +101,18 @@ pub(super) fn open(spec: &Spec) -> Result<Feed, OpenError> {
 
 impl Intake {
     fn attach(joined: &Joined) -> Result<Self, Evidence> {
-        let (parts, history) = (joined.segment().broadcast_ring(), joined.segment().geometry().history);
-        let lossless = lossless::Subscriber::attach(parts, joined.line(), joined.generation(), history);
-        let end = match lossless {
-            Some(end) => End::Lossless(end?),
-            None => End::Lossy(lossy::Subscriber::attach(parts, history)?),
+        let (segment, line, generation) = (joined.segment(), joined.line(), joined.generation());
+        let history = segment.geometry().history;
+        let end = match Parts::of(segment) {
+            Parts::Slots(parts) => match lossless::Subscriber::attach(parts, line, generation, history) {
+                Some(end) => End::Lossless(end?),
+                None => End::Lossy(lossy::Subscriber::attach(parts, history)?),
+            },
+            Parts::Frames(parts) => {
+                let lossless = Subscriber::attach_lossless(parts, line, generation, history);
+                let end = lossless.unwrap_or_else(|| Subscriber::attach_lossy(parts, history))?;
+                End::Frames(FrameSubscriber::new(end, segment.frame_shape()))
+            }
         };
         Ok(Intake { end, missed: 0, is_evicted: false, last_tended: None })
     }
@@ -93,17 +123,18 @@ impl Intake {
         let sight = match &mut self.end {
             End::Lossless(end) => end.look(),
             End::Lossy(end) if self.missed == 0 => end.look(),
-            End::Lossy(_) => Sight::Missed(self.missed),
+            End::Frames(end) if self.missed == 0 => end.look(),
+            End::Lossy(_) | End::Frames(_) => Sight::Missed(self.missed),
         };
         if sight == Sight::Message || sight == Sight::Nothing { sight } else { self.sight_of(sight) }
     }
 
     #[cold]
     fn sight_of(&mut self, sight: Sight) -> Sight {
-        match (sight, &mut self.end) {
+        match sight {
             // A hole of a publisher that died is nothing that this subscriber has missed. The next look is beyond it.
-            (Sight::Missed(_), End::Lossless(_)) => Sight::Nothing,
-            (Sight::Missed(missed), End::Lossy(_)) => {
+            Sight::Missed(_) if self.end.is_lossless() => Sight::Nothing,
+            Sight::Missed(missed) => {
                 self.missed = missed;
                 sight
             }
@@ -113,10 +144,19 @@ impl Intake {
 
     /// The payload of the message that comes next.
     #[inline(always)]
-    fn payload(&self) -> NonNull<AtomicU64> {
+    fn payload(&self) -> Option<NonNull<AtomicU64>> {
         match &self.end {
-            End::Lossless(end) => end.payload(),
-            End::Lossy(end) => end.payload(),
+            End::Lossless(end) => Some(end.payload()),
+            End::Lossy(end) => Some(end.payload()),
+            End::Frames(end) => end.payload(),
+        }
+    }
+
+    /// Bytes of the message that comes next, if messages vary in length.
+    fn bytes(&self) -> Option<usize> {
+        match &self.end {
+            End::Lossless(_) | End::Lossy(_) => None,
+            End::Frames(end) => Some(end.bytes()),
         }
     }
 
@@ -134,6 +174,11 @@ impl Intake {
                 is_accepted
             }
             End::Lossy(end) => end.accept(),
+            End::Frames(end) => {
+                let is_accepted = end.accept();
+                self.is_evicted |= !is_accepted && end.is_waited_for();
+                is_accepted
+            }
         }
     }
 
@@ -142,94 +187,127 @@ impl Intake {
         let is_claimed = match &self.end {
             End::Lossless(end) => end.is_claimed(),
             End::Lossy(end) => end.is_claimed(),
+            End::Frames(end) => end.is_claimed(),
         };
         if !is_claimed || self.last_tended.is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
             return;
         }
         self.last_tended = Some(Instant::now());
+        let life = |line| liveness::life(segment, line as u32);
         match &mut self.end {
-            End::Lossy(end) if !segment.is_writable() => {
-                end.step_over_dead(|line| liveness::life(segment, line as u32));
-            }
-            _ => repair_all(segment),
+            _ if segment.is_writable() => repair_all(segment),
+            End::Lossy(end) => end.step_over_dead(life),
+            End::Frames(end) => end.step_over_dead(life),
+            // Whoever has a cursor can write.
+            End::Lossless(_) => {}
         }
     }
 }
 
 impl Feed {
     /// What there is to know about the channel.
-    pub(super) fn info(&self) -> &ChannelInfo {
+    pub(crate) fn info(&self) -> &ChannelInfo {
         self.station.info()
     }
 
     /// See [`stays`](Feed::stays).
-    pub(super) fn stays(&self) -> bool {
+    pub(crate) fn stays(&self) -> bool {
         self.stays
     }
 
     /// Whether this process was forked from the one that opened the channel.
-    pub(super) fn is_forked(&self) -> bool {
+    pub(crate) fn is_forked(&self) -> bool {
         self.station.is_forked()
     }
 
     /// Messages that were lost with publishers that died.
-    pub(super) fn losses(&self) -> u64 {
-        self.station.segment().broadcast_ring().losses()
+    pub(crate) fn losses(&self) -> u64 {
+        Parts::of(self.station.segment()).losses()
     }
 
     /// Messages that have been published and that this subscriber has neither got nor been told to have missed.
-    pub(super) fn unread(&self) -> u64 {
+    pub(crate) fn unread(&self) -> u64 {
         let next = match &self.intake.end {
             End::Lossless(end) => end.number(),
-            End::Lossy(end) => end.number().wrapping_sub(self.intake.missed),
+            End::Lossy(end) => end.number(),
+            End::Frames(end) => return end.unread().saturating_add(self.intake.missed),
         };
-        self.station.segment().broadcast_ring().number().map_or(0, |newest| newest.saturating_sub(next))
+        let newest = Parts::of(self.station.segment()).tail();
+        newest.map_or(0, |newest| newest.saturating_sub(next.wrapping_sub(self.intake.missed)))
     }
 
     /// Whether there is a message to be taken at once.
     #[inline(always)]
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub(crate) fn is_ready(&mut self) -> bool {
         !self.station.is_forked() && !self.intake.is_evicted && self.intake.sight() == Sight::Message
     }
 
     /// Waits until there is a message to be taken. Without one, `patience` is asked how long.
     #[inline(always)]
-    pub(super) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Hindrance> {
+    pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Hindrance> {
         if self.is_ready() { Ok(()) } else { self.wait(patience()) }
     }
 
     /// The payload of the message that can be taken.
     #[inline(always)]
-    pub(super) fn payload(&self) -> *mut u8 {
-        self.intake.payload().as_ptr().cast()
+    pub(crate) fn payload(&self) -> *mut u8 {
+        self.intake.payload().unwrap_or(NonNull::dangling()).as_ptr().cast()
+    }
+
+    /// Bytes of the message that can be taken, if messages vary in length. As for the payload, they count when it has been
+    /// accepted.
+    pub(crate) fn bytes(&self) -> Option<usize> {
+        self.intake.bytes()
     }
 
     /// Steps on, if the copy that was made of the payload is the message. If it is not, the next look says why.
     #[inline(always)]
-    pub(super) fn accept(&mut self) -> bool {
-        self.intake.accept()
+    pub(crate) fn accept(&mut self) -> bool {
+        if self.timing.is_some() { self.accept_timed() } else { self.intake.accept() }
+    }
+
+    #[inline(never)]
+    fn accept_timed(&mut self) -> bool {
+        let Feed { intake, timing, .. } = self;
+        let (Some(timing), Some(payload)) = (timing, intake.payload()) else { return intake.accept() };
+        // SAFETY: the payload is that of a slot of the segment, which `station` keeps mapped. If it has been stored to meanwhile,
+        // it is not accepted.
+        unsafe { timing.receive(payload, || intake.accept()) }
+    }
+
+    /// Notes that the message that can be taken has been received, though it is not passed yet.
+    pub(crate) fn note_arrival(&mut self) {
+        if let Some(timing) = &mut self.timing {
+            timing.note_arrival();
+        }
+    }
+
+    /// How long messages took, as far as this subscriber knows.
+    pub(crate) fn latency(&self) -> Option<Latency> {
+        // SAFETY: `station` keeps the segment mapped.
+        unsafe { self.timing.as_ref()?.latency() }
     }
 
     /// Wakes publishers that wait for room.
     #[inline(always)]
-    pub(super) fn wake(&self) {
-        if let End::Lossless(_) = self.intake.end {
+    pub(crate) fn wake(&self) {
+        if self.intake.end.is_lossless() {
             self.station.wake();
         }
     }
 
     /// What this end sleeps on.
-    pub(super) fn interest(&self) -> Interest {
+    pub(crate) fn interest(&self) -> Interest {
         self.station.interest()
     }
 
     /// Whether there is anything to return, as far as the ring says.
-    pub(super) fn look(&mut self) -> bool {
+    pub(crate) fn look(&mut self) -> bool {
         is_due(&mut self.intake)
     }
 
     /// Whether there is anything to return.
-    pub(super) fn probe(&mut self) -> bool {
+    pub(crate) fn probe(&mut self) -> bool {
         let Feed { intake, station, .. } = self;
         station.probe(intake, |intake| Ok(is_due(intake)), Intake::tend)
     }
@@ -269,8 +347,10 @@ impl Drop for Feed {
         let Feed { intake, station, .. } = self;
         let has_history = station.segment().geometry().history != 0;
         let is_drained = !has_history || intake.sight() == Sight::Nothing;
-        if let End::Lossless(end) = &intake.end {
-            end.detach();
+        match &mut intake.end {
+            End::Lossless(end) => end.detach(),
+            End::Frames(end) => end.detach(),
+            End::Lossy(_) => {}
         }
         station.close();
         station.leave(|| is_drained);

@@ -1,13 +1,15 @@
 //! A publisher's end of the ring, which knows whom it has to wait for.
 
+use super::parts::{Parts, repair_all, sweep};
 use crate::atomics::AtomicU64;
 use crate::error::{OpenError, Role};
 use crate::layout::{KIND_LOSSLESS_BROADCAST, Side};
 use crate::liveness::{self, PROBE_INTERVAL};
 use crate::queue::loan::Lender;
 use crate::queue::port::{Port, Tended};
-use crate::ring::broadcast as ring;
-use crate::ring::{End, Repair, Turn, pauses_when_full};
+use crate::ring::broadcast::{Publisher, Slowest};
+use crate::ring::broadcast_frames::{self, FramePublisher};
+use crate::ring::{End, Turn, VariableProducer, pauses_when_full};
 use crate::segment::{Segment, Spec};
 use crate::station::{self, Joined, Station};
 use crate::waiting::Sleepers;
@@ -16,30 +18,52 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// An end of the ring that publishes, of either ring.
+enum Ring {
+    Slots(Publisher),
+    Frames(FramePublisher),
+}
+
+/// Calls a function that both rings' publishers have.
+macro_rules! of_ring {
+    ($ring:expr, $publisher:ident => $call:expr) => {
+        match $ring {
+            Ring::Slots($publisher) => $call,
+            Ring::Frames($publisher) => $call,
+        }
+    };
+}
+
 /// An end of the ring that publishes.
-pub(super) struct Outlet {
-    ring: ring::Publisher,
-    parts: ring::Parts,
+pub(crate) struct Outlet {
+    ring: Ring,
+    parts: Parts,
     segment: Arc<Segment>,
     /// The first line of the participant table that is a subscriber's.
     first: u32,
     /// How long to wait for a subscriber; `None` is for ever.
     evict_after: Option<Duration>,
-    /// Since when subscribers have kept this publisher waiting, without passing the message that had this number then.
-    held_up: Option<(Instant, u64)>,
+    /// Since when a subscriber has kept this publisher waiting, and how it and the ring's tail stood then.
+    held_up: Option<(Instant, Slowest, u64)>,
     last_tended: Option<Instant>,
 }
 
 /// Takes a publisher's place.
-pub(super) fn open(spec: &Spec) -> Result<Port<Outlet>, OpenError> {
+pub(crate) fn open(spec: &Spec) -> Result<Port<Outlet>, OpenError> {
     let joined = station::join(spec, Side::First, Role::Publisher, sweep)?;
     let attach = |joined: &Joined| {
         let segment = joined.segment().clone();
-        let (parts, geometry) = (segment.broadcast_ring(), segment.geometry());
-        let company = joined.enter(parts.counter());
+        let (parts, geometry) = (Parts::of(&segment), segment.geometry());
+        let (line, company) = (joined.line(), joined.enter(parts.counter()));
         let limit = Duration::from_nanos(geometry.evict_after_ns);
         Outlet {
-            ring: ring::Publisher::attach(parts, joined.line(), company),
+            ring: match parts {
+                Parts::Slots(parts) => Ring::Slots(Publisher::attach(parts, line, company)),
+                Parts::Frames(parts) => {
+                    let publisher = broadcast_frames::Publisher::attach(parts, line, company);
+                    Ring::Frames(FramePublisher::new(publisher, segment.frame_shape()))
+                }
+            },
             parts,
             first: geometry.first_role,
             evict_after: Some(limit).filter(|limit| !limit.is_zero()),
@@ -49,30 +73,6 @@ pub(super) fn open(spec: &Spec) -> Result<Port<Outlet>, OpenError> {
         }
     };
     Ok(Port::new(Station::unconcerned(spec, joined, Sleepers::Many, attach)))
-}
-
-/// Resolves what the dead owner of a line has left, for whoever holds the line's lock and is about to take it over.
-pub(super) fn sweep(segment: &Segment, line: u32) -> bool {
-    if line >= segment.geometry().first_role {
-        // What a dead subscriber leaves is a cursor, which counts no longer.
-        return true;
-    }
-    let life = |other: usize| match other as u32 {
-        other if other == line => liveness::afterlife(segment, line),
-        other => liveness::life(segment, other),
-    };
-    segment.broadcast_ring().repair(line as usize, life) == Repair::Resolved
-}
-
-/// Closes the holes that dead publishers have left.
-pub(super) fn repair_all(segment: &Segment) {
-    let parts = segment.broadcast_ring();
-    for line in Side::First.lines_of(segment.geometry()) {
-        if liveness::has_died(segment, line) {
-            // What is pending, or broken, is met again by whoever waits for it.
-            parts.repair(line as usize, |line| liveness::life(segment, line as u32));
-        }
-    }
 }
 
 impl Outlet {
@@ -85,27 +85,33 @@ impl Outlet {
     #[inline(always)]
     fn claim(&mut self) -> Turn {
         let Outlet { ring, segment, first, .. } = self;
-        ring.claim(|line| Self::counted(segment, *first, line))
+        of_ring!(ring, publisher => publisher.claim(|line| Self::counted(segment, *first, line)))
+    }
+
+    fn slowest(&self) -> Option<Slowest> {
+        self.parts.slowest(|line| Self::counted(&self.segment, self.first, line))
     }
 
     /// Evicts the slowest subscriber if it has held this publisher up for too long.
     fn evict(&mut self) {
         let Some(limit) = self.evict_after else { return };
-        let slowest = self.parts.slowest(|line| Self::counted(&self.segment, self.first, line));
-        // Anything less does not fill the ring: another publisher is in the way.
-        let slowest = slowest.filter(|slowest| slowest.unread >= self.segment.geometry().slots);
-        let (Some(slowest), Ok(number)) = (slowest, self.parts.number()) else {
+        let slowest = self.slowest().filter(|slowest| match &self.ring {
+            // Anything less does not fill the ring: another publisher is in the way.
+            Ring::Slots(_) => slowest.unread >= self.segment.geometry().slots,
+            Ring::Frames(publisher) => publisher.is_held_up_by(slowest),
+        });
+        let (Some(slowest), Some(tail)) = (slowest, self.parts.tail()) else {
             self.held_up = None;
             return;
         };
         match self.held_up {
-            // Since then nobody has made room, or another publisher would have used it.
-            Some((since, before)) if before == number => {
-                if since.elapsed() >= limit && self.parts.evict(slowest.line, slowest.generation) {
+            // Since then it has passed nothing, and nobody else was in the way, or another publisher would have gone on.
+            Some((since, before, at)) if (before, at) == (slowest, tail) => {
+                if since.elapsed() >= limit && self.parts.evict(&slowest) {
                     self.held_up = None;
                 }
             }
-            _ => self.held_up = Some((Instant::now(), number)),
+            _ => self.held_up = Some((Instant::now(), slowest, tail)),
         }
     }
 }
@@ -123,39 +129,65 @@ impl End for Outlet {
 
     #[inline(always)]
     fn payload(&self) -> NonNull<AtomicU64> {
-        self.ring.payload().unwrap_or(NonNull::dangling())
+        of_ring!(&self.ring, publisher => publisher.payload()).unwrap_or(NonNull::dangling())
     }
 
     #[inline(always)]
     fn pass(&mut self) {
-        self.ring.pass();
+        of_ring!(&mut self.ring, publisher => publisher.pass());
     }
 
     fn stand_back(&self) -> u32 {
-        pauses_when_full(self.segment.geometry().slots)
+        match &self.ring {
+            Ring::Slots(_) => pauses_when_full(self.segment.geometry().slots),
+            // There is no telling how soon enough is free for a message of any length.
+            Ring::Frames(_) => 0,
+        }
     }
 
     /// Messages that the slowest subscriber has not passed.
     fn len(&self) -> usize {
-        let slowest = self.parts.slowest(|line| Self::counted(&self.segment, self.first, line));
-        slowest.map_or(0, |slowest| slowest.unread as usize)
+        self.slowest().map_or(0, |slowest| self.parts.unread(&slowest) as usize)
     }
 
     /// Without a history, nobody who comes later gets anything.
     fn is_drained(&self) -> bool {
-        self.segment.geometry().history == 0 || self.parts.number() == Ok(0)
+        self.segment.geometry().history == 0 || self.parts.tail() == Some(0)
     }
 
     fn abandon(&mut self) {
-        self.ring.abandon();
+        of_ring!(&mut self.ring, publisher => publisher.abandon());
     }
 
     fn detach(&mut self) {
-        self.ring.detach();
+        of_ring!(&mut self.ring, publisher => publisher.detach());
     }
 
     fn losses(&self) -> u64 {
         self.parts.losses()
+    }
+}
+
+/// The slots of messages of one length are as long as they are, whatever is asked for.
+impl VariableProducer for Outlet {
+    fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize> {
+        match &mut self.ring {
+            Ring::Slots(_) => Ok(()),
+            Ring::Frames(publisher) => publisher.ask_for(payload_bytes),
+        }
+    }
+
+    fn shorten(&mut self, payload_bytes: usize) {
+        if let Ring::Frames(publisher) = &mut self.ring {
+            publisher.shorten(payload_bytes);
+        }
+    }
+
+    fn limit_bytes(&self) -> usize {
+        match &self.ring {
+            Ring::Slots(_) => self.segment.geometry().message_bytes as usize,
+            Ring::Frames(publisher) => publisher.limit_bytes(),
+        }
     }
 }
 
@@ -167,7 +199,7 @@ impl Tended for Outlet {
         }
         self.last_tended = Some(Instant::now());
         repair_all(segment);
-        self.ring.settle(|line| liveness::life(segment, line as u32));
+        of_ring!(&mut self.ring, publisher => publisher.settle(|line| liveness::life(segment, line as u32)));
         if segment.geometry().kind == KIND_LOSSLESS_BROADCAST {
             for line in Side::Second.lines_of(segment.geometry()) {
                 // Marks those who have died, so that they count no longer.
@@ -190,7 +222,9 @@ impl Lender for Port<Outlet> {
         Port::payload(self)
     }
 
-    fn shorten(&mut self, _bytes: usize) {}
+    fn shorten(&mut self, bytes: usize) {
+        Port::shorten(self, bytes);
+    }
 
     fn pass(&mut self) {
         Port::pass(self);

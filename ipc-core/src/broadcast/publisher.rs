@@ -1,14 +1,18 @@
 //! The publishing end of a broadcast.
 
 use super::outlet::Outlet;
-use crate::error::{LoanError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError};
+use crate::error::{
+    LoanError, LoanTimeoutError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError,
+};
 use crate::info::ChannelInfo;
 use crate::message::IpcMessage;
+use crate::message::tail::longest_tail;
 use crate::queue::Loan;
 use crate::queue::port::Port;
 use crate::queue::sender::{send_error, send_timeout_error, try_send_error};
 use crate::ring::End;
 use crate::station::Patience;
+use core::borrow::Borrow;
 use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
@@ -34,11 +38,8 @@ pub struct Publisher<T: ?Sized> {
     message: PhantomData<fn(T)>,
 }
 
+/// Messages of one length.
 impl<T: IpcMessage> Publisher<T> {
-    pub(super) fn new(port: Port<Outlet>) -> Self {
-        Publisher { port: CachePadded::new(port), message: PhantomData }
-    }
-
     /// Publishes a message to all subscribers.
     ///
     /// # Errors
@@ -130,8 +131,119 @@ impl<T: IpcMessage> Publisher<T> {
         self.port.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, 0))
     }
+}
 
-    /// Messages that a publisher can be ahead of a subscriber that has just joined.
+/// Messages of any kind.
+impl<T: IpcMessage + ?Sized> Publisher<T> {
+    pub(super) fn new(port: Port<Outlet>) -> Self {
+        Publisher { port: CachePadded::new(port), message: PhantomData }
+    }
+
+    /// Lends room for a message whose tail has the length `len`, in items or bytes of text; waits if there is none.
+    /// [`Loan::send`] publishes it. Otherwise as [`Sender::loan_len`](crate::Sender::loan_len) and [`loan`](Publisher::loan).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooLarge`] if the message is longer than the channel can carry; otherwise as for
+    /// [`send`](Publisher::send).
+    ///
+    /// ```
+    /// # let samples = ipc_core::Broadcast::<[u16]>::new("loan_len").domain(format!("doc-{}", std::process::id()));
+    /// let (mut publisher, mut subscriber) = (samples.publisher()?, samples.subscriber()?);
+    /// let mut loan = publisher.loan_len(3)?;
+    /// loan.copy_from_slice(&[7, 8, 9]);
+    /// loan.send();
+    /// assert_eq!(subscriber.recv_ref()?.unwrap()[..], [7, 8, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, LoanError> {
+        self.port.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
+        self.port.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        Ok(Loan::new(&mut *self.port, len))
+    }
+
+    /// As [`loan_len`](Publisher::loan_len), if that does not take waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if it does; otherwise as for `loan_len`.
+    pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
+        self.port.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
+        self.port.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        Ok(Loan::new(&mut *self.port, len))
+    }
+
+    /// As [`loan_len`](Publisher::loan_len), waiting at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError::Timeout`] if there was no room in time; otherwise as for `loan_len`.
+    pub fn loan_len_timeout(&mut self, len: usize, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
+        self.port.claim::<T>(len).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
+        self.port.take_turn(|| Patience::from_timeout(limit)).map_err(|blocked| send_timeout_error((), blocked))?;
+        Ok(Loan::new(&mut *self.port, len))
+    }
+
+    /// Publishes a copy of a message, and waits for room if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`loan_len`](Publisher::loan_len).
+    ///
+    /// ```
+    /// # let notes = ipc_core::Broadcast::<str>::new("send_copy").domain(format!("doc-{}", std::process::id()));
+    /// let (mut publisher, mut subscriber) = (notes.publisher()?, notes.subscriber()?);
+    /// publisher.send_copy("text of any length")?;
+    /// assert_eq!(*subscriber.recv_ref()?.unwrap(), *"text of any length");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_copy(&mut self, message: &T) -> Result<(), LoanError> {
+        self.port.claim::<T>(T::tail_len(message)).map_err(|too_large| SendError::TooLarge((), too_large))?;
+        self.port.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        self.publish(message);
+        Ok(())
+    }
+
+    /// Publishes a copy of a message if that does not take waiting.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_loan_len`](Publisher::try_loan_len).
+    pub fn try_send_copy(&mut self, message: &T) -> Result<(), TryLoanError> {
+        self.port.claim::<T>(T::tail_len(message)).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
+        self.port.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        self.publish(message);
+        Ok(())
+    }
+
+    /// As [`send_batch`](Publisher::send_batch), for messages of any length, of which copies are published.
+    ///
+    /// # Errors
+    ///
+    /// As for `send_batch`, and [`SendError::TooLarge`] for a message that is too long.
+    ///
+    /// ```
+    /// # let notes = ipc_core::Broadcast::<str>::new("copies").domain(format!("doc-{}", std::process::id()));
+    /// let (mut publisher, mut subscriber) = (notes.publisher()?, notes.subscriber()?);
+    /// assert_eq!(publisher.send_copy_batch(["one", "two", "three"])?, 3);
+    /// let mut batch = Vec::new();
+    /// assert_eq!(subscriber.recv_boxed_batch(&mut batch, 100)?, 3);
+    /// assert_eq!(&*batch[2], "three");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_copy_batch<M: Borrow<T>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize, SendBatchError<M>> {
+        self.port.send_copy_batch(messages.into_iter())
+    }
+
+    /// The length of the longest tail that this channel can carry, in items or bytes of text; 0 if messages have none.
+    pub fn max_len(&self) -> usize {
+        longest_tail::<T>(self.port.limit_bytes())
+    }
+
+    /// Messages that a publisher can be ahead of a subscriber that has just joined; if they vary in length, bytes of the ring.
     pub fn capacity(&self) -> usize {
         self.port.info().capacity
     }
@@ -151,6 +263,13 @@ impl<T: IpcMessage> Publisher<T> {
     /// The channel as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
         self.port.info()
+    }
+
+    /// Places the message in the room that this end owns, which was claimed for it, and publishes it.
+    fn publish(&mut self, message: &T) {
+        // SAFETY: the room is this end's own, aligned for a `T`, and large enough for one with such a tail.
+        unsafe { message.place(T::pointer(self.port.payload(), T::tail_len(message))) };
+        self.port.pass();
     }
 }
 

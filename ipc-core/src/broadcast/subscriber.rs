@@ -1,17 +1,20 @@
 //! The subscribing end of a broadcast.
 
+use super::buffer::Buffer;
 use super::feed::{Feed, Hindrance};
+use super::published::Published;
 use crate::error::{BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, Corrupt};
+use crate::histogram::Latency;
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
-use crate::message::IpcMessage;
+use crate::message::tail::{Copied, extent_of};
+use crate::message::{Invalid, IpcMessage};
 use crate::queue::port::check;
 use crate::station::{Blocked, Patience};
 use crate::words;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use core::ops::Deref;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
@@ -31,18 +34,16 @@ use crossbeam_utils::CachePadded;
 /// # Threads and forks
 ///
 /// As for [`Receiver`](crate::Receiver).
-pub struct Subscriber<T> {
+pub struct Subscriber<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     feed: CachePadded<Feed>,
-    /// What a guard refers to where messages do not stay in their place. Allocated by the first verb that needs it.
-    buffer: Option<Box<MaybeUninit<T>>>,
+    /// What a guard refers to where messages do not stay in their place.
+    buffer: Buffer,
+    message: PhantomData<fn() -> T>,
 }
 
+/// Messages of one length.
 impl<T: IpcMessage> Subscriber<T> {
-    pub(super) fn new(feed: Feed) -> Self {
-        Subscriber { feed: CachePadded::new(feed), buffer: None }
-    }
-
     /// Receives the next message, and waits for one if there is none.
     ///
     /// # Errors
@@ -121,6 +122,41 @@ impl<T: IpcMessage> Subscriber<T> {
         Ok(received)
     }
 
+    /// Receives one message after the other, until the end. An error is an item too, after which the iteration goes on;
+    /// after an eviction, or damage to the segment itself, it would go on for ever, so stop there.
+    pub fn iter(&mut self) -> Iter<'_, T> {
+        Iter { subscriber: self }
+    }
+
+    #[inline(always)]
+    fn recv_within(&mut self, patience: impl Fn() -> Patience) -> Result<Result<T, Corrupt>, Hindrance> {
+        loop {
+            self.feed.take_turn(&patience)?;
+            let copy = self.copy();
+            if self.feed.accept() {
+                self.feed.wake();
+                return Ok(check(copy));
+            }
+            // The next look says what has become of the message, and so there is no third.
+        }
+    }
+
+    /// Copies the message that can be taken. Whether the copy is the message has yet to be asked.
+    #[inline(always)]
+    fn copy(&self) -> MaybeUninit<T> {
+        let mut copy = MaybeUninit::<T>::uninit();
+        // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words.
+        unsafe { words::load(self.feed.payload(), copy.as_mut_ptr().cast(), size_of::<T>()) };
+        copy
+    }
+}
+
+/// Messages of any kind.
+impl<T: IpcMessage + ?Sized> Subscriber<T> {
+    pub(super) fn new(feed: Feed) -> Self {
+        Subscriber { feed: CachePadded::new(feed), buffer: Buffer::default(), message: PhantomData }
+    }
+
     /// Waits at most `limit` until there is something to receive: `Ok(true)` if a message, or the end, can be received
     /// without waiting, `Ok(false)` if not. With a limit of zero it only looks. (A message of a lossy channel may have
     /// been overwritten when it is received.)
@@ -132,14 +168,8 @@ impl<T: IpcMessage> Subscriber<T> {
         match self.feed.take_turn(|| Patience::from_timeout(limit)) {
             Ok(()) => Ok(true),
             Err(Hindrance::Blocked(Blocked::Timeout)) => Ok(false),
-            Err(hindrance) => recv_end(hindrance).map(|_: Option<T>| true),
+            Err(hindrance) => recv_end(hindrance).map(|_: Option<()>| true),
         }
-    }
-
-    /// Receives one message after the other, until the end. An error is an item too, after which the iteration goes on;
-    /// after an eviction, or damage to the segment itself, it would go on for ever, so stop there.
-    pub fn iter(&mut self) -> Iter<'_, T> {
-        Iter { subscriber: self }
     }
 
     /// Receives the next message without moving it, and waits for one if there is none. Dropping the guard steps on to
@@ -177,7 +207,65 @@ impl<T: IpcMessage> Subscriber<T> {
         self.publish_within(Patience::from_timeout(limit)).map_or_else(recv_timeout_end, |taken| Ok(Some(taken?)))
     }
 
-    /// Messages that a publisher can be ahead of a subscriber that has just joined.
+    /// Receives the next message by value, whatever its length, and waits for one if there is none. It is copied out, word by
+    /// word, and the copy is validated.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Subscriber::recv).
+    ///
+    /// ```
+    /// # let notes = ipc_core::Broadcast::<str>::new("boxed").domain(format!("doc-{}", std::process::id()));
+    /// let (mut publisher, mut subscriber) = (notes.publisher()?, notes.subscriber()?);
+    /// publisher.send_copy("text of any length")?;
+    /// assert_eq!(*subscriber.recv_boxed()?.unwrap(), *"text of any length");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recv_boxed(&mut self) -> Result<Option<Box<T>>, BroadcastRecvError> {
+        self.box_within(Patience::Forever).map_or_else(recv_end, |taken| Ok(Some(taken?)))
+    }
+
+    /// As [`recv_boxed`](Subscriber::recv_boxed), if there is a message now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv`](Subscriber::try_recv).
+    pub fn try_recv_boxed(&mut self) -> Result<Option<Box<T>>, BroadcastTryRecvError> {
+        self.box_within(Patience::None).map_or_else(try_recv_end, |taken| Ok(Some(taken?)))
+    }
+
+    /// As [`recv_boxed`](Subscriber::recv_boxed), waiting for a message at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_timeout`](Subscriber::recv_timeout).
+    pub fn recv_boxed_timeout(&mut self, limit: Duration) -> Result<Option<Box<T>>, BroadcastRecvTimeoutError> {
+        self.box_within(Patience::from_timeout(limit)).map_or_else(recv_timeout_end, |taken| Ok(Some(taken?)))
+    }
+
+    /// As [`recv_batch`](Subscriber::recv_batch), for messages of any length, each in a box of its own.
+    ///
+    /// # Errors
+    ///
+    /// As for `recv_batch`.
+    pub fn recv_boxed_batch(&mut self, batch: &mut Vec<Box<T>>, max: usize) -> Result<usize, BroadcastRecvError> {
+        if max == 0 {
+            return Ok(0);
+        }
+        match self.box_within(Patience::Forever) {
+            Ok(taken) => batch.push(taken?),
+            Err(hindrance) => return recv_end::<()>(hindrance).map(|_| 0),
+        }
+        let mut received = 1;
+        while received < max && self.feed.is_ready() {
+            let Some(taken) = self.take_boxed() else { break };
+            batch.push(taken?);
+            received += 1;
+        }
+        Ok(received)
+    }
+
+    /// Messages that a publisher can be ahead of a subscriber that has just joined; if they vary in length, bytes of the ring.
     pub fn capacity(&self) -> usize {
         self.feed.info().capacity
     }
@@ -194,75 +282,117 @@ impl<T: IpcMessage> Subscriber<T> {
         self.feed.losses()
     }
 
+    /// How long messages have taken, from being published to being received. `None` if the channel has no
+    /// [timestamps](super::Broadcast::timestamps).
+    ///
+    /// On a lossy channel these are the messages that this subscriber has received: it keeps the count in its own memory, since
+    /// it stores nothing to the segment. On a lossless one they are those of all subscribers since the channel was created,
+    /// as an [`Observer`](crate::inspect::Observer::latency) sees them, too.
+    ///
+    /// ```
+    /// # let ticks = ipc_core::Broadcast::<u64>::new("latency").domain(format!("doc-{}", std::process::id()));
+    /// let ticks = ticks.lossy().timestamps(true);
+    /// let (mut publisher, mut subscriber) = (ticks.publisher()?, ticks.subscriber()?);
+    /// publisher.send(7)?;
+    /// subscriber.recv()?;
+    /// let latency = subscriber.latency().expect("it has timestamps");
+    /// assert_eq!(latency.count(), 1);
+    /// println!("the slowest message took {} ns", latency.max_ns());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn latency(&self) -> Option<Latency> {
+        self.feed.latency()
+    }
+
     /// The channel as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
         self.feed.info()
     }
 
-    #[inline(always)]
-    fn recv_within(&mut self, patience: impl Fn() -> Patience) -> Result<Result<T, Corrupt>, Hindrance> {
-        loop {
-            self.feed.take_turn(&patience)?;
-            let copy = self.copy();
-            if self.feed.accept() {
-                self.feed.wake();
-                return Ok(check(copy));
-            }
-            // The next look says what has become of the message, and so there is no third.
-        }
-    }
-
-    /// Copies the message that can be taken. Whether the copy is the message has yet to be asked.
-    #[inline(always)]
-    fn copy(&self) -> MaybeUninit<T> {
-        let mut copy = MaybeUninit::<T>::uninit();
-        // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words.
-        unsafe { words::load(self.feed.payload(), copy.as_mut_ptr().cast(), size_of::<T>()) };
-        copy
-    }
-
     fn publish_within(&mut self, patience: Patience) -> Result<Result<Published<'_, T>, Corrupt>, Hindrance> {
         if !self.feed.stays() {
-            return self.fill_buffer(patience);
+            return self.copy_within(patience);
         }
         self.feed.take_turn(|| patience)?;
-        if !T::ANY_BITS {
-            // SAFETY: the message stays as it is until this subscriber passes it; its place is aligned for a `T`, and
-            // holds as many initialised bytes.
-            if let Err(invalid) = unsafe { T::validate(self.feed.payload().cast()) } {
+        self.feed.note_arrival();
+        Ok(match self.check_in_place() {
+            Ok(tail_len) => Ok(Published::in_place(&mut self.feed, tail_len)),
+            Err(invalid) => {
                 self.feed.accept();
                 self.feed.wake();
-                return Ok(Err(invalid.into()));
+                Err(invalid.into())
             }
+        })
+    }
+
+    /// Validates the message that can be taken, which stays as it is, and returns the length of its tail.
+    fn check_in_place(&self) -> Result<usize, Invalid> {
+        let (_, tail_len) = extent_of::<T>(self.feed.bytes())?;
+        if !T::ANY_BITS {
+            // SAFETY: the message stays as it is until this subscriber passes it; its place is aligned for a `T`, and
+            // holds as many initialised bytes as one with this tail has.
+            unsafe { T::validate(T::pointer(self.feed.payload(), tail_len)) }?;
         }
-        Ok(Ok(Published { place: Place::Segment(&mut self.feed), message: PhantomData }))
+        Ok(tail_len)
     }
 
     /// Copies the next message into the buffer.
-    fn fill_buffer(&mut self, patience: Patience) -> Result<Result<Published<'_, T>, Corrupt>, Hindrance> {
-        let buffer = self.buffer.get_or_insert_with(Box::new_uninit);
+    fn copy_within(&mut self, patience: Patience) -> Result<Result<Published<'_, T>, Corrupt>, Hindrance> {
+        let tail_len = loop {
+            self.feed.take_turn(|| patience)?;
+            let extent = extent_of::<T>(self.feed.bytes());
+            if let Ok((bytes, _)) = extent {
+                let buffer = self.buffer.reserve(bytes.max(T::TYPE.size));
+                // SAFETY: the payload starts at a multiple of 8 bytes and has room for `bytes` in whole words, whatever is stored
+                // there; the buffer has room for them as well.
+                unsafe { words::load(self.feed.payload(), buffer, bytes) };
+            }
+            if self.feed.accept() {
+                break extent.map(|(_, tail_len)| tail_len);
+            }
+        };
+        self.feed.wake();
+        Ok(tail_len.and_then(|tail_len| self.check_copy(tail_len)).map(Published::copied).map_err(Corrupt::from))
+    }
+
+    /// Validates the message in the buffer, whose tail has the length `tail_len`.
+    fn check_copy(&self, tail_len: usize) -> Result<&T, Invalid> {
+        let copy = T::pointer(self.buffer.start().cast_mut(), tail_len).cast_const();
+        if !T::ANY_BITS {
+            // SAFETY: the buffer is aligned for a `T`, and every byte of one with this tail, but padding at its end, has been
+            // copied there.
+            unsafe { T::validate(copy) }?;
+        }
+        // SAFETY: as above, and any bits are a `T`, or `validate` has found these to be one.
+        Ok(unsafe { &*copy })
+    }
+
+    /// Receives the next message in a box.
+    fn box_within(&mut self, patience: Patience) -> Result<Result<Box<T>, Corrupt>, Hindrance> {
         loop {
             self.feed.take_turn(|| patience)?;
-            // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words, as the buffer has.
-            unsafe { words::load(self.feed.payload(), buffer.as_mut_ptr().cast(), size_of::<T>()) };
-            if self.feed.accept() {
-                break;
+            if let Some(taken) = self.take_boxed() {
+                return Ok(taken);
             }
+        }
+    }
+
+    /// Copies the message that can be taken into a box. `None` if it was overwritten meanwhile.
+    fn take_boxed(&mut self) -> Option<Result<Box<T>, Corrupt>> {
+        let copy = extent_of::<T>(self.feed.bytes()).map(|(bytes, tail_len)| {
+            // SAFETY: the payload starts at a multiple of 8 bytes and has room for `bytes` in whole words, whatever is stored
+            // there; `extent_of` has told the length of the tail from them.
+            unsafe { Copied::<T>::from_shared(self.feed.payload(), bytes, tail_len) }
+        });
+        if !self.feed.accept() {
+            return None;
         }
         self.feed.wake();
-        if !T::ANY_BITS {
-            // SAFETY: every byte of the buffer has been initialised above.
-            if let Err(invalid) = unsafe { T::validate(buffer.as_ptr()) } {
-                return Ok(Err(invalid.into()));
-            }
-        }
-        // SAFETY: every byte is initialised, and any bits are a `T`, or `validate` has found these to be one.
-        let copy = unsafe { buffer.assume_init_ref() };
-        Ok(Ok(Published { place: Place::Copy(copy), message: PhantomData }))
+        Some(copy.and_then(Copied::check).map_err(Corrupt::from))
     }
 }
 
-impl<T> Sealed for Subscriber<T> {
+impl<T: ?Sized> Sealed for Subscriber<T> {
     fn interest(&self) -> Interest {
         self.feed.interest()
     }
@@ -276,7 +406,7 @@ impl<T> Sealed for Subscriber<T> {
     }
 }
 
-impl<T> fmt::Debug for Subscriber<T> {
+impl<T: ?Sized> fmt::Debug for Subscriber<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscriber").field("channel", &self.feed.info().name).finish_non_exhaustive()
     }
@@ -305,60 +435,8 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
     }
 }
 
-/// A message as it was published, in its place or in a copy of the subscriber's. Dropping it steps on to the next one.
-///
-/// It is `Send` and `Sync`, as the message is. After a fork the child's copy of it must not be used; where it refers to
-/// the segment, that panics unless any bits are a message.
-#[must_use = "dropping the guard steps on to the next message"]
-pub struct Published<'a, T: IpcMessage> {
-    place: Place<'a, T>,
-    message: PhantomData<&'a T>,
-}
-
-enum Place<'a, T> {
-    /// At the subscriber's place in the ring.
-    Segment(&'a mut Feed),
-    Copy(&'a T),
-}
-
-impl<T: IpcMessage> Deref for Published<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        match &self.place {
-            Place::Copy(message) => message,
-            Place::Segment(feed) => {
-                assert!(
-                    T::ANY_BITS || !feed.is_forked(),
-                    "this guard was taken before a fork, and its message is not in the child"
-                );
-                // SAFETY: the message stays as it is until `drop` passes it, and is a valid `T`: any bits are one (in a
-                // forked child, where the slot is a blank one), or it has been validated.
-                unsafe { &*feed.payload().cast::<T>() }
-            }
-        }
-    }
-}
-
-impl<T: IpcMessage> Drop for Published<'_, T> {
-    fn drop(&mut self) {
-        if let Place::Segment(feed) = &mut self.place {
-            if !feed.is_forked() {
-                feed.accept();
-                feed.wake();
-            }
-        }
-    }
-}
-
-impl<T: IpcMessage + fmt::Debug> fmt::Debug for Published<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Published").field(&&**self).finish()
-    }
-}
-
 #[cold]
-fn recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRecvError> {
+pub(crate) fn recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRecvError> {
     match hindrance {
         Hindrance::Lagged(missed) => Err(BroadcastRecvError::Lagged { missed }),
         Hindrance::Evicted => Err(BroadcastRecvError::Evicted),
@@ -371,7 +449,7 @@ fn recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRecvError> {
 }
 
 #[cold]
-fn try_recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastTryRecvError> {
+pub(crate) fn try_recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastTryRecvError> {
     match hindrance {
         Hindrance::Blocked(Blocked::Timeout) => Err(BroadcastTryRecvError::Empty),
         hindrance => Ok(recv_end(hindrance)?),
@@ -379,7 +457,7 @@ fn try_recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastTryRecvEr
 }
 
 #[cold]
-fn recv_timeout_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRecvTimeoutError> {
+pub(crate) fn recv_timeout_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRecvTimeoutError> {
     match hindrance {
         Hindrance::Blocked(Blocked::Timeout) => Err(BroadcastRecvTimeoutError::Timeout),
         hindrance => Ok(recv_end(hindrance)?),

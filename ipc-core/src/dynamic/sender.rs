@@ -121,16 +121,18 @@ impl fmt::Debug for Sender {
     }
 }
 
+/// Why a value was not sent at once, or in time.
 #[cold]
-fn refused_in_time(blocked: Blocked) -> TrySendValueError {
+pub(super) fn refused_in_time(blocked: Blocked) -> TrySendValueError {
     match blocked {
         Blocked::Timeout => TrySendValueError::Full,
         blocked => refused(blocked).into(),
     }
 }
 
+/// Why a value was not sent, of a wait that did not end in time.
 #[cold]
-fn refused(blocked: Blocked) -> SendValueError {
+pub(super) fn refused(blocked: Blocked) -> SendValueError {
     match blocked {
         // A wait without a limit does not end in time.
         Blocked::Timeout | Blocked::Closed => SendValueError::Closed,

@@ -115,6 +115,11 @@ pub(crate) fn bytes_with<T: IpcMessage + ?Sized>(tail_len: usize) -> Option<usiz
     }
 }
 
+/// Items in the longest tail of a message that takes at most `limit_bytes` bytes in a ring; 0 for a type without a tail.
+pub(crate) fn longest_tail<T: IpcMessage + ?Sized>(limit_bytes: usize) -> usize {
+    T::TYPE.tail().map_or(0, |tail| limit_bytes.saturating_sub(tail.offset) / tail.item_bytes.max(1))
+}
+
 /// Items in the tail of a message that takes `bytes` bytes in a ring.
 ///
 /// # Errors
@@ -132,6 +137,19 @@ pub(crate) fn tail_len_of<T: IpcMessage + ?Sized>(bytes: usize) -> Result<usize,
             }
             Ok(tail_bytes / item_bytes)
         }
+    }
+}
+
+/// Bytes that a message takes in a ring, and items in its tail, where `bytes` is what the ring says if messages vary in
+/// length.
+///
+/// # Errors
+///
+/// As for [`tail_len_of`].
+pub(crate) fn extent_of<T: IpcMessage + ?Sized>(bytes: Option<usize>) -> Result<(usize, usize), Invalid> {
+    match bytes {
+        None => Ok((T::TYPE.size, 0)),
+        Some(bytes) => Ok((bytes, tail_len_of::<T>(bytes)?)),
     }
 }
 

@@ -4,7 +4,7 @@ use super::port::{Port, Tended};
 use crate::error::{Corrupt, TooLarge};
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
-use crate::message::tail::{bytes_with, tail_len_of};
+use crate::message::tail::{bytes_with, extent_of, longest_tail};
 use crate::message::{Invalid, IpcMessage};
 use crate::ring::{VariableConsumer, exclusive, frames, shared};
 use crate::station::{Blocked, Patience};
@@ -131,12 +131,11 @@ impl SenderLink {
 
     /// Asks for a slot for a message of so many bytes, where messages vary in length.
     pub(crate) fn claim_bytes(&mut self, bytes: usize) -> Result<(), TooLarge> {
-        let claimed = match self {
+        match self {
             Link::Exclusive(_) | Link::Shared(_) => Ok(()),
-            Link::Frames(port) => port.claim(bytes),
-            Link::SharedFrames(port) => port.claim(bytes),
-        };
-        claimed.map_err(|limit| TooLarge { bytes, limit })
+            Link::Frames(port) => port.claim_bytes(bytes),
+            Link::SharedFrames(port) => port.claim_bytes(bytes),
+        }
     }
 
     /// Makes the slot that this end owns shorter, to so many bytes, where messages vary in length.
@@ -155,17 +154,14 @@ impl SenderLink {
             Link::Frames(port) => port.limit_bytes(),
             Link::SharedFrames(port) => port.limit_bytes(),
         };
-        T::TYPE.tail().map_or(0, |tail| limit_bytes.saturating_sub(tail.offset) / tail.item_bytes.max(1))
+        longest_tail::<T>(limit_bytes)
     }
 }
 
 impl ReceiverLink {
     /// Bytes of the message in the slot that this end owns, and the length of its tail.
     pub(crate) fn extent<T: IpcMessage + ?Sized>(&self) -> Result<(usize, usize), Invalid> {
-        match self.bytes() {
-            None => Ok((T::TYPE.size, 0)),
-            Some(bytes) => Ok((bytes, tail_len_of::<T>(bytes)?)),
-        }
+        extent_of::<T>(self.bytes())
     }
 
     /// Bytes of the message in the slot that this end owns, if messages vary in length.

@@ -3,15 +3,18 @@
 //! [`Sender`](super::Sender) and [`Receiver`](super::Receiver) are made of this. Its verbs are written once for every
 //! ring that queues have.
 
-use crate::error::Corrupt;
+use super::sender::send_error;
+use crate::error::{Corrupt, SendBatchError, SendError, TooLarge};
 use crate::info::ChannelInfo;
 use crate::interest::Interest;
 use crate::message::IpcMessage;
+use crate::message::tail::bytes_with;
 use crate::ring::{End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
 use crate::timing::Timing;
 use crate::words;
+use core::borrow::Borrow;
 use core::hint;
 use core::mem::MaybeUninit;
 
@@ -284,18 +287,48 @@ impl<E: Tended> Port<E> {
 }
 
 impl<E: Tended + VariableProducer> Port<E> {
-    /// Asks for a slot of so many bytes. The error is the most that there can be.
-    pub(super) fn claim(&mut self, bytes: usize) -> Result<(), usize> {
-        self.end.ask_for(bytes)
+    /// Asks for a slot that a message with a tail of the length `tail_len` fits.
+    pub(crate) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
+        self.claim_bytes(bytes_with::<T>(tail_len).unwrap_or(usize::MAX))
+    }
+
+    /// Asks for a slot of so many bytes.
+    pub(crate) fn claim_bytes(&mut self, bytes: usize) -> Result<(), TooLarge> {
+        self.end.ask_for(bytes).map_err(|limit| TooLarge { bytes, limit })
+    }
+
+    /// As [`send_batch`](Port::send_batch), for copies of messages of any length.
+    pub(crate) fn send_copy_batch<T: IpcMessage + ?Sized, M: Borrow<T>>(
+        &mut self,
+        messages: impl Iterator<Item = M>,
+    ) -> Result<usize, SendBatchError<M>> {
+        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
+        for message in messages {
+            let tail_len = T::tail_len(message.borrow());
+            if let Err(too_large) = batch.port.claim::<T>(tail_len) {
+                return Err(SendBatchError { sent: batch.passed, error: SendError::TooLarge(message, too_large) });
+            }
+            if !batch.port.is_ready() {
+                batch.flush();
+                if let Err(blocked) = batch.port.take_turn(|| Patience::Forever) {
+                    return Err(SendBatchError { sent: batch.passed, error: send_error(message, blocked) });
+                }
+            }
+            // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one with this tail.
+            unsafe { message.borrow().place(T::pointer(batch.port.payload(), tail_len)) };
+            batch.port.step();
+            batch.passed += 1;
+        }
+        Ok(batch.passed)
     }
 
     /// Makes the slot that this end owns shorter.
-    pub(super) fn shorten(&mut self, bytes: usize) {
+    pub(crate) fn shorten(&mut self, bytes: usize) {
         self.end.shorten(bytes);
     }
 
     /// The most bytes that a slot can have.
-    pub(super) fn limit_bytes(&self) -> usize {
+    pub(crate) fn limit_bytes(&self) -> usize {
         self.end.limit_bytes()
     }
 }

@@ -42,14 +42,16 @@
 
 use super::broadcast::{Gate, MAX_ROUNDS, Sight, Slowest, before};
 use super::cells::{Cells, Position, Stamp, State};
-use super::claims::{Claimant, Company, Life, Records, Repair, Role};
+use super::claims::{Claimant, Company, Counter, Life, Records, Repair, Role};
 use super::exclusive::{Evidence, Turn};
 use crate::atomics::{AtomicU64, fence};
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+mod ends;
 mod subscriber;
-#[allow(unused_imports, reason = "as for the ring itself: no channel uses it yet")]
+
+pub(crate) use ends::{FramePublisher, FrameSubscriber};
 pub(crate) use subscriber::Subscriber;
 
 /// The owner in the stamp of a frame that has no number.
@@ -113,6 +115,27 @@ impl Parts {
     pub(crate) fn lossless(self, subscribers: Records, history: u64) -> Self {
         let history = history.min(self.cells.capacity().saturating_sub(2));
         Parts { gate: Some(Gate::new(subscribers, history)), ..self }
+    }
+
+    /// The publishers' counter.
+    pub(crate) fn counter(&self) -> &Counter {
+        &self.publishers.counter
+    }
+
+    /// Messages that were lost with publishers that died.
+    pub(crate) fn losses(&self) -> u64 {
+        self.publishers.records.losses()
+    }
+
+    /// The position that is claimed next.
+    pub(crate) fn tail(&self) -> Result<Position, Evidence> {
+        self.publishers.counter.load(&self.cells)
+    }
+
+    /// Messages in the last so many cells, as far as can be seen at this moment.
+    pub(crate) fn messages_in_last(&self, cells: u64) -> u64 {
+        let tail = self.tail().map(|tail| (before(&self.cells, tail, cells), tail));
+        tail.map_or(0, |(from, tail)| subscriber::search(self, from, tail, u64::MAX).1)
     }
 
     /// The longest message, in cells: half of those that are not kept for newcomers.
@@ -276,9 +299,17 @@ impl Publisher {
     }
 
     /// Leaves. What is claimed is given up.
-    pub(crate) fn detach(mut self) {
+    pub(crate) fn detach(&mut self) {
         self.abandon();
         self.claimant.detach();
+    }
+
+    /// Whether it is `slowest` that keeps a frame of `units` cells from being claimed: without it there would be room.
+    pub(crate) fn is_held_up_by(&self, slowest: &Slowest, units: u16) -> bool {
+        let cells = &self.parts.cells;
+        let Ok(at) = self.claimant.position(cells) else { return false };
+        // Where the frame does not fit before the end, the padding up to there comes first.
+        slowest.unread + cells.room(at).min(u64::from(units)) > cells.capacity()
     }
 
     /// Lets a publisher that has joined others claim, when the one that was alone has died; see [`Claimant::settle`].

@@ -64,6 +64,7 @@ mod end;
 mod frames;
 mod repair;
 
+pub(in crate::ring) use frames::length;
 pub(crate) use frames::{FrameConsumer, FrameProducer, FrameShape};
 
 /// How often others may get in before one another's claim before a call comes back without one.

@@ -5,8 +5,9 @@ use crate::error::OpenError;
 use crate::histogram::Histogram;
 use crate::layout::{
     self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, FLAG_TIMESTAMPS, FLAG_VARIABLE,
-    FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_SERVICE, KIND_SHARED_QUEUE,
-    LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES, padded,
+    FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_LOSSLESS_BROADCAST,
+    KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES,
+    padded,
 };
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
@@ -170,7 +171,7 @@ impl Spec {
             Some(_) if self.slots() > MAX_CAPACITY => {
                 Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
             }
-            _ if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots().saturating_add(self.history) > MAX_SHARED_SLOTS => {
+            _ if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots_with_history() > MAX_SHARED_SLOTS => {
                 Err(self.refuse_capacity("only an exclusive queue holds more than 2^29 messages, history included"))
             }
             _ => Ok(()),
@@ -201,6 +202,12 @@ impl Spec {
             return self.capacity.unwrap_or(DEFAULT_CALLS);
         }
         self.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY))
+    }
+
+    /// The capacity in slots or units, and what is kept for late subscribers besides.
+    fn slots_with_history(&self) -> usize {
+        let kept = history_slots(self.flags, self.slots() as u64, self.history as u64);
+        self.slots().saturating_add(usize::try_from(kept).unwrap_or(usize::MAX))
     }
 
     /// The capacity that was asked for as the channel will have it: if messages vary in length, in whole units.
@@ -279,7 +286,7 @@ impl Geometry {
         let table = match self.kind {
             KIND_SERVICE => Some(self.call_cells().checked_mul(CALL_CELL_BYTES)?),
             KIND_EXCLUSIVE_QUEUE => None,
-            _ if self.is_variable() => Some(self.slots.checked_mul(WORD_BYTES as u64)?),
+            _ if self.is_variable() => Some(self.slots.checked_mul(self.table_words() * WORD_BYTES as u64)?),
             _ => None,
         };
         if let Some(table) = table {
@@ -289,12 +296,28 @@ impl Geometry {
         let slots = self.slots.checked_mul(self.slot_bytes)?;
         let mut end = self.slots_offset.checked_add(slots)?;
         self.histogram_offset = 0;
-        if self.has_timestamps() {
+        if self.has_histogram() {
             self.histogram_offset = end.checked_next_multiple_of(line)?;
             end = self.histogram_offset.checked_add(size_of::<Histogram>() as u64)?;
         }
         self.total_bytes = end.checked_next_multiple_of(page)?;
         (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
+    }
+
+    /// Words that there are for each unit in the tables before the units, where messages vary in length: a stamp and, in a
+    /// broadcast, a number.
+    fn table_words(&self) -> u64 {
+        if self.is_broadcast() { 2 } else { 1 }
+    }
+
+    /// Whether the channel is a broadcast.
+    fn is_broadcast(&self) -> bool {
+        matches!(self.kind, KIND_LOSSLESS_BROADCAST | KIND_LOSSY_BROADCAST)
+    }
+
+    /// Slots, or units, that a broadcast keeps for late subscribers besides its capacity.
+    pub(super) fn history_slots(&self) -> u64 {
+        history_slots(self.flags, self.capacity, self.history)
     }
 
     /// Where the schemas end.
@@ -318,7 +341,7 @@ impl Geometry {
     fn slots_of_kind(&self) -> Option<u64> {
         match self.kind {
             KIND_LATEST => Some(LATEST_SLOTS),
-            _ => self.capacity.checked_add(self.history),
+            _ => self.capacity.checked_add(self.history_slots()),
         }
     }
 
@@ -371,13 +394,19 @@ impl Geometry {
         self.flags & FLAG_TIMESTAMPS != 0
     }
 
+    /// Whether latencies are counted in the segment. Subscribers of a lossy broadcast count for themselves.
+    fn has_histogram(&self) -> bool {
+        self.has_timestamps() && self.kind != KIND_LOSSY_BROADCAST
+    }
+
     /// How many bytes from where a message begins the word with its time lies: before the slot's stamp or, if messages vary
-    /// in length, before the message. `None` without timestamps, and for channels other than queues.
+    /// in length, before the message. `None` without timestamps, and for channels other than queues and broadcasts.
     pub(crate) fn time_offset(&self) -> Option<isize> {
         let word = WORD_BYTES as isize;
         let is_queue = matches!(self.kind, KIND_EXCLUSIVE_QUEUE | KIND_SHARED_QUEUE);
+        let has_times = is_queue || self.is_broadcast();
         let offset = if self.is_variable() { -word } else { self.slot_bytes as isize - 2 * word };
-        (is_queue && self.has_timestamps()).then_some(offset)
+        (has_times && self.has_timestamps()).then_some(offset)
     }
 
     /// The capacity as users know it: in messages, or in bytes if they vary in length.
@@ -393,6 +422,16 @@ impl Geometry {
             1 => Lifetime::Attached,
             _ => Lifetime::Persistent,
         }
+    }
+}
+
+/// Slots that a broadcast keeps for late subscribers besides its capacity: one for each message of the history. Units, if
+/// messages vary in length, are as many as the capacity once more, since nobody knows how many a message will take.
+fn history_slots(flags: u32, capacity: u64, history: u64) -> u64 {
+    match history {
+        0 => 0,
+        _ if flags & FLAG_VARIABLE != 0 => capacity,
+        history => history,
     }
 }
 

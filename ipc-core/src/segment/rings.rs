@@ -9,7 +9,7 @@ use crate::layout::{
 };
 use crate::ring::calls::{self, Calls};
 use crate::ring::claims::{Counter, Records, Role};
-use crate::ring::{Cells, Slots, broadcast, exclusive, frames, latest, shared};
+use crate::ring::{Cells, Slots, broadcast, broadcast_frames, exclusive, frames, latest, shared};
 use core::ptr::NonNull;
 
 const _: () = assert!(LATEST_SLOTS == latest::SLOTS as u64, "the geometry and the ring agree");
@@ -58,7 +58,8 @@ impl Segment {
     pub(crate) fn frame_shape(&self) -> shared::FrameShape {
         let geometry = &self.geometry;
         let align = layout::frame_align(geometry.flags, geometry.message_align as usize);
-        shared::FrameShape::new(geometry.slots, geometry.slot_bytes as usize, align)
+        // A message takes at most half of the capacity: what a broadcast keeps besides is not for it.
+        shared::FrameShape::new(geometry.capacity, geometry.slot_bytes as usize, align)
     }
 
     /// The slots of a latest value, and its version. They are mapped for as long as the segment lives.
@@ -91,6 +92,30 @@ impl Segment {
             return broadcast::Parts::lossless(self.cells(), publishers, subscribers, self.geometry.history);
         }
         broadcast::Parts::lossy(self.cells(), publishers)
+    }
+
+    /// Messages that were lost with a broadcast's publishers that died.
+    pub(crate) fn publishers_losses(&self) -> u64 {
+        self.records(Side::First).losses()
+    }
+
+    /// The ring of a broadcast whose messages vary in length. It is mapped for as long as the segment lives. `None` if they
+    /// do not.
+    pub(crate) fn broadcast_frames(&self) -> Option<broadcast_frames::Parts> {
+        let geometry = &self.geometry;
+        if !geometry.is_variable() || geometry.stamps_offset == 0 {
+            return None;
+        }
+        let (cells, publishers, oldest) = (self.cells(), self.role(Side::First, 0), self.ring_word(1, 0));
+        let numbers = self.at(geometry.stamps_offset + geometry.slots * WORD_BYTES as u64).cast();
+        // SAFETY: the word of `oldest` lies in one of the ring's lines. `Geometry::check` found two tables before the units of a
+        // broadcast, each with a word for every unit, of which the numbers are the second. All is mapped for as long as the
+        // segment lives.
+        let parts = unsafe { broadcast_frames::Parts::lossy(cells, publishers, oldest, numbers) };
+        Some(match geometry.kind {
+            KIND_LOSSLESS_BROADCAST => parts.lossless(self.records(Side::Second), geometry.history_slots()),
+            _ => parts,
+        })
     }
 
     /// The slots, or the units and the table of their stamps, of a ring that several share.

@@ -48,7 +48,7 @@ impl Subscriber {
     /// nobody will but to close the hole.
     pub(crate) fn step_over_dead(&mut self, life: impl Fn(usize) -> Life) {
         let Parts { cells, publishers, .. } = self.parts;
-        if self.is_claimed() && publishers.is_left_by_dead(&cells, self.next, life) {
+        if self.is_claimed() && publishers.left_by_dead(&cells, self.next, life).is_some() {
             if let (Seen::Coming, _) = self.parts.see(self.next) {
                 self.missed += 1;
                 self.next = cells.after(self.next, 1);

@@ -52,10 +52,15 @@ impl Subscriber {
     }
 
     /// Leaves. Publishers wait for it no longer.
-    pub(crate) fn detach(self) {
+    pub(crate) fn detach(&mut self) {
         if let Some(seat) = self.seat {
             seat.leave();
         }
+    }
+
+    /// Whether publishers wait for this subscriber.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.seat.is_some()
     }
 
     /// What comes next.
@@ -87,13 +92,49 @@ impl Subscriber {
     }
 
     /// Number of the message that comes next.
+    #[cfg(test)]
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The cell that it looks at.
+    pub(crate) fn index(&self) -> usize {
+        self.parts.cells.index(self.next) as usize
     }
 
     /// Whether a publisher has claimed what comes next. If it is not to be seen for long, its publisher may be dead.
     pub(crate) fn is_claimed(&self) -> bool {
         self.parts.publishers.counter.load(&self.parts.cells).is_ok_and(|tail| self.next.ahead(tail) > 0)
+    }
+
+    /// Numbers that have been published, or given away, and that this subscriber has neither got nor been told to have
+    /// missed, as far as can be seen at this moment.
+    pub(crate) fn unread(&self) -> u64 {
+        let mut from = (self.next, self.number);
+        if self.seat.is_none() && !self.parts.is_there(self.next) {
+            from = self.parts.first().ok().flatten().unwrap_or(from);
+        }
+        walk(&self.parts, from, |_| true).1.wrapping_sub(self.number).wrapping_add(self.missed)
+    }
+
+    /// Steps over the frame at this subscriber's place, and counts it as missed, if the publisher that has claimed it is
+    /// dead: for those who cannot [repair](Parts::repair) what it has left.
+    ///
+    /// As in [`lossy`](crate::ring::broadcast::lossy::Subscriber::step_over_dead), the counter is seen to be beyond the place
+    /// before the records are looked at, and the stamp after them. If that is still none of this lap, or LOST, then nobody had
+    /// dealt with the frame when the records were read, so they tell its cells; and `oldest` has not passed it (F1), so
+    /// it has the number that this subscriber knows. Whoever closes the hole leaves one of so many cells, and with a number.
+    pub(crate) fn step_over_dead(&mut self, life: impl Fn(usize) -> Life) {
+        let Parts { cells, publishers, .. } = self.parts;
+        if self.is_overtaken || !self.is_claimed() {
+            return;
+        }
+        if let Some(units) = publishers.left_by_dead(&cells, self.next, life) {
+            if let (Seen::Coming, _) = self.parts.see(self.next) {
+                self.missed += 1;
+                self.step(Frame { is_message: false, has_number: true, units });
+            }
+        }
     }
 
     /// The payload of the message that comes next, and how many cells it has. To be read with relaxed loads (in place, if
@@ -210,7 +251,7 @@ fn walk(parts: &Parts, (mut at, mut number): (Position, u64), is_early: impl Fn(
 
 /// Looks for messages from `at` on, which need not be the beginning of a frame, jumping over the first so many, lost ones
 /// included. Returns the beginning of the next, or the tail, and how many there were before it.
-fn search(parts: &Parts, mut at: Position, tail: Position, jump: u64) -> (Position, u64) {
+pub(super) fn search(parts: &Parts, mut at: Position, tail: Position, jump: u64) -> (Position, u64) {
     let mut messages = 0;
     for _ in 0..=parts.cells.capacity() {
         if at.ahead(tail) <= 0 {

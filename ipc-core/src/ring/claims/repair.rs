@@ -234,10 +234,18 @@ impl Role {
         Ok(0 < beyond && beyond <= cells.one_lap() as i64)
     }
 
-    /// Whether `at`, which the caller has seen the counter beyond, was claimed by one who is dead, unless it has been dealt
-    /// with.
-    pub(in crate::ring) fn is_left_by_dead(&self, cells: &Cells, at: Position, life: impl Fn(usize) -> Life) -> bool {
-        matches!(self.records.owner(&self.counter, cells, at, &life), Owner::Dead(_))
+    /// How many cells a dead one has claimed from `at` on, which the caller has seen the counter beyond. `None` if it is not a
+    /// dead one's. It means nothing if the position turns out to have been dealt with.
+    pub(in crate::ring) fn left_by_dead(
+        &self,
+        cells: &Cells,
+        at: Position,
+        life: impl Fn(usize) -> Life,
+    ) -> Option<u16> {
+        match self.records.owner(&self.counter, cells, at, &life) {
+            Owner::Dead(corpse) => Some(corpse.units).filter(|&units| (1..=cells.room(at)).contains(&u64::from(units))),
+            _ => None,
+        }
     }
 
     /// Closes the hole that the dead producer on `line` may have left, and counts the message as lost.

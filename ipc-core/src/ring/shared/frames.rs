@@ -34,25 +34,30 @@ impl FrameShape {
     }
 
     /// Cells of a frame with so many bytes of payload. `None` if there is none that is so large.
-    fn units_of(self, payload_bytes: usize) -> Option<u16> {
+    pub(in crate::ring) fn units_of(self, payload_bytes: usize) -> Option<u16> {
         let units = payload_bytes.checked_add(self.header_bytes)?.div_ceil(self.unit_bytes);
         u16::try_from(units).ok().filter(|&units| units <= self.max_units)
     }
 
     /// Bytes of payload that fit into so many cells.
-    fn room_in(self, units: u16) -> usize {
+    pub(in crate::ring) fn room_in(self, units: u16) -> usize {
         (usize::from(units) * self.unit_bytes).saturating_sub(self.header_bytes)
     }
 
+    /// The longest payload, in bytes.
+    pub(in crate::ring) fn limit_bytes(self) -> usize {
+        self.room_in(self.max_units)
+    }
+
     /// Where the payload of the frame at `first` begins.
-    fn payload(self, first: NonNull<AtomicU64>) -> NonNull<AtomicU64> {
+    pub(in crate::ring) fn payload(self, first: NonNull<AtomicU64>) -> NonNull<AtomicU64> {
         // SAFETY: every frame has at least one cell, and a cell is not smaller than the header.
         unsafe { first.byte_add(self.header_bytes) }
     }
 }
 
 /// The word with the number of bytes, at the start of a frame that is this end's own.
-fn length(first: &NonNull<AtomicU64>) -> &AtomicU64 {
+pub(in crate::ring) fn length(first: &NonNull<AtomicU64>) -> &AtomicU64 {
     // SAFETY: a cell that has been claimed, which stays mapped for as long as the ring's parts are used.
     unsafe { first.as_ref() }
 }
@@ -137,7 +142,7 @@ impl VariableProducer for FrameProducer {
     }
 
     fn limit_bytes(&self) -> usize {
-        self.shape.room_in(self.shape.max_units)
+        self.shape.limit_bytes()
     }
 }
 

@@ -1,6 +1,6 @@
 //! How long messages took, as it was counted.
 
-use crate::histogram::{Counted, values_of};
+use super::{Counted, values_of};
 use core::fmt;
 
 /// How long messages took, from being sent to being received, in nanoseconds.
@@ -15,7 +15,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    pub(super) fn new(counted: Counted) -> Self {
+    pub(crate) fn new(counted: Counted) -> Self {
         // The words come from a segment, so they may be anything.
         let count = counted.counts.iter().fold(0, |sum: u64, &count| sum.saturating_add(count));
         Latency { counted, count }
