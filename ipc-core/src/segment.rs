@@ -408,7 +408,7 @@ impl Segment {
         header.extend_from_slice(&spec.schema);
         header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| reply.schema));
         let mut written = file.write_all_at(&header, 0);
-        if geometry.has_timestamps() {
+        if geometry.histogram_offset != 0 {
             written = written.and_then(|()| file.write_all_at(&histogram::head(), geometry.histogram_offset));
         }
         written.map_err(|source| OpenError::Os { action: "write the header of", path: path.into(), source })?;

@@ -9,20 +9,9 @@ use ipc_core::{
     TryRecvError, TrySendError,
 };
 use ipc_macros::IpcMessage;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::time::Duration;
+use support::packet::{Packet, check, damage, fill, length};
 use support::{Child, Domain, listen, play, program, say};
-
-#[derive(IpcMessage, Debug, PartialEq)]
-#[repr(C)]
-#[ipc(crate = "ipc_core", queue = "packets", spsc)]
-struct Packet {
-    time_ns: u64,
-    link: u16,
-    data: [u8],
-}
 
 #[derive(IpcMessage, Debug, PartialEq)]
 #[repr(C)]
@@ -51,27 +40,6 @@ enum Step {
 /// A queue of its own for the test `name`. Its segment goes with the last handle.
 fn queue<T: IpcMessage + ?Sized>(name: &str) -> Queue<T> {
     Queue::new(name).domain(format!("variable-test-{}", std::process::id())).spsc().lifetime(Lifetime::Attached)
-}
-
-/// What the packet of this number and length carries.
-fn byte(number: u64, at: usize) -> u8 {
-    (number as usize * 31 + at * 7) as u8
-}
-
-fn fill(packet: &mut Packet, number: u64) {
-    packet.time_ns = number;
-    packet.link = packet.data.len() as u16;
-    packet.data.iter_mut().enumerate().for_each(|(at, to)| *to = byte(number, at));
-}
-
-fn check(packet: &Packet, number: u64) {
-    assert_eq!((packet.time_ns, packet.link), (number, packet.data.len() as u16));
-    assert!(packet.data.iter().enumerate().all(|(at, &found)| found == byte(number, at)), "{packet:?}");
-}
-
-/// Lengths that differ, from 0 to `most`.
-fn length(number: u64, most: usize) -> usize {
-    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as usize % (most + 1)
 }
 
 #[test]
@@ -215,13 +183,6 @@ fn a_loan_that_is_not_sent_is_given_back() {
     loan.send();
     assert_eq!(*rx.recv_boxed().unwrap().unwrap(), [1, 2, 3]);
     assert_eq!(*rx.recv_boxed().unwrap().unwrap(), [4, 5]);
-}
-
-/// Overwrites the first place in a segment that holds `old`.
-fn damage(path: &Path, old: &[u8], new: &[u8]) {
-    let bytes = fs::read(path).unwrap();
-    let at = bytes.windows(old.len()).position(|window| window == old).expect("the segment has it");
-    OpenOptions::new().write(true).open(path).unwrap().write_all_at(new, at as u64).unwrap();
 }
 
 #[test]

@@ -331,6 +331,9 @@ impl Feed {
                 }
                 Sight::Evicted => intake.is_evicted = true,
                 Sight::Broken(Evidence { slot, found, expected }) => {
+                    if let End::Frames(end) = &mut intake.end {
+                        end.skip_damaged();
+                    }
                     return Err(Blocked::Corrupt(Corrupt::Stamp { slot, found, expected }).into());
                 }
                 Sight::Nothing => {

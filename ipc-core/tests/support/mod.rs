@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "every test executable uses its own part of this")]
 
+pub(crate) mod packet;
+
 use ipc_core::{IpcMessage, Queue, Receiver, RecvTimeoutError};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Lines, Write};

@@ -91,17 +91,20 @@ pub(crate) struct FrameSubscriber {
     shape: FrameShape,
     /// Bytes of the payload of the message that comes next.
     bytes: usize,
+    /// Whether that was found to be more than its frame has.
+    is_damaged: bool,
 }
 
 impl FrameSubscriber {
     /// A subscriber that reads frames of this shape.
     pub(crate) fn new(subscriber: Subscriber, shape: FrameShape) -> Self {
-        FrameSubscriber { subscriber, shape, bytes: 0 }
+        FrameSubscriber { subscriber, shape, bytes: 0, is_damaged: false }
     }
 
     /// See [`Subscriber::look`].
     #[inline(never)]
     pub(crate) fn look(&mut self) -> Sight {
+        self.is_damaged = false;
         for _ in 0..MAX_ROUNDS {
             let sight = self.subscriber.look();
             let (Sight::Message, Some((first, units))) = (sight, self.subscriber.payload()) else { return sight };
@@ -112,14 +115,21 @@ impl FrameSubscriber {
                 self.bytes = bytes;
                 return Sight::Message;
             }
-            let slot = self.subscriber.index();
-            if self.accept() {
-                // The frame is skipped, so that this subscriber goes on behind it.
-                return Sight::Broken(Evidence { slot, found, expected: room as u64 });
+            if self.subscriber.accept() {
+                self.is_damaged = true;
+                return Sight::Broken(Evidence { slot: self.subscriber.index(), found, expected: room as u64 });
             }
             // The next look goes on from where the frames are still there.
         }
         Sight::Nothing
+    }
+
+    /// Steps over a frame that says it has more bytes than there are. To be called when that has been reported. A ring that is
+    /// damaged otherwise stays as it is.
+    pub(crate) fn skip_damaged(&mut self) {
+        if core::mem::take(&mut self.is_damaged) {
+            self.subscriber.pass();
+        }
     }
 
     /// Bytes of the payload of the message that comes next, after [`Sight::Message`].

@@ -1,4 +1,4 @@
-//! A declared queue with timestamps, exclusive and shared.
+//! Declared channels with timestamps: queues, exclusive and shared, and a broadcast.
 
 use ipc_macros::IpcMessage;
 
@@ -16,11 +16,23 @@ struct Shared {
     a: u8,
 }
 
+#[derive(IpcMessage)]
+#[ipc(crate = "ipc_core", broadcast = "ui-pass.timestamps.all", history = 2, timestamps)]
+#[repr(C)]
+struct ToAll {
+    a: u8,
+    text: str,
+}
+
 fn main() {
     let domain = format!("ui-pass-{}", std::process::id());
     let rx = Exclusive::channel().domain(&domain).receiver().unwrap();
     assert!(rx.info().timestamps);
     let rx = Shared::channel().domain(&domain).receiver().unwrap();
     assert!(rx.info().timestamps);
+    let subscriber = ToAll::channel().domain(&domain).subscriber().unwrap();
+    assert!(subscriber.info().timestamps);
+    let mut publisher = ToAll::channel().domain(&domain).lifetime(ipc_core::Lifetime::Attached).publisher().unwrap();
+    publisher.loan_len(3).unwrap().a = 1;
     assert_eq!(Exclusive { a: 1 }.a + Shared { a: 1 }.a, 2);
 }
