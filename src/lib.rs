@@ -55,7 +55,7 @@
 //! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
 //! | what happens when the last one leaves | [`Lifetime`] |
-//! | to measure how long messages take | [`Queue::timestamps`] |
+//! | to measure how long messages take | [`Queue::timestamps`], [`Broadcast::timestamps`], [`Subscriber::latency`] |
 //! | to look at channels without taking part | [`inspect`] |
 //! | why something failed | [`error`] |
 //! | the layout of a message as data | [`schema`] |

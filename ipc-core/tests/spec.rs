@@ -2,7 +2,7 @@
 
 use core::mem::offset_of;
 use ipc_core::schema::{self, Schema};
-use ipc_core::{IpcMessage, Latest, List, Opt, Pipe, Queue, Receiver, Sender, Str};
+use ipc_core::{Broadcast, IpcMessage, Latest, List, Opt, Pipe, Queue, Receiver, Sender, Str};
 use ipc_macros::IpcMessage;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -459,6 +459,40 @@ fn a_latest_value() {
     drop(draft);
     let bytes = fs::read(&writer.info().path).unwrap();
     assert_eq!(u64_at(&bytes, slots + 128 * 3 + 120), !7);
+}
+
+#[test]
+fn a_broadcast_of_any_length() {
+    let (domain, section) = (format!("spec-{}", process::id()), spec());
+    assert!(self::section(&section, 18).contains("from `stamps_offset + 8 * slots` on the *numbers*"));
+    let channel = Broadcast::<str>::new("frames").domain(domain).capacity(16 * 64).history(3).lossy().timestamps(true);
+    let mut publisher = channel.clone().lifetime(ipc_core::Lifetime::Attached).publisher().unwrap();
+    // 13 laps: of 32 cells, in each 4 messages of 7 cells, and padding of 4 cells.
+    let text = "x".repeat(6 * 64);
+    for _ in 0..13 * 4 {
+        publisher.send_copy(&text).unwrap();
+    }
+    let bytes = fs::read(&publisher.info().path).unwrap();
+    assert_eq!((u32_at(&bytes, 20), u32_at(&bytes, 384)), (4, 2 | 4), "kind and flags");
+    assert_eq!((u64_at(&bytes, 56), u64_at(&bytes, 64), u64_at(&bytes, 392)), (16, 64, 32), "capacity, unit, cells");
+    assert_eq!(u64_at(&bytes, 440), 0, "no histogram");
+    let [waits, cells, stamps] = [96, 104, 400].map(|at| u64_at(&bytes, at) as usize);
+    assert_eq!(cells, (stamps + 2 * 8 * 32).next_multiple_of(4096));
+    assert_eq!(bytes.len(), (cells + 32 * 64).next_multiple_of(4096));
+    let (tail, oldest) = (u64_at(&bytes, waits + 256), u64_at(&bytes, waits + 256 + 128));
+    assert_eq!(tail, 12 * 32 + 28);
+    // The last frame needed the cells of the last one of the lap before; the padding behind that is still there.
+    assert_eq!(oldest, 11 * 32 + 28);
+    assert_eq!(u64_at(&bytes, stamps + 8 * 32 + 8 * 28), 12 * 4, "the number of the first message from `oldest` on");
+    for message in 0..4 {
+        let (stamp, frame) = (u64_at(&bytes, stamps + 8 * 7 * message), cells + 64 * 7 * message);
+        assert_eq!(stamp, 12 << 31 | 7 << 15 | 1, "lap 12, 7 units, FULL");
+        assert_eq!(u64_at(&bytes, frame), text.len() as u64);
+        assert!(bytes[frame + 16..].starts_with(text.as_bytes()));
+        assert!(monotonic_ns() - u64_at(&bytes, frame + 8) < 60_000_000_000, "the time, a moment ago");
+    }
+    // The padding of the lap before: SKIP of 4 cells, without a number.
+    assert_eq!(u64_at(&bytes, stamps + 8 * 28), 11 << 31 | 4 << 15 | 1 << 3 | 2);
 }
 
 #[test]

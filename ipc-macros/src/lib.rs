@@ -56,7 +56,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// Type parameters have to be bounded by `IpcMessage`. Fields are integers, floats, `bool`, `char`, arrays, `Opt<T>`,
 /// `Str<N>`, `List<T, N>`, and other messages. The last field of a struct may also be `[T]` or `str`, of any length: such
-/// messages are sent with `Sender::loan_len`, and do not stand in others.
+/// messages are sent with `Sender::loan_len` or `Publisher::loan_len`, and do not stand in others.
 ///
 /// # Attributes
 ///
@@ -79,6 +79,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `spsc` | `queue` | one sender and one receiver, and the fastest path |
 /// | `redeliver = false` | `queue` | what a receiver died with is dropped and counted, not delivered again |
 /// | `lossless`, `lossy` | `broadcast` | whether the publisher waits for the slowest subscriber; without either, it does |
+/// | `timestamps` | `queue`, `broadcast` | how long messages take is measured |
 /// | `history = 16` | `broadcast` | a late subscriber first gets the last 16 messages |
 /// | `evict_after = "2s"` | `broadcast` | a subscriber that holds the publisher up for so long is told so and left behind |
 #[proc_macro_derive(IpcMessage, attributes(ipc))]

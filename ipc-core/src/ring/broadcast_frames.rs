@@ -19,20 +19,20 @@
 //!
 //! # Invariants
 //!
-//! F1. *`oldest` only rises, from the beginning of a frame to the beginning of the next, and only past frames that have been
+//! O1. *`oldest` only rises, from the beginning of a frame to the beginning of the next, and only past frames that have been
 //!     dealt with.* It is moved by one compare-and-swap. The frame's length is in its stamp, which is read (Acquire)
 //!     while it has the lap of that position; nobody stores to it until `oldest` has passed.
-//! F2. *A cell is claimed for the next lap only when `oldest` has passed its frame.* So the publisher of lap l - 1 has
-//!     stored its last to it before (F1, and Release to Acquire by way of `oldest`), and no two are in one cell.
-//! F3. *A frame that was at or beyond `oldest` after it was copied is whole.* If a word that was copied is of a later lap,
-//!     its publisher has seen `oldest` beyond the frame (F2), then come to its fence (Release), then stored the word. The
+//! O2. *A cell is claimed for the next lap only when `oldest` has passed its frame.* So the publisher of lap l - 1 has
+//!     stored its last to it before (O1, and Release to Acquire by way of `oldest`), and no two are in one cell.
+//! O3. *A frame that was at or beyond `oldest` after it was copied is whole.* If a word that was copied is of a later lap,
+//!     its publisher has seen `oldest` beyond the frame (O2), then come to its fence (Release), then stored the word. The
 //!     reader's fence (Acquire) comes after its copy, so its look at `oldest` finds it beyond.
-//! F4. *`numbers` at the cell of `oldest` is the number of the message there, if `oldest` is still there after it was read.*
+//! O4. *`numbers` at the cell of `oldest` is the number of the message there, if `oldest` is still there after it was read.*
 //!     Whoever moves `oldest` from o to o' has stored the number of o' before (Release). It comes from the number of o,
-//!     and from the frame at o, by F1 and this invariant the same for all who try. Those who are late store it too; they
+//!     and from the frame at o, by O1 and this invariant the same for all who try. Those who are late store it too; they
 //!     do so by taking the maximum, and all numbers that come later to that cell are at least as large. A number that is
 //!     too large for o is stored, and read, only by those who have seen `oldest` beyond o, which the fences pass on.
-//! F5. *No frame is overwritten that a subscriber who counts has not passed.* `oldest` does not pass the floor, which is
+//! O5. *No frame is overwritten that a subscriber who counts has not passed.* `oldest` does not pass the floor, which is
 //!     that of B5 in `broadcast`. A newcomer's first cursor is at or after its bound (J4), at the beginning of a frame: one that
 //!     has been published, which a stamp of its lap tells, or the tail. So, as in `broadcast`, a newcomer does not wait for
 //!     what was claimed before it came and not published yet.
@@ -168,7 +168,7 @@ impl Parts {
         unsafe { self.oldest.as_ref() }
     }
 
-    /// The number of the message at `at`; see F4.
+    /// The number of the message at `at`; see O4.
     fn number(&self, at: Position) -> &AtomicU64 {
         // SAFETY: a position's index is below the capacity, and the constructor's caller vouched for so many words.
         let number = unsafe { self.numbers.add(self.cells.index(at) as usize) };
@@ -177,7 +177,7 @@ impl Parts {
     }
 
     fn load_oldest(&self) -> Result<Position, Evidence> {
-        // Acquire: the frames before it have been dealt with (F2), and its number is there (F4); pairs with the Release in
+        // Acquire: the frames before it have been dealt with (O2), and its number is there (O4); pairs with the Release in
         // `Publisher::free_one`.
         let found = self.oldest().load(Ordering::Acquire);
         self.cells.position(found).ok_or(Evidence { slot: 0, found, expected: 0 })
@@ -186,7 +186,7 @@ impl Parts {
     /// Whether `at` has not been passed by `oldest` after everything that was read so far.
     #[inline(always)]
     fn is_there(&self, at: Position) -> bool {
-        // Acquire: whoever stored what was read had seen `oldest` (F3, F4); pairs with the fence in `Publisher::claim`, and
+        // Acquire: whoever stored what was read had seen `oldest` (O3, O4); pairs with the fence in `Publisher::claim`, and
         // the Release in `Publisher::free_one`.
         fence(Ordering::Acquire);
         // Relaxed: the fence orders it.
@@ -198,7 +198,7 @@ impl Parts {
     fn first(&self) -> Result<Option<(Position, u64)>, Evidence> {
         for _ in 0..MAX_ROUNDS {
             let at = self.load_oldest()?;
-            // Relaxed: `is_there` has the fence (F4).
+            // Relaxed: `is_there` has the fence (O4).
             let number = self.number(at).load(Ordering::Relaxed);
             if self.is_there(at) {
                 return Ok(Some((at, number)));
@@ -275,7 +275,7 @@ impl Publisher {
         }
         let turn = self.reserve(units, counted);
         match turn {
-            // Release: whoever reads a payload word that is stored from here on sees `oldest` beyond what was there (F3), and
+            // Release: whoever reads a payload word that is stored from here on sees `oldest` beyond what was there (O3), and
             // the notes of the evicted; pairs with the fences in `Parts::is_there` and `Subscriber::accept`.
             Turn::Ours => fence(Ordering::Release),
             _ => self.claimant.give_up(),
@@ -414,14 +414,14 @@ impl Publisher {
     fn free_one(&self, oldest: Position, next: Position) -> Result<Position, Evidence> {
         let parts = &self.parts;
         let has_number = matches!(parts.see(oldest).0, Seen::Frame(Frame { has_number: true, .. }));
-        // Relaxed: `is_there` has the fence (F4).
+        // Relaxed: `is_there` has the fence (O4).
         let number = parts.number(oldest).load(Ordering::Relaxed);
         if parts.is_there(oldest) {
             let following = number.wrapping_add(u64::from(has_number));
-            // Release: whoever reads a number that is too large sees how far `oldest` has come (F4); pairs with the fence in
+            // Release: whoever reads a number that is too large sees how far `oldest` has come (O4); pairs with the fence in
             // `Parts::is_there`.
             parts.number(next).fetch_max(following, Ordering::Release);
-            // AcqRel: Release passes on that the frame has been dealt with (F2), with the number of the next (F4) and the
+            // AcqRel: Release passes on that the frame has been dealt with (O2), with the number of the next (O4) and the
             // notes of the evicted; Acquire takes them over from whoever moved it before. Relaxed: loaded again below.
             let swap = parts.oldest().compare_exchange(oldest.word(), next.word(), Ordering::AcqRel, Ordering::Relaxed);
             if swap.is_ok() {

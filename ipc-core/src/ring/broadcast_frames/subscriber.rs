@@ -122,7 +122,7 @@ impl Subscriber {
     ///
     /// As in [`lossy`](crate::ring::broadcast::lossy::Subscriber::step_over_dead), the counter is seen to be beyond the place
     /// before the records are looked at, and the stamp after them. If that is still none of this lap, or LOST, then nobody had
-    /// dealt with the frame when the records were read, so they tell its cells; and `oldest` has not passed it (F1), so
+    /// dealt with the frame when the records were read, so they tell its cells; and `oldest` has not passed it (O1), so
     /// it has the number that this subscriber knows. Whoever closes the hole leaves one of so many cells, and with a number.
     pub(crate) fn step_over_dead(&mut self, life: impl Fn(usize) -> Life) {
         let Parts { cells, publishers, .. } = self.parts;

@@ -6,6 +6,8 @@ use crate::atomics::mortal::die_after;
 use proptest::prelude::*;
 use std::thread;
 
+mod step_over;
+
 /// Lines of the table: publishers have the first ones, lossless subscribers the last ones.
 const LINES: usize = 6;
 const FIRST_SUBSCRIBER: usize = 3;
