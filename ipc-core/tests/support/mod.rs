@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "every test executable uses its own part of this")]
 
+pub(crate) mod news;
 pub(crate) mod packet;
 
 use ipc_core::{IpcMessage, Queue, Receiver, RecvTimeoutError};

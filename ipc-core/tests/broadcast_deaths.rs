@@ -1,0 +1,199 @@
+//! Broadcasts between processes that are stopped and killed.
+
+mod support;
+
+use ipc_core::BroadcastRecvTimeoutError;
+use std::time::Duration;
+use support::news::{BURST, MOMENT, TIMEOUT, check, lossless, lossy, message, publish_bursts, recv};
+use support::{Child, Domain, PATIENCE, Part, listen, play, program, say};
+
+const PARTS: &[(&str, Part)] = &[
+    ("publish_bursts", publish_bursts),
+    ("publish_until_killed", publish_until_killed),
+    ("hold_a_loan", hold_a_loan),
+    ("subscribe_and_wait", subscribe_and_wait),
+    ("subscribe_and_say", subscribe_and_say),
+];
+
+#[test]
+#[ignore = "the other process of the tests in this file"]
+fn child_main() {
+    play(PARTS);
+}
+
+/// Publishes to a lossy channel as fast as it can.
+fn publish_until_killed(domain: &str) {
+    let mut publisher = lossy(domain).publisher().unwrap();
+    say("ready");
+    let me = listen().unwrap().parse().unwrap();
+    for number in 0.. {
+        publisher.send(message(me, number)).unwrap();
+    }
+}
+
+fn hold_a_loan(domain: &str) {
+    let mut publisher = lossless(domain).publisher().unwrap();
+    let loan = publisher.loan().unwrap();
+    say("held");
+    listen();
+    drop(loan);
+}
+
+fn subscribe_and_wait(domain: &str) {
+    let subscriber = lossless(domain).subscriber().unwrap();
+    say("ready");
+    listen();
+    drop(subscriber);
+}
+
+/// Says every message that it receives, after a line of the parent's.
+fn subscribe_and_say(domain: &str) {
+    let mut subscriber = lossless(domain).subscriber().unwrap();
+    say("ready");
+    listen();
+    while let Some((publisher, number)) = recv(&mut subscriber).unwrap() {
+        say(format!("{publisher} {number}"));
+    }
+    say("end");
+}
+
+#[test]
+fn a_stopped_subscriber_is_waited_for_and_a_dead_one_is_not() {
+    let domain = Domain::new("stopped");
+    let mut publisher = lossless(domain.name()).publisher().unwrap();
+    let mut child = Child::start("subscribe_and_say", &domain);
+    assert_eq!(child.hear(), "ready");
+    child.stop();
+    (0..8).for_each(|number| publisher.send(message(0, number)).unwrap());
+    assert!(publisher.send_timeout(message(0, 8), Duration::from_millis(300)).is_err(), "it is not robbed");
+    child.resume();
+    child.tell("go");
+    publisher.send_timeout(message(0, 8), PATIENCE).unwrap();
+    (0..9).for_each(|number| assert_eq!(child.hear(), format!("0 {number}")));
+    let mut second = Child::start("subscribe_and_wait", &domain);
+    assert_eq!(second.hear(), "ready");
+    (9..17).for_each(|number| publisher.send(message(0, number)).unwrap());
+    second.kill();
+    publisher.send_timeout(message(0, 17), PATIENCE).expect("nobody waits for the dead");
+    drop(publisher);
+    (9..18).for_each(|number| assert_eq!(child.hear(), format!("0 {number}")));
+    assert_eq!(child.hear(), "end");
+    child.finish();
+}
+
+#[test]
+fn what_a_publisher_died_with_holds_nobody_up() {
+    let domain = Domain::new("hole");
+    let mut publisher = lossless(domain.name()).publisher().unwrap();
+    let mut subscriber = lossless(domain.name()).subscriber().unwrap();
+    for deaths in 1..=10 {
+        let mut child = Child::start("hold_a_loan", &domain);
+        assert_eq!(child.hear(), "held");
+        publisher.send(message(0, deaths)).unwrap();
+        assert_eq!(subscriber.recv_timeout(MOMENT).map(|_| None), TIMEOUT, "a live one is waited for");
+        child.kill();
+        assert_eq!(recv(&mut subscriber), Ok(Some((0, deaths))));
+        assert_eq!((subscriber.lost(), publisher.lost()), (deaths, deaths));
+    }
+}
+
+#[test]
+fn the_last_publishers_death_is_reported_once() {
+    let domain = Domain::new("last");
+    let mut subscribers: Vec<_> = (0..2).map(|_| lossless(domain.name()).subscriber().unwrap()).collect();
+    let mut child = Child::start("publish_bursts", &domain);
+    assert_eq!(child.hear(), "ready");
+    child.tell("7");
+    for number in 0..BURST {
+        subscribers.iter_mut().for_each(|subscriber| assert_eq!(recv(subscriber), Ok(Some((7, number)))));
+    }
+    assert_eq!(child.hear(), "sent");
+    let pid = child.pid();
+    child.kill();
+    for subscriber in &mut subscribers {
+        match recv(subscriber) {
+            Err(BroadcastRecvTimeoutError::PublisherDied(peer)) => {
+                assert_eq!((peer.pid, &*peer.program), (pid, &*program()));
+            }
+            other => panic!("{other:?} is no report of a death"),
+        }
+        assert_eq!(subscriber.recv_timeout(MOMENT).map(|_| None), TIMEOUT, "and now for a successor");
+    }
+    let mut successor = lossless(domain.name()).publisher().unwrap();
+    successor.send(message(8, 0)).unwrap();
+    subscribers.iter_mut().for_each(|subscriber| assert_eq!(recv(subscriber), Ok(Some((8, 0)))));
+}
+
+#[test]
+fn whoever_is_killed_whenever_the_others_go_on() {
+    const ROUNDS: u64 = 20;
+    let domain = Domain::new("soak");
+    let mut subscriber = lossless(domain.name()).subscriber().unwrap();
+    let mut witness = lossless(domain.name()).subscriber().unwrap();
+    let keeper = lossless(domain.name()).publisher().unwrap();
+    for round in 0..ROUNDS {
+        let victims: Vec<_> = (0..2).map(|_| Child::start("subscribe_and_wait", &domain)).collect();
+        let mut publishers: Vec<_> = (0..2).map(|_| Child::start("publish_bursts", &domain)).collect();
+        let mut counts = [0u64; 2];
+        for (at, child) in publishers.iter_mut().enumerate() {
+            assert_eq!(child.hear(), "ready");
+            child.tell(&at.to_string());
+        }
+        let mut victims = victims.into_iter();
+        for turn in 0..round * 3 {
+            // One that never receives holds everybody up until it dies.
+            if turn == round || turn == round * 2 {
+                victims.next().unwrap().kill();
+            }
+            while let Ok(Some(received)) = subscriber.recv_timeout(if turn < round { MOMENT } else { 5 * MOMENT }) {
+                let (publisher, number) = check(received);
+                assert_eq!(number, counts[publisher as usize], "in order, and none left out");
+                counts[publisher as usize] += 1;
+                assert_eq!(recv(&mut witness), Ok(Some((publisher, number))));
+            }
+            publishers.iter_mut().for_each(|child| child.tell("go on"));
+        }
+        victims.for_each(Child::kill);
+        publishers.into_iter().for_each(Child::kill);
+        while let Ok(Some(received)) = subscriber.recv_timeout(Duration::from_millis(150)) {
+            assert_eq!(recv(&mut witness), Ok(Some(check(received))));
+        }
+    }
+    assert!(keeper.lost() <= 2 * ROUNDS);
+}
+
+#[test]
+fn lossy_publishers_that_are_killed_leave_no_torn_message_and_the_count_is_right() {
+    let domain = Domain::new("killed");
+    let mut subscriber = lossy(domain.name()).subscriber().unwrap();
+    let keeper = lossy(domain.name()).publisher().unwrap();
+    let (mut random, mut total) = (0x2545_F491_u64, 0);
+    for round in 0..30 {
+        let mut child = Child::start("publish_until_killed", &domain);
+        assert_eq!(child.hear(), "ready");
+        child.tell(&round.to_string());
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let until = total + (random >> 56);
+        while total < until {
+            match subscriber.recv_timeout(PATIENCE) {
+                Ok(message) => total += u64::from(check(message.unwrap()).0 == round),
+                Err(BroadcastRecvTimeoutError::Lagged { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        child.kill();
+        // What it had claimed is closed, by whoever comes there.
+        loop {
+            match subscriber.recv_timeout(Duration::from_millis(150)) {
+                Ok(message) => assert_eq!(check(message.unwrap()).0, round),
+                Err(BroadcastRecvTimeoutError::Lagged { .. }) => {}
+                Err(BroadcastRecvTimeoutError::Timeout) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    drop(keeper);
+    let deaths = std::iter::from_fn(|| recv(&mut subscriber).err()).count();
+    assert_eq!(deaths, 30, "while somebody published they were of no concern");
+    assert_eq!(recv(&mut subscriber), Ok(None));
+}
