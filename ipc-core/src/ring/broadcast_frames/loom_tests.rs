@@ -140,6 +140,34 @@ fn loom_a_lossy_subscriber_gets_its_frames_and_counts_the_others() {
 }
 
 #[test]
+fn loom_a_subscriber_steps_over_the_dead_while_somebody_repairs_and_overwrites_it() {
+    for messages in [1, 3] {
+        explore("frames, lossy, a hole, 1 repairer, 1 subscriber that steps over", Some(3), move || {
+            let memory = Memory::new(false);
+            let life = |line| if line == 0 { Life::Dead { generation: 1 } } else { Life::Live };
+            let mut dead = Publisher::attach(memory.parts(), 0, Company::Others);
+            assert_eq!(dead.claim(1, |_| None), Turn::Ours);
+            let mut publisher = Publisher::attach(memory.parts(), 1, Company::Others);
+            let mut subscriber = Subscriber::attach_lossy(memory.parts(), 0).unwrap();
+            let reader = thread::spawn(move || {
+                subscriber.step_over_dead(life);
+                let seen = look_once(&mut subscriber);
+                (subscriber, seen)
+            });
+            assert_eq!(memory.parts().repair(0, life), Repair::Resolved);
+            // The hole has the number 0.
+            (1..=messages).for_each(|number| memory.publish(&mut publisher, number));
+            let (mut subscriber, mut seen) = reader.join().unwrap();
+            for _ in 0..4 {
+                subscriber.step_over_dead(life);
+                seen += look_once(&mut subscriber);
+            }
+            assert_eq!(seen, messages + 1, "every number once, and the hole");
+        });
+    }
+}
+
+#[test]
 fn loom_two_publishers_free_the_same_frames() {
     explore("frames, lossless without subscribers, 2 publishers", Some(3), || {
         let memory = Memory::new(true);

@@ -104,7 +104,7 @@ enum Step {
     Publish(usize, u16, u32),
     Succeed(usize),
     Look(usize),
-    StepOver(usize),
+    Over(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -113,7 +113,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         10 => (0..2usize, 1..5u16, stores).prop_map(|(who, units, stores)| Step::Publish(who, units, stores)),
         2 => (0..2usize).prop_map(Step::Succeed),
         10 => (0..2usize).prop_map(Step::Look),
-        4 => (0..2usize).prop_map(Step::StepOver),
+        4 => (0..2usize).prop_map(Step::Over),
     ];
     prop::collection::vec(step, 0..200)
 }
@@ -138,7 +138,7 @@ proptest! {
                 Step::Look(seat) => {
                     scene.look(seat);
                 }
-                Step::StepOver(seat) => {
+                Step::Over(seat) => {
                     let life = scene.life();
                     scene.seats[seat].end.step_over_dead(life);
                 }
