@@ -4,7 +4,7 @@
 //! Whether it is an end's turn depends on its place, which it alone knows. So the end is asked, and nothing else is
 //! believed; what can be handed to others ([`Interest`]) is the word that it is woken by and whose lives it watches.
 
-use crate::liveness::{Survey, survey};
+use crate::liveness::Roster;
 use crate::segment::Segment;
 use crate::waiting::Sleepers;
 use core::fmt;
@@ -87,9 +87,14 @@ impl Interest {
         self.segment.path()
     }
 
-    /// How those who are watched are doing. Takes a system call for each that lives in another process.
-    pub(crate) fn survey(&self) -> Survey {
-        survey(&self.segment, self.lines.clone())
+    /// The segment of the channel.
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// What those who are watched say of themselves. Takes no system call.
+    pub(crate) fn roster(&self) -> Roster {
+        Roster::new(&self.segment, self.lines.clone())
     }
 
     /// Whether this is the interest of the same end, or of one that takes its place.

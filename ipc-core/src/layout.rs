@@ -284,7 +284,8 @@ impl Geometry {
 ///  12  processor u32  0: may run on several; n + 1: on processor n alone
 ///  16  program  40 bytes, zero-padded UTF-8
 ///  56  fallen_program  40 bytes, the same of the last owner that died
-///  96  fallen_pid      u32, then 4 zero bytes
+///  96  fallen_pid      u32
+/// 100  process         u32, random; 0: unknown
 /// 104  claim    u64
 /// 112  units    u64
 /// 120  losses   u64
@@ -309,8 +310,10 @@ pub(crate) struct ParticipantSlot {
     pub(crate) fallen_program: [AtomicU64; PROGRAM_BYTES / 8],
     /// Process id of the last owner that died and was succeeded. Written by the successor.
     pub(crate) fallen_pid: AtomicU32,
-    /// Zero.
-    pub(crate) padding: u32,
+    /// A random number that all lines of one process have in common, and none of another process, short of an accident; a
+    /// forked child has another one. 0 if it is not known. Written by the owner at attach; read by those who watch many
+    /// lines, to look at the lock of one line of each process mostly. A wrong value delays the finding of a death.
+    pub(crate) process: AtomicU32,
     /// What the owner is about to take, or holds, in a ring that several share. Its form is the ring's affair.
     pub(crate) claim: crate::atomics::AtomicU64,
     /// How much it takes. Written by the owner before `claim`.
@@ -332,7 +335,7 @@ impl ParticipantSlot {
             program: core::array::from_fn(|at| copy(&self.program[at])),
             fallen_program: core::array::from_fn(|at| copy(&self.fallen_program[at])),
             fallen_pid: AtomicU32::new(self.fallen_pid.load(Ordering::Relaxed)),
-            padding: 0,
+            process: AtomicU32::new(self.process.load(Ordering::Relaxed)),
             claim: claim(&self.claim),
             units: claim(&self.units),
             losses: claim(&self.losses),
@@ -364,28 +367,35 @@ const _: () = {
     assert!(offset_of!(ParticipantSlot, program) == 16);
     assert!(offset_of!(ParticipantSlot, fallen_program) == 56);
     assert!(offset_of!(ParticipantSlot, fallen_pid) == 96);
-    assert!(offset_of!(ParticipantSlot, padding) == 100);
+    assert!(offset_of!(ParticipantSlot, process) == 100);
 };
 
 /// The word that one side of a ring sleeps on, in a line of its own.
 ///
 /// ```text
 ///   0  word   u32   bit 0 SLEEPING, 7 zero bits, bit 8 FENCE, then a counter
-///   4  (zero) 124 bytes
+///   4  roll   u32   of the first of the two lines: counts joins; zero in the second
+///   8  (zero) 120 bytes
 /// ```
 ///
-/// Written by whoever goes to sleep or wakes a sleeper, read (once for every message) by the other side, which
+/// `word` is written by whoever goes to sleep or wakes a sleeper, read (once for every message) by the other side, which
 /// therefore keeps it in its cache for as long as nobody sleeps. The bits above FENCE count wake-ups, in words that
 /// several may sleep on.
 #[repr(C, align(128))]
 pub(crate) struct WaitLine {
     /// See [`waiting`](crate::waiting) for the protocol.
     pub(crate) word: AtomicU32,
+    /// Odd from before a participant says LIVE until after it, and raised by two by each; see
+    /// [`liveness`](crate::liveness). Written by whoever joins, under the lifecycle lock, and read by those who watch.
+    pub(crate) roll: AtomicU32,
     /// Zero.
-    pub(crate) padding: [u32; 31],
+    pub(crate) padding: [u32; 30],
 }
 
-const _: () = assert!(size_of::<WaitLine>() == LINE_BYTES);
+const _: () = {
+    assert!(size_of::<WaitLine>() == LINE_BYTES);
+    assert!(offset_of!(WaitLine, roll) == 4);
+};
 
 /// How far the consumer of an exclusive ring has come, in a line of its own.
 ///

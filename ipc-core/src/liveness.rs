@@ -38,10 +38,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-mod survey;
+mod roster;
 mod watch;
 
-pub(crate) use survey::{Survey, survey};
+pub(crate) use roster::{Living, Process, Roster};
 pub(crate) use watch::{Sight, Watch};
 
 /// How often a silent peer's lock is looked at. With sleeps of the same length, a death is noticed within twice this.
@@ -135,7 +135,9 @@ impl Participant {
                 }
                 let participant = Participant { segment: segment.clone(), index, has_place: true };
                 let predecessor = if segment.is_writable() {
-                    occupy(segment.participant(index))
+                    let mut predecessor = None;
+                    roster::enrol(&segment.wait_line(0).roll, || predecessor = occupy(segment.participant(index)));
+                    predecessor
                 } else {
                     occupy_by_file(segment, index)?
                 };
@@ -348,6 +350,8 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
     let state = State { generation: before.generation.wrapping_add(1), crashes, phase: Phase::Live };
     // Relaxed: published by the Release store below.
     slot.pid.store(std::process::id(), Ordering::Relaxed);
+    // Relaxed: as above.
+    slot.process.store(roster::process_number(), Ordering::Relaxed);
     let name = padded::<PROGRAM_BYTES>(segment::program_name());
     for (word, bytes) in slot.program.iter().zip(name.chunks_exact(8)) {
         // Relaxed: as above. The bytes keep their order in memory on either byte order.

@@ -1,9 +1,10 @@
 //! The lookout: threads that sleep on the words of channels for others, and wake them. A task cannot sleep on a futex,
 //! and a thread can sleep on 128 of them at most, so both leave it to the lookout.
 //!
-//! A *post* is one thread, which watches up to [`POST_WORDS`] ends; n ends take n / 127 posts, rounded up. Posts begin
-//! with the first end that is watched and end with the last. Which runtime a task belongs to does not matter: what is
-//! woken is its [`Waker`].
+//! A *post* is one thread, which watches up to [`POST_WORDS`] ends; n ends take n / 127 posts, rounded up. Posts sleep
+//! until a word changes, however long that takes. One more thread makes the *rounds*: at every tick it looks at all that
+//! no word tells (`lookout/rounds.rs`). All of them begin with the first end that is watched and end with the last. Which
+//! runtime a task belongs to does not matter: what is woken is its [`Waker`].
 //!
 //! # The protocol
 //!
@@ -16,12 +17,13 @@
 //! A   value := word                                `expected`: disarm it, and wake its task
 //!     if SLEEPING is set:                      P2  futex_waitv on the values that P1 loaded; on those of armed
 //!        armed, expected := value                  ends, and of all ends whose word has one sleeper
-//!     else: wake myself                        P3  the first post, once a tick: P1 for all posts
-//!     if others sleep on the word: bump the post
+//!     else: wake myself
+//!     if others sleep on the word: bump        rounds, once a tick
+//!        the post                              P3  P1 for every end of every post
 //! R2  look; if there is nothing: pending
 //! ```
 //!
-//! A and P1 exclude each other, by the end's mutex.
+//! A, P1 and P3 exclude each other, by the end's mutex.
 //!
 //! *Proof that nothing is missed.* Let a waker publish something that R2 does not see. By the proof in `waiting.rs` the
 //! waker then sees SLEEPING, gives the word a new value V, and calls `futex_wake`. Every value that the word had before
@@ -38,15 +40,7 @@
 //!
 //! A waker that is killed between the new value and `futex_wake` delays the task by a tick, like a sleeper by a slice
 //! (W2), and so does one that wakes another sleeper who then leaves the work undone: V is there all the same, and the next
-//! tick sees it. (The ticks are left to one post, since most of what a sleep costs is to tell the kernel the words again.)
-//! Where membarrier is refused, an armed end is woken once a tick, whatever its word says.
-//!
-//! # The living
-//!
-//! Nobody wakes anybody when a process is killed. So every other tick the first post looks at the locks of those whom an
-//! armed end watches, and wakes its task if anything in the table has changed since it last looked. The task's own look says
-//! what it means. On a crowd's words that happens at every look as long as the place of a dead participant has not been
-//! taken over: what it held may have to be repaired, which cannot always be done at once.
+//! round sees it. Where membarrier is refused, an armed end is woken once a tick, whatever its word says.
 //!
 //! # Fork
 //!
@@ -55,25 +49,24 @@
 
 use crate::error::OpenError;
 use crate::interest::Interest;
-use crate::liveness::Survey;
+use crate::liveness::{Living, Roster};
 use crate::os;
 use crate::os::fork::{Epoch, Local};
 use crate::waiting::{self, Sleepers};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::Waker;
-use core::time::Duration;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+
+mod rounds;
+
+use rounds::Rounds;
 
 /// Ends that one post watches: what the kernel takes, less the post's own word.
 const POST_WORDS: usize = os::FUTEX_WAITV_MAX - 1;
-
-/// How long a post sleeps at most. A death is noticed within two ticks.
-const TICK: Duration = Duration::from_millis(45);
 
 /// An end that the lookout watches. Dropped, it is watched no more.
 pub(crate) struct Watched {
@@ -88,11 +81,9 @@ impl Watched {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Os`] if there has to be another post, and the system refuses a thread.
+    /// [`OpenError::Os`] if that takes another thread, and the system refuses it.
     pub(crate) fn new(interest: Interest) -> Result<Self, OpenError> {
-        // Before the first look of whoever waits, so that what happens after it is a change.
-        let survey = interest.survey();
-        let entry = Arc::new(Entry { interest, state: Mutex::new(State { armed: None, survey }) });
+        let entry = Arc::new(Entry::new(interest));
         let post = LOOKOUT.get().assign(&entry).map_err(|source| {
             let path = entry.interest.path().to_owned();
             OpenError::Os { action: "start the thread that watches", path, source }
@@ -173,8 +164,10 @@ struct Entry {
 
 struct State {
     armed: Option<Armed>,
-    /// What the post saw last of those who are watched.
-    survey: Survey,
+    /// Those whom the end watches, as the rounds have found them last.
+    roster: Roster,
+    /// Whether that has changed since the task was last woken.
+    has_news: bool,
 }
 
 /// Whom to wake, and when.
@@ -184,18 +177,13 @@ struct Armed {
     expected: u32,
 }
 
-/// What a post looks at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Round {
-    /// The words.
-    Words,
-    /// The words, and whether they can be relied on.
-    Tick,
-    /// All that, and the living.
-    Survey,
-}
-
 impl Entry {
+    /// To be made before the first look of whoever waits, so that what happens after that look is a change.
+    fn new(interest: Interest) -> Self {
+        let roster = interest.roster();
+        Entry { interest, state: Mutex::new(State { armed: None, roster, has_news: false }) }
+    }
+
     /// A of the protocol.
     fn arm(&self, waker: &Waker) {
         let mut state = lock(&self.state);
@@ -206,42 +194,63 @@ impl Entry {
         }
     }
 
-    /// P1 of the protocol.
-    fn check(&self, round: Round) -> Checked {
+    /// P1 of the protocol. The value to sleep on, if its word is to be slept on.
+    fn check(&self) -> Option<u32> {
         let word = self.interest.word();
-        let is_crowd = self.interest.sleepers() == Sleepers::Many;
         let mut state = lock(&self.state);
         // Acquire: pairs with the Release of wakers, and passes on to the task, by way of the waker, what it is woken for.
         let value = word.load(Ordering::Acquire);
-        let disarmed = if is_crowd { None } else { Some(value) };
-        let Some(armed) = &state.armed else {
-            return Checked { value: disarmed, has_woken: false };
-        };
-        let is_woken = value != armed.expected;
-        let mut is_due = is_woken || round != Round::Words && waiting::is_unreliable(word);
-        if round == Round::Survey {
-            let survey = self.interest.survey();
-            is_due |= survey != state.survey || is_crowd && survey.has_fallen;
-            state.survey = survey;
-        }
-        if !is_due {
-            return Checked { value: Some(value), has_woken: false };
-        }
-        let armed = state.armed.take();
+        let is_stale = state.armed.as_ref().is_some_and(|armed| armed.expected != value);
+        let armed = if is_stale { state.armed.take() } else { None };
+        let is_wanted = state.armed.is_some() || self.interest.sleepers() == Sleepers::One;
         drop(state);
         if let Some(Armed { waker, .. }) = armed {
-            // A waker that panics would otherwise leave every other end of this post unwatched.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            wake(waker);
         }
-        Checked { value: disarmed, has_woken: true }
+        is_wanted.then_some(value)
+    }
+
+    /// P3 of the protocol, and a look at the lines of those who are watched, which are shown to `see`. `true` if the task
+    /// is to be woken.
+    fn look(&self, see: impl FnMut(&Living)) -> bool {
+        let mut state = lock(&self.state);
+        let State { armed, roster, has_news } = &mut *state;
+        *has_news |= roster.update(self.interest.segment());
+        roster.living().iter().for_each(see);
+        let Some(armed) = armed else { return false };
+        // Acquire: as in `check`.
+        self.interest.word().load(Ordering::Acquire) != armed.expected || *has_news || self.is_restless(roster)
+    }
+
+    /// Looks at the locks of those whom `picks` asks for. `true` if one has died.
+    fn probe(&self, picks: impl Fn(&Living) -> bool) -> bool {
+        let mut state = lock(&self.state);
+        let has_died = state.roster.probe(self.interest.segment(), picks);
+        state.has_news |= has_died;
+        has_died
+    }
+
+    /// Wakes the task, if it waits. `true` if it did.
+    fn wake(&self) -> bool {
+        let mut state = lock(&self.state);
+        let Some(Armed { waker, .. }) = state.armed.take() else { return false };
+        state.has_news = false;
+        drop(state);
+        wake(waker);
+        true
+    }
+
+    /// Whether the task is to be woken at every tick: where wake-ups cannot be relied on, and where somebody has died and
+    /// what it held may have to be repaired, which cannot always be done at once.
+    fn is_restless(&self, roster: &Roster) -> bool {
+        waiting::is_unreliable(self.interest.word())
+            || self.interest.sleepers() == Sleepers::Many && roster.has_fallen()
     }
 }
 
-/// What came of a look at an end.
-struct Checked {
-    /// The value to sleep on, if its word is to be slept on.
-    value: Option<u32>,
-    has_woken: bool,
+/// Wakes a task. A waker that panics would otherwise leave every other end of its post unwatched.
+fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 /// A thread, and the ends that it watches.
@@ -252,9 +261,21 @@ struct Post {
     bumps: AtomicU32,
     /// At most [`POST_WORDS`].
     entries: Mutex<Vec<Arc<Entry>>>,
+    #[cfg(test)]
+    sleep: late::Sleep,
 }
 
 impl Post {
+    fn new(entry: Arc<Entry>) -> Self {
+        Post {
+            epoch: Epoch::now(),
+            bumps: AtomicU32::new(0),
+            entries: Mutex::new(vec![entry]),
+            #[cfg(test)]
+            sleep: late::Sleep::default(),
+        }
+    }
+
     fn bump(&self) {
         // Release: publishes what was changed before; pairs with the Acquire in `keep_watch`.
         self.bumps.fetch_add(1, Ordering::Release);
@@ -268,11 +289,10 @@ impl Post {
 
     /// What the thread does.
     fn keep_watch(&self) {
+        #[cfg(test)]
+        self.sleep.is_mine();
         let mut seen = None;
-        let (mut entries, mut kept) = (Vec::new(), Vec::new());
-        let mut next_tick = Instant::now() + TICK;
-        let mut round = Round::Tick;
-        let mut has_overslept = false;
+        let mut entries = Vec::new();
         loop {
             // Acquire: pairs with the Release in `bump`. Before everything that is looked at below, so that whatever
             // changes afterwards changes this word.
@@ -283,51 +303,34 @@ impl Post {
                 if entries.is_empty() && LOOKOUT.get().retire(self) {
                     return;
                 }
-                kept = LOOKOUT.get().kept_by(self);
             }
             let mut words = Vec::with_capacity(os::FUTEX_WAITV_MAX);
             for entry in &entries {
-                #[cfg(test)]
-                late::note(has_overslept, entry, next_tick);
-                if let Some(value) = entry.check(if has_overslept { Round::Tick } else { Round::Words }).value {
+                if let Some(value) = entry.check() {
                     words.push((entry.interest.word(), value));
                 }
-            }
-            let mut limit = None;
-            if !kept.is_empty() {
-                let now = Instant::now();
-                if now >= next_tick {
-                    kept.iter().for_each(|post| post.tick(round));
-                    next_tick = now + TICK;
-                    round = if round == Round::Tick { Round::Survey } else { Round::Tick };
-                }
-                limit = Some(next_tick.saturating_duration_since(now));
             }
             // Last, so that a bump before the kernel compares this word is seen, and one after it comes to a list of
             // words that are all slept on.
             words.push((&self.bumps, bumps));
-            has_overslept = os::futex_wait_any(&words, limit);
-        }
-    }
-
-    /// P3 of the protocol.
-    fn tick(&self, round: Round) {
-        // Not under the lock: whoever is woken may want to be watched no more.
-        let entries = lock(&self.entries).clone();
-        for entry in entries {
-            if entry.check(round).has_woken && entry.interest.sleepers() == Sleepers::Many {
-                // It must not take a wake-up from the others any more.
-                self.bump();
-            }
+            os::futex_wait_any(&words, None);
         }
     }
 }
 
-/// The posts of this process.
+/// The threads of this process.
 #[derive(Default)]
 struct Lookout {
-    /// The posts with a thread. Locked before any of their `entries`.
-    posts: Mutex<Vec<Arc<Post>>>,
+    /// Locked before any post's `entries`.
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    /// The posts with a thread.
+    posts: Vec<Arc<Post>>,
+    /// There if there are posts, and for a while longer.
+    rounds: Option<Arc<Rounds>>,
 }
 
 static LOOKOUT: Local<Lookout> = Local::new();
@@ -335,8 +338,8 @@ static LOOKOUT: Local<Lookout> = Local::new();
 impl Lookout {
     /// Has an end watched by a post that has room, or by a new one.
     fn assign(&self, entry: &Arc<Entry>) -> io::Result<Arc<Post>> {
-        let mut posts = lock(&self.posts);
-        for post in posts.iter() {
+        let mut threads = lock(&self.threads);
+        for post in &threads.posts {
             let mut entries = lock(&post.entries);
             if entries.len() < POST_WORDS {
                 entries.push(entry.clone());
@@ -345,33 +348,46 @@ impl Lookout {
                 return Ok(post.clone());
             }
         }
-        let entries = Mutex::new(vec![entry.clone()]);
-        let post = Arc::new(Post { epoch: Epoch::now(), bumps: AtomicU32::new(0), entries });
+        if threads.rounds.is_none() {
+            let rounds = Arc::new(Rounds::default());
+            let kept = rounds.clone();
+            thread::Builder::new().name("slipring-rounds".into()).spawn(move || kept.make())?;
+            threads.rounds = Some(rounds);
+        }
+        let post = Arc::new(Post::new(entry.clone()));
         let kept = post.clone();
-        thread::Builder::new().name("slipring-lookout".into()).spawn(move || kept.keep_watch())?;
-        posts.push(post.clone());
-        posts[0].bump();
-        Ok(post)
+        let begun = thread::Builder::new().name("slipring-lookout".into()).spawn(move || kept.keep_watch());
+        if begun.is_ok() {
+            threads.posts.push(post.clone());
+        }
+        threads.end_rounds_if_idle();
+        begun.map(|_| post)
     }
 
     /// Gives a post up if it watches nothing, under the lock under which it would be given something to watch.
     fn retire(&self, post: &Post) -> bool {
-        let mut posts = lock(&self.posts);
+        let mut threads = lock(&self.threads);
         let is_idle = lock(&post.entries).is_empty();
         if is_idle {
-            posts.retain(|other| !ptr::eq(&raw const **other, post));
-            if let Some(first) = posts.first() {
-                first.bump();
-            }
+            threads.posts.retain(|other| !ptr::eq(&raw const **other, post));
+            threads.end_rounds_if_idle();
         }
         is_idle
     }
 
-    /// The posts that `post` looks after: all if it is the first, and otherwise none.
-    fn kept_by(&self, post: &Post) -> Vec<Arc<Post>> {
-        let posts = lock(&self.posts);
-        let is_first = posts.first().is_some_and(|first| ptr::eq(&raw const **first, post));
-        if is_first { posts.clone() } else { Vec::new() }
+    /// The posts that there are.
+    fn posts(&self) -> Vec<Arc<Post>> {
+        lock(&self.threads).posts.clone()
+    }
+}
+
+impl Threads {
+    fn end_rounds_if_idle(&mut self) {
+        if self.posts.is_empty() {
+            if let Some(rounds) = self.rounds.take() {
+                rounds.end();
+            }
+        }
     }
 }
 
@@ -379,35 +395,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The sleeps that went on until their tick although a word in their list had long changed.
 #[cfg(test)]
-pub(crate) mod late {
-    use super::{Entry, lock};
-    use core::sync::atomic::Ordering;
-    use std::path::{Path, PathBuf};
-    use std::sync::Mutex;
-    use std::time::Instant;
-
-    /// Segments, and when the tick was due.
-    static LATE: Mutex<Vec<(PathBuf, Instant)>> = Mutex::new(Vec::new());
-
-    /// Called for every end after a sleep whose tick was due at `deadline`.
-    pub(super) fn note(has_overslept: bool, entry: &Entry, deadline: Instant) {
-        let interest = &entry.interest;
-        let state = lock(&entry.state);
-        // Acquire: pairs with the Release of wakers.
-        let is_stale = |expected| interest.word().load(Ordering::Acquire) != expected;
-        if has_overslept && state.armed.as_ref().is_some_and(|armed| is_stale(armed.expected)) {
-            lock(&LATE).push((interest.path().to_owned(), deadline));
-        }
-    }
-
-    /// When the ticks were due that found something in `segment`, since the last call.
-    pub(crate) fn take(segment: &Path) -> Vec<Instant> {
-        let mut late = lock(&LATE);
-        let (taken, kept) = late.drain(..).partition(|(path, _)| path == segment);
-        *late = kept;
-        let taken: Vec<(PathBuf, Instant)> = taken;
-        taken.into_iter().map(|(_, deadline)| deadline).collect()
-    }
-}
+pub(crate) mod late;

@@ -309,6 +309,11 @@ impl Segment {
         held.contains(&index) || self.is_locked_elsewhere(index, 1)
     }
 
+    /// Whether participant `index` is one of this process.
+    pub(crate) fn is_ours(&self, index: u32) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(&index)
+    }
+
     /// Gives the lock of participant `index` back. Ordinarily under the lifecycle lock; without it only where that
     /// cannot be had, in which case the segment is left to the next one who comes.
     pub(crate) fn let_go(&self, index: u32) {

@@ -369,18 +369,24 @@ fn lines_and_their_words() {
     for line in [4096, 4096 + 128] {
         assert_eq!(u64_at(&bytes, line + participant["state"].0), live);
         assert_eq!(u32_at(&bytes, line + participant["pid"].0), process::id());
+        let number = |line| u32_at(&bytes, line + participant["process"].0);
+        assert!(number(line) != 0 && number(line) == number(4096), "the lines of one process");
         let (at, len) = participant["program"];
         let program = &example.rx.as_ref().unwrap().info().creator.program;
         assert_eq!(bytes[line + at..line + at + len], padded(program, len));
     }
     assert_eq!(u32_at(&bytes, 4352 + wait["word"].0), 0);
+    let roll = |bytes: &[u8]| [4352, 4352 + 128].map(|line| u32_at(bytes, line + wait["roll"].0));
+    assert_eq!(roll(&bytes), [4, 0], "two have joined");
     assert_eq!(u64_at(&bytes, 4352 + 256 + taken["taken"].0), 1);
 
     example.tx = None;
     let bytes = example.bytes();
     assert_eq!(u64_at(&bytes, 4096 + participant["state"].0), 1 << 32 | 2, "CLOSED");
     example.tx = Some(example.queue.sender().unwrap());
-    assert_eq!(u64_at(&example.bytes(), 4096), 2 << 32 | 1, "LIVE, of the next generation");
+    let bytes = example.bytes();
+    assert_eq!(u64_at(&bytes, 4096), 2 << 32 | 1, "LIVE, of the next generation");
+    assert_eq!(roll(&bytes), [6, 0], "another one has joined");
 }
 
 #[test]
