@@ -41,7 +41,7 @@ use std::sync::Arc;
 mod roster;
 mod watch;
 
-pub(crate) use roster::{Living, Process, Roster};
+pub(crate) use roster::{Living, Probed, Process, Roster};
 pub(crate) use watch::{Sight, Watch};
 
 /// How often a silent peer's lock is looked at. With sleeps of the same length, a death is noticed within twice this.
@@ -135,9 +135,7 @@ impl Participant {
                 }
                 let participant = Participant { segment: segment.clone(), index, has_place: true };
                 let predecessor = if segment.is_writable() {
-                    let mut predecessor = None;
-                    roster::enrol(&segment.wait_line(0).roll, || predecessor = occupy(segment.participant(index)));
-                    predecessor
+                    roster::enrol(segment, || occupy(segment.participant(index)))
                 } else {
                     occupy_by_file(segment, index)?
                 };

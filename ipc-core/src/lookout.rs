@@ -2,9 +2,9 @@
 //! and a thread can sleep on 128 of them at most, so both leave it to the lookout.
 //!
 //! A *post* is one thread, which watches up to [`POST_WORDS`] ends; n ends take n / 127 posts, rounded up. Posts sleep
-//! until a word changes, however long that takes. One more thread makes the *rounds*: at every tick it looks at all that
-//! no word tells (`lookout/rounds.rs`). All of them begin with the first end that is watched and end with the last. Which
-//! runtime a task belongs to does not matter: what is woken is its [`Waker`].
+//! until a word changes, however long that takes. One more thread makes the *rounds*, and looks at what no word tells
+//! (`lookout/rounds.rs`). All of them begin with the first end that is watched and end with the last. Which runtime a task
+//! belongs to does not matter: what is woken is its [`Waker`].
 //!
 //! # The protocol
 //!
@@ -18,7 +18,7 @@
 //!     if SLEEPING is set:                      P2  futex_waitv on the values that P1 loaded; on those of armed
 //!        armed, expected := value                  ends, and of all ends whose word has one sleeper
 //!     else: wake myself
-//!     if others sleep on the word: bump        rounds, once a tick
+//!     if others sleep on the word: bump        rounds, from time to time
 //!        the post                              P3  P1 for every end of every post
 //! R2  look; if there is nothing: pending
 //! ```
@@ -38,9 +38,10 @@
 //!   end disarmed, on a word that has several sleepers; but then A has bumped the word that is last in each
 //!   list, which ends P2, before R2.
 //!
-//! A waker that is killed between the new value and `futex_wake` delays the task by a tick, like a sleeper by a slice
-//! (W2), and so does one that wakes another sleeper who then leaves the work undone: V is there all the same, and the next
-//! round sees it. Where membarrier is refused, an armed end is woken once a tick, whatever its word says.
+//! A waker that is killed between the new value and `futex_wake` delays the task by a round, like a sleeper by a slice
+//! (W2), since a death has everything looked at. One that is stopped there, or that wakes another sleeper who then leaves
+//! the work undone and lives, delays it by about a second: V is there all the same, and P3 sees it. Where membarrier is
+//! refused, an armed end is woken in every round, whatever its word says.
 //!
 //! # Fork
 //!
@@ -49,7 +50,7 @@
 
 use crate::error::OpenError;
 use crate::interest::Interest;
-use crate::liveness::{Living, Roster};
+use crate::liveness::{Living, Probed, Roster};
 use crate::os;
 use crate::os::fork::{Epoch, Local};
 use crate::waiting::{self, Sleepers};
@@ -71,7 +72,6 @@ const POST_WORDS: usize = os::FUTEX_WAITV_MAX - 1;
 /// An end that the lookout watches. Dropped, it is watched no more.
 pub(crate) struct Watched {
     entry: Arc<Entry>,
-    post: Arc<Post>,
     /// Whether it was armed and has not been disarmed. It may have been woken since.
     is_armed: bool,
 }
@@ -83,12 +83,11 @@ impl Watched {
     ///
     /// [`OpenError::Os`] if that takes another thread, and the system refuses it.
     pub(crate) fn new(interest: Interest) -> Result<Self, OpenError> {
-        let entry = Arc::new(Entry::new(interest));
-        let post = LOOKOUT.get().assign(&entry).map_err(|source| {
-            let path = entry.interest.path().to_owned();
+        let post = LOOKOUT.get().reserve().map_err(|source| {
+            let path = interest.path().to_owned();
             OpenError::Os { action: "start the thread that watches", path, source }
         })?;
-        Ok(Watched { entry, post, is_armed: false })
+        Ok(Watched { entry: post.admit(interest), is_armed: false })
     }
 
     /// What is watched.
@@ -111,7 +110,7 @@ impl Watched {
 
     /// Disarms the end; `true` if it had been woken.
     fn stand_down(&mut self) -> bool {
-        if !self.is_armed || self.post.epoch.is_past() {
+        if !self.is_armed || self.entry.post.epoch.is_past() {
             return false;
         }
         self.is_armed = false;
@@ -126,8 +125,8 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         self.abandon();
-        if !self.post.epoch.is_past() {
-            self.post.dismiss(&self.entry);
+        if !self.entry.post.epoch.is_past() {
+            self.entry.post.dismiss(&self.entry);
         }
     }
 }
@@ -135,7 +134,7 @@ impl Drop for Watched {
 /// Wakes `waker` as soon as something happens at one of `watched`: R1, the barrier (one for all) and A, after which the
 /// caller looks (R2) at each of them.
 pub(crate) fn arm(watched: &mut [Watched], waker: &Waker) {
-    if watched.iter().any(|watched| watched.post.epoch.is_past()) {
+    if watched.iter().any(|watched| watched.entry.post.epoch.is_past()) {
         // Nobody watches. Whoever waits learns from the verbs of the end that it is dead.
         return waker.wake_by_ref();
     }
@@ -147,11 +146,11 @@ pub(crate) fn arm(watched: &mut [Watched], waker: &Waker) {
         watched.is_armed = true;
     }
     let mut bumped = ptr::null();
-    for Watched { entry, post, .. } in watched {
+    for Watched { entry, .. } in watched {
         // Neighbours mostly have one post.
-        if entry.interest.sleepers() == Sleepers::Many && bumped != Arc::as_ptr(post) {
-            bumped = Arc::as_ptr(post);
-            post.bump();
+        if entry.interest.sleepers() == Sleepers::Many && bumped != Arc::as_ptr(&entry.post) {
+            bumped = Arc::as_ptr(&entry.post);
+            entry.post.bump();
         }
     }
 }
@@ -159,15 +158,19 @@ pub(crate) fn arm(watched: &mut [Watched], waker: &Waker) {
 /// An end, as its post sees it.
 struct Entry {
     interest: Interest,
+    /// Has this entry in its list until it is dismissed.
+    post: Arc<Post>,
     state: Mutex<State>,
 }
 
 struct State {
     armed: Option<Armed>,
-    /// Those whom the end watches, as the rounds have found them last.
+    /// Those whom the end watches, as they were found last.
     roster: Roster,
     /// Whether that has changed since the task was last woken.
     has_news: bool,
+    /// Whether the next round is to look at this end.
+    is_noted: bool,
 }
 
 /// Whom to wake, and when.
@@ -179,15 +182,17 @@ struct Armed {
 
 impl Entry {
     /// To be made before the first look of whoever waits, so that what happens after that look is a change.
-    fn new(interest: Interest) -> Self {
+    fn new(interest: Interest, post: Arc<Post>) -> Arc<Self> {
         let roster = interest.roster();
-        Entry { interest, state: Mutex::new(State { armed: None, roster, has_news: false }) }
+        let state = Mutex::new(State { armed: None, roster, has_news: false, is_noted: false });
+        Arc::new(Entry { interest, post, state })
     }
 
     /// A of the protocol.
-    fn arm(&self, waker: &Waker) {
+    fn arm(self: &Arc<Self>, waker: &Waker) {
         let mut state = lock(&self.state);
         state.armed = waiting::announced(self.interest.word()).map(|expected| Armed { waker: waker.clone(), expected });
+        self.note_if_needed(&mut state);
         if state.armed.is_none() {
             drop(state);
             waker.wake_by_ref();
@@ -195,13 +200,17 @@ impl Entry {
     }
 
     /// P1 of the protocol. The value to sleep on, if its word is to be slept on.
-    fn check(&self) -> Option<u32> {
+    fn check(self: &Arc<Self>) -> Option<u32> {
         let word = self.interest.word();
         let mut state = lock(&self.state);
         // Acquire: pairs with the Release of wakers, and passes on to the task, by way of the waker, what it is woken for.
         let value = word.load(Ordering::Acquire);
         let is_stale = state.armed.as_ref().is_some_and(|armed| armed.expected != value);
-        let armed = if is_stale { state.armed.take() } else { None };
+        let mut armed = None;
+        if is_stale {
+            armed = state.armed.take();
+            self.note_if_needed(&mut state);
+        }
         let is_wanted = state.armed.is_some() || self.interest.sleepers() == Sleepers::One;
         drop(state);
         if let Some(Armed { waker, .. }) = armed {
@@ -210,37 +219,54 @@ impl Entry {
         is_wanted.then_some(value)
     }
 
-    /// P3 of the protocol, and a look at the lines of those who are watched, which are shown to `see`. `true` if the task
-    /// is to be woken.
-    fn look(&self, see: impl FnMut(&Living)) -> bool {
+    /// P3 of the protocol, and a look at the lines of those who are watched. `see` is told of them: of all, or only of those
+    /// who have come. `true` if the task is to be woken.
+    fn look(self: &Arc<Self>, all: bool, see: impl FnMut(&Living)) -> bool {
         let mut state = lock(&self.state);
-        let State { armed, roster, has_news } = &mut *state;
-        *has_news |= roster.update(self.interest.segment());
-        roster.living().iter().for_each(see);
-        let Some(armed) = armed else { return false };
+        state.has_news |= state.roster.update(self.interest.segment());
+        state.roster.tell(all, see);
+        state.is_noted = false;
+        self.note_if_needed(&mut state);
+        let Some(armed) = &state.armed else { return false };
         // Acquire: as in `check`.
-        self.interest.word().load(Ordering::Acquire) != armed.expected || *has_news || self.is_restless(roster)
+        let is_stale = self.interest.word().load(Ordering::Acquire) != armed.expected;
+        is_stale || state.has_news || self.is_restless(&state.roster)
     }
 
-    /// Looks at the locks of those whom `picks` asks for. `true` if one has died.
-    fn probe(&self, picks: impl Fn(&Living) -> bool) -> bool {
+    /// Looks at the locks of those whom `picks` asks for. With what it has found comes whether the task is to be woken.
+    fn probe(self: &Arc<Self>, picks: impl Fn(&Living) -> bool) -> (Probed, bool) {
         let mut state = lock(&self.state);
-        let has_died = state.roster.probe(self.interest.segment(), picks);
-        state.has_news |= has_died;
-        has_died
+        state.has_news |= state.roster.update(self.interest.segment());
+        let probed = state.roster.probe(self.interest.segment(), picks);
+        state.has_news |= probed == Probed::Dead;
+        self.note_if_needed(&mut state);
+        (probed, state.has_news && state.armed.is_some())
     }
 
-    /// Wakes the task, if it waits. `true` if it did.
-    fn wake(&self) -> bool {
+    /// Wakes the task, if it waits. On a word that others sleep on, the post must not take a wake-up from them any more.
+    fn wake(&self) {
         let mut state = lock(&self.state);
-        let Some(Armed { waker, .. }) = state.armed.take() else { return false };
+        let Some(Armed { waker, .. }) = state.armed.take() else { return };
         state.has_news = false;
         drop(state);
         wake(waker);
-        true
+        if self.interest.sleepers() == Sleepers::Many {
+            self.post.bump();
+        }
     }
 
-    /// Whether the task is to be woken at every tick: where wake-ups cannot be relied on, and where somebody has died and
+    /// Has the next round look at this end if something about it is not settled.
+    fn note_if_needed(self: &Arc<Self>, state: &mut State) {
+        let State { armed, roster, has_news, is_noted } = state;
+        // What is news to nobody who waits is noted when somebody does.
+        let is_news = *has_news && armed.is_some();
+        if !*is_noted && (is_news || roster.has_untold(self.interest.segment()) || self.is_restless(roster)) {
+            *is_noted = true;
+            self.post.rounds.note(self);
+        }
+    }
+
+    /// Whether the task is to be woken in every round: where wake-ups cannot be relied on, and where somebody has died and
     /// what it held may have to be repaired, which cannot always be done at once.
     fn is_restless(&self, roster: &Roster) -> bool {
         waiting::is_unreliable(self.interest.word())
@@ -257,23 +283,56 @@ fn wake(waker: Waker) {
 struct Post {
     /// The epoch that the thread belongs to.
     epoch: Epoch,
+    /// Who looks at what this one does not see.
+    rounds: Arc<Rounds>,
     /// Bumped to have the thread look at everything once more.
     bumps: AtomicU32,
-    /// At most [`POST_WORDS`].
-    entries: Mutex<Vec<Arc<Entry>>>,
+    ends: Mutex<Ends>,
     #[cfg(test)]
     sleep: late::Sleep,
 }
 
+/// The ends of a post.
+#[derive(Default)]
+struct Ends {
+    entries: Vec<Arc<Entry>>,
+    /// How many more have been promised a place. There are at most [`POST_WORDS`] in all.
+    reserved: usize,
+}
+
 impl Post {
-    fn new(entry: Arc<Entry>) -> Self {
+    fn new(rounds: Arc<Rounds>) -> Self {
         Post {
             epoch: Epoch::now(),
+            rounds,
             bumps: AtomicU32::new(0),
-            entries: Mutex::new(vec![entry]),
+            ends: Mutex::default(),
             #[cfg(test)]
             sleep: late::Sleep::default(),
         }
+    }
+
+    /// Promises a place, if there is one.
+    fn reserve(&self) -> bool {
+        let mut ends = lock(&self.ends);
+        let has_room = ends.entries.len() + ends.reserved < POST_WORDS;
+        ends.reserved += usize::from(has_room);
+        has_room
+    }
+
+    /// Watches an end that was promised a place.
+    fn admit(self: Arc<Self>, interest: Interest) -> Arc<Entry> {
+        let entry = Entry::new(interest, self.clone());
+        let mut ends = lock(&self.ends);
+        ends.reserved -= 1;
+        ends.entries.push(entry.clone());
+        drop(ends);
+        self.bump();
+        entry
+    }
+
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        lock(&self.ends).entries.clone()
     }
 
     fn bump(&self) {
@@ -283,7 +342,7 @@ impl Post {
     }
 
     fn dismiss(&self, entry: &Arc<Entry>) {
-        lock(&self.entries).retain(|other| !Arc::ptr_eq(other, entry));
+        lock(&self.ends).entries.retain(|other| !Arc::ptr_eq(other, entry));
         self.bump();
     }
 
@@ -299,7 +358,7 @@ impl Post {
             let bumps = self.bumps.load(Ordering::Acquire);
             if seen != Some(bumps) {
                 seen = Some(bumps);
-                entries = lock(&self.entries).clone();
+                entries = self.entries();
                 if entries.is_empty() && LOOKOUT.get().retire(self) {
                     return;
                 }
@@ -321,53 +380,54 @@ impl Post {
 /// The threads of this process.
 #[derive(Default)]
 struct Lookout {
-    /// Locked before any post's `entries`.
+    /// Locked before any post's `ends`.
     threads: Mutex<Threads>,
 }
 
 #[derive(Default)]
 struct Threads {
-    /// The posts with a thread.
     posts: Vec<Arc<Post>>,
-    /// There if there are posts, and for a while longer.
+    /// There if and only if there are posts.
     rounds: Option<Arc<Rounds>>,
 }
 
 static LOOKOUT: Local<Lookout> = Local::new();
 
 impl Lookout {
-    /// Has an end watched by a post that has room, or by a new one.
-    fn assign(&self, entry: &Arc<Entry>) -> io::Result<Arc<Post>> {
+    /// A place with a post, or with a new one.
+    fn reserve(&self) -> io::Result<Arc<Post>> {
         let mut threads = lock(&self.threads);
-        for post in &threads.posts {
-            let mut entries = lock(&post.entries);
-            if entries.len() < POST_WORDS {
-                entries.push(entry.clone());
-                drop(entries);
-                post.bump();
-                return Ok(post.clone());
+        if let Some(post) = threads.posts.iter().find(|post| post.reserve()) {
+            return Ok(post.clone());
+        }
+        let rounds = match &threads.rounds {
+            Some(rounds) => rounds.clone(),
+            None => {
+                let rounds = Arc::new(Rounds::default());
+                let made = rounds.clone();
+                thread::Builder::new().name("slipring-rounds".into()).spawn(move || made.make())?;
+                threads.rounds.insert(rounds).clone()
+            }
+        };
+        let post = Arc::new(Post::new(rounds));
+        post.reserve();
+        let kept = post.clone();
+        match thread::Builder::new().name("slipring-lookout".into()).spawn(move || kept.keep_watch()) {
+            Ok(_) => threads.posts.push(post.clone()),
+            Err(error) => {
+                threads.end_rounds_if_idle();
+                return Err(error);
             }
         }
-        if threads.rounds.is_none() {
-            let rounds = Arc::new(Rounds::default());
-            let kept = rounds.clone();
-            thread::Builder::new().name("slipring-rounds".into()).spawn(move || kept.make())?;
-            threads.rounds = Some(rounds);
-        }
-        let post = Arc::new(Post::new(entry.clone()));
-        let kept = post.clone();
-        let begun = thread::Builder::new().name("slipring-lookout".into()).spawn(move || kept.keep_watch());
-        if begun.is_ok() {
-            threads.posts.push(post.clone());
-        }
-        threads.end_rounds_if_idle();
-        begun.map(|_| post)
+        Ok(post)
     }
 
     /// Gives a post up if it watches nothing, under the lock under which it would be given something to watch.
     fn retire(&self, post: &Post) -> bool {
         let mut threads = lock(&self.threads);
-        let is_idle = lock(&post.entries).is_empty();
+        let ends = lock(&post.ends);
+        let is_idle = ends.entries.is_empty() && ends.reserved == 0;
+        drop(ends);
         if is_idle {
             threads.posts.retain(|other| !ptr::eq(&raw const **other, post));
             threads.end_rounds_if_idle();

@@ -555,6 +555,13 @@ impl Drop for Segment {
     }
 }
 
+/// Has whoever opens the channel next do so as another process would: with a descriptor of its own, and locks that are not
+/// those of `segment`.
+#[cfg(test)]
+pub(crate) fn estrange(segment: &Segment) {
+    registry::forget(segment);
+}
+
 /// Opens the file under a segment's name. Who only reads is content if writing is not permitted.
 fn open_named(path: &Path, reads_only: bool) -> io::Result<File> {
     match os::open_named(path) {

@@ -9,7 +9,7 @@
 //!
 //! Lines in any phase but LIVE change by joining alone. So it is enough to look at the lines that were LIVE, and at the
 //! segment's *roll*, which a joiner makes odd before it says LIVE and even again afterwards, each time a greater number,
-//! under the lifecycle lock:
+//! under the lifecycle lock, and of which it tells those who sleep, by waking them in between:
 //!
 //! - a look at all lines that began by loading an even number has seen everyone who said LIVE before that number was stored
 //!   (Release, Acquire);
@@ -23,9 +23,10 @@ use crate::layout::ParticipantSlot;
 use crate::os;
 use crate::os::fork::Local;
 use crate::segment::Segment;
+use crate::waiting;
 use core::num::NonZeroU64;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 use std::sync::OnceLock;
 
 /// Says which process a participant belongs to, as it wrote itself into its line: its process id and a random number. It is
@@ -58,14 +59,19 @@ fn is_unsettled(roll: u32) -> bool {
 }
 
 /// Says LIVE, by `say_live`, so that those who watch notice. The caller has the lifecycle lock.
-pub(super) fn enrol(roll: &AtomicU32, say_live: impl FnOnce()) {
+pub(super) fn enrol<R>(segment: &Segment, say_live: impl FnOnce() -> R) -> R {
+    let words = [0, 1].map(|line| &segment.wait_line(line).word);
+    waiting::register(words);
+    let roll = &segment.wait_line(0).roll;
     // Relaxed: only those who have the lifecycle lock write it, and its holder before comes before by way of it.
     let before = roll.load(Ordering::Relaxed);
-    // Relaxed: `say_live` ends with a Release store, before which this is seen.
-    roll.store(before | 1, Ordering::Relaxed);
-    say_live();
+    // Release: `say_live` ends with a Release store, before which this is seen; pairs with the Acquire in `Roster::read`.
+    roll.store(before | 1, Ordering::Release);
+    words.into_iter().for_each(waiting::wake);
+    let said = say_live();
     // Release: publishes LIVE; pairs with the Acquire in `Roster::read`.
     roll.store((before | 1).wrapping_add(1), Ordering::Release);
+    said
 }
 
 /// What is known of the participants on some lines.
@@ -83,12 +89,25 @@ pub(crate) struct Roster {
     has_fallen: bool,
 }
 
+/// What came of a look at locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probed {
+    /// Those who were asked for live.
+    Alive,
+    /// There is nobody of whom it was asked.
+    Nobody,
+    /// Somebody has died.
+    Dead,
+}
+
 /// A participant that lives, as far as is known.
 #[derive(Clone, Copy)]
 pub(crate) struct Living {
     pub(crate) line: u32,
     pub(crate) process: Option<Process>,
     state: u64,
+    /// Whether somebody has been told of it.
+    is_told: bool,
 }
 
 impl Roster {
@@ -100,9 +119,15 @@ impl Roster {
         roster
     }
 
-    /// Those who live in other processes, as far as is known.
-    pub(crate) fn living(&self) -> &[Living] {
-        &self.living
+    /// Tells `see` of those who live in other processes, as far as is known: of all, or only of those of whom it has not
+    /// been told.
+    pub(crate) fn tell(&mut self, all: bool, mut see: impl FnMut(&Living)) {
+        for living in &mut self.living {
+            if all || !living.is_told {
+                living.is_told = true;
+                see(living);
+            }
+        }
     }
 
     /// Whether one of them has died and has no successor.
@@ -120,38 +145,56 @@ impl Roster {
         self.fingerprint != before
     }
 
-    /// Looks at the lock of each who lives and for whom `picks` asks, and records the deaths. `true` if there are any.
-    pub(crate) fn probe(&mut self, segment: &Segment, picks: impl Fn(&Living) -> bool) -> bool {
-        let dead: Vec<Living> =
-            self.living.iter().filter(|living| picks(living) && !segment.is_alive(living.line)).copied().collect();
-        if dead.is_empty() {
+    /// Whether there may be somebody of whom nobody has been told: who has joined since all lines were looked at last, or is
+    /// about to, or was found then.
+    pub(crate) fn has_untold(&self, segment: &Segment) -> bool {
+        self.is_outdated(segment) || self.living.iter().any(|living| !living.is_told)
+    }
+
+    /// Whether somebody has joined since all lines were looked at last, or is about to.
+    fn is_outdated(&self, segment: &Segment) -> bool {
+        if self.lines.is_empty() {
             return false;
         }
-        for Living { line, state, .. } in dead {
+        // Relaxed: that it has changed is all there is to see; `read` loads it anew.
+        let roll = segment.wait_line(0).roll.load(Ordering::Relaxed);
+        roll != self.roll || is_unsettled(roll)
+    }
+
+    /// Looks at the lock of each who lives, as far as is known, and for whom `picks` asks. Records the deaths.
+    pub(crate) fn probe(&mut self, segment: &Segment, picks: impl Fn(&Living) -> bool) -> Probed {
+        let picked: Vec<Living> = self.living.iter().filter(|living| picks(living)).copied().collect();
+        let mut probed = if picked.is_empty() { Probed::Nobody } else { Probed::Alive };
+        for Living { line, state, .. } in picked {
+            if segment.is_alive(line) {
+                continue;
+            }
+            probed = Probed::Dead;
             // Fails if it has closed, or been succeeded, since its state was loaded.
             mark_crashed(segment, segment.participant(line), State::from_word(state));
             if !segment.is_writable() {
                 self.mourned.push((line, state));
             }
         }
-        self.update(segment)
+        if probed == Probed::Dead {
+            self.update(segment);
+        }
+        probed
     }
 
     /// Whether all lines are as they were.
     fn is_current(&self, segment: &Segment) -> bool {
-        // Relaxed: that it has changed is all there is to see; `read` loads it anew.
-        let roll = segment.wait_line(0).roll.load(Ordering::Relaxed);
         let is_mourned = |living: &Living| self.mourned.contains(&(living.line, living.state));
-        // Relaxed: as for the roll.
+        // Relaxed: as in `is_outdated`.
         let is_same = |living: &Living| segment.participant(living.line).state.load(Ordering::Relaxed) == living.state;
-        !is_unsettled(roll) && roll == self.roll && self.living.iter().all(|one| is_same(one) && !is_mourned(one))
+        !self.is_outdated(segment) && self.living.iter().all(|one| is_same(one) && !is_mourned(one))
     }
 
     /// Looks at all lines.
     fn read(&mut self, segment: &Segment) {
         // Acquire: pairs with the Release in `enrol`.
         self.roll = segment.wait_line(0).roll.load(Ordering::Acquire);
-        self.living.clear();
+        let known = core::mem::take(&mut self.living);
         (self.fingerprint, self.has_fallen) = (0, false);
         let mut mourned = Vec::new();
         for line in self.lines.clone() {
@@ -163,7 +206,9 @@ impl Roster {
             }
             match state.phase {
                 Phase::Live if !segment.is_ours(line) => {
-                    self.living.push(Living { line, process: Process::of(slot), state: state.word() });
+                    let (process, state) = (Process::of(slot), state.word());
+                    let is_told = known.iter().any(|one| one.is_told && (one.line, one.state) == (line, state));
+                    self.living.push(Living { line, process, state, is_told });
                 }
                 Phase::Crashed => self.has_fallen = true,
                 _ => {}

@@ -44,8 +44,7 @@ fn stale(entry: &Entry) -> Option<u32> {
 /// not been woken, since whoever is woken does not count as asleep until it has looked.
 pub(super) fn note(posts: &[Arc<Post>], deadline: Instant) {
     for post in posts {
-        let entries = lock(&post.entries).clone();
-        for entry in entries {
+        for entry in post.entries() {
             let before = stale(&entry);
             // No lock is held here for which the thread might be waiting.
             if before.is_some() && post.sleep.is_deep() && stale(&entry) == before {

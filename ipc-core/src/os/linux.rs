@@ -119,6 +119,8 @@ pub(crate) fn unlock(file: &File, byte: u64) -> io::Result<()> {
 /// Whether any *other* open file description has a lock on one of `count` bytes from `first`. The kernel drops a
 /// process's locks when it dies, even by SIGKILL and even as a zombie.
 pub(crate) fn is_locked_elsewhere(file: &File, first: u64, count: u64) -> io::Result<bool> {
+    #[cfg(test)]
+    LOOKS_AT_LOCKS.set(LOOKS_AT_LOCKS.get() + 1);
     let mut lock = lock_request(first, count, libc::F_WRLCK);
     // SAFETY: `file` keeps the descriptor open, and F_OFD_GETLK takes a pointer to a `flock`, which `lock` is.
     let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
@@ -180,6 +182,9 @@ pub(crate) fn barrier_everywhere() -> bool {
 thread_local! {
     /// How often this thread has called [`barrier_everywhere`].
     pub(crate) static BARRIERS: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
+
+    /// How often this thread has called [`is_locked_elsewhere`].
+    pub(crate) static LOOKS_AT_LOCKS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
 }
 
 fn membarrier(command: libc::c_int) -> bool {
