@@ -4,9 +4,10 @@
 //! Whether it is an end's turn depends on its place, which it alone knows. So the end is asked, and nothing else is
 //! believed; what can be handed to others ([`Interest`]) is the word that it is woken by and whose lives it watches.
 
+use crate::layout::Side;
 use crate::liveness::Roster;
 use crate::segment::Segment;
-use crate::waiting::Sleepers;
+use crate::waiting::{self, Sleepers};
 use core::fmt;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -19,7 +20,11 @@ use std::sync::Arc;
 /// It is *ready* when its `try_` verb would return something else than [`Empty`](crate::TryRecvError::Empty) or
 /// [`Full`](crate::TrySendError::Full): for a [`Receiver`](crate::Receiver) when there is a message, for a
 /// [`Sender`](crate::Sender) when there is room, and for either when the other side has closed or died, or when the
-/// segment is damaged. It may be reported ready for no reason, so use a verb that does not wait.
+/// segment is damaged. It may be reported ready for no reason, so use a verb that does not wait. A
+/// [`Writer`](crate::Writer) never waits, and is no source.
+///
+/// A ready sender of a queue that others share, or a ready [`Publisher`](crate::Publisher), has the next place in the
+/// order already: what others send is held up until it has sent. So use it at once, or do not ask whether it is ready.
 ///
 /// The ends of this crate's channels are all that there is: the trait cannot be implemented elsewhere.
 pub trait Source: Sealed {}
@@ -51,6 +56,8 @@ pub struct Interest {
     sleepers: Sleepers,
     /// Whom to watch.
     lines: Range<u32>,
+    /// Whether the end is on the first side.
+    is_first: bool,
 }
 
 // SAFETY: the word is an atomic in a mapping that `segment` keeps alive and that any thread may use.
@@ -67,8 +74,9 @@ impl Interest {
         word: NonNull<AtomicU32>,
         sleepers: Sleepers,
         lines: Range<u32>,
+        side: Side,
     ) -> Self {
-        Interest { segment, word, sleepers, lines }
+        Interest { segment, word, sleepers, lines, is_first: side == Side::First }
     }
 
     /// The word to sleep on.
@@ -77,9 +85,45 @@ impl Interest {
         unsafe { self.word.as_ref() }
     }
 
+    /// R1 for this end. `false` if nobody can be told.
+    pub(crate) fn announce(&self) -> bool {
+        if !self.is_writable() {
+            return announce_by_file(&self.segment, self.word());
+        }
+        waiting::announce(self.word());
+        true
+    }
+
+    /// Takes an announcement back.
+    pub(crate) fn retract(&self) {
+        if self.is_writable() {
+            waiting::retract(self.word(), self.sleepers);
+        }
+    }
+
+    /// Passes a wake-up that was not used on to another sleeper.
+    pub(crate) fn pass_on(&self) {
+        // Those who only read get everything each, and have no work from each other.
+        if self.sleepers == Sleepers::Many && self.is_writable() {
+            waiting::wake_some(self.word(), 1);
+        }
+    }
+
+    /// Whether this process can write to the word.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.segment.is_writable()
+    }
+
     /// Who sleeps on it.
     pub(crate) fn sleepers(&self) -> Sleepers {
         self.sleepers
+    }
+
+    /// Whether the end may become ready because time passes, and nobody does anything.
+    pub(crate) fn depends_on_time(&self) -> bool {
+        // A publisher evicts the subscriber that has kept it waiting for too long.
+        let geometry = self.segment.geometry();
+        geometry.evict_after_ns != 0 && self.is_first
     }
 
     /// The file of the channel.
@@ -101,6 +145,24 @@ impl Interest {
     pub(crate) fn is_same(&self, other: &Interest) -> bool {
         self.word == other.word && Arc::ptr_eq(&self.segment, &other.segment)
     }
+}
+
+/// Announces a sleep on `word` through the segment's file; `false` if that is refused.
+pub(crate) fn announce_by_file(segment: &Segment, word: &AtomicU32) -> bool {
+    let (at, value) = waiting::SLEEPING_BYTE;
+    segment.has_places() && segment.write_at(word.as_ptr().cast::<u8>(), at, &[value]).is_ok()
+}
+
+/// R1 for many ends, and one barrier for all. Returns for each whether it can be woken; those that cannot are to be looked at
+/// from time to time.
+pub(crate) fn announce_all<'a>(interests: impl Iterator<Item = &'a Interest> + Clone) -> Vec<bool> {
+    let mut are_heard: Vec<bool> = interests.clone().map(Interest::announce).collect();
+    let writable = interests.clone().filter(|interest| interest.is_writable());
+    if !waiting::barrier(writable.map(Interest::word)) {
+        // The words of the others say so.
+        are_heard.iter_mut().zip(interests).for_each(|(is_heard, interest)| *is_heard &= interest.is_writable());
+    }
+    are_heard
 }
 
 impl fmt::Debug for Interest {

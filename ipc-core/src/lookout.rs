@@ -49,7 +49,7 @@
 //! the ends that are watched there are dead, as their verbs say (`os/fork.rs`).
 
 use crate::error::OpenError;
-use crate::interest::Interest;
+use crate::interest::{Interest, announce_all};
 use crate::liveness::{Living, Probed, Roster};
 use crate::os;
 use crate::os::fork::{Epoch, Local};
@@ -103,8 +103,8 @@ impl Watched {
     /// The task does not wait any more, and has not looked since it was woken, if it was. On a word that others sleep
     /// on as well, the wake-up is passed on to one of them.
     pub(crate) fn abandon(&mut self) {
-        if self.stand_down() && self.entry.interest.sleepers() == Sleepers::Many {
-            waiting::wake_some(self.entry.interest.word(), 1);
+        if self.stand_down() {
+            self.entry.interest.pass_on();
         }
     }
 
@@ -117,7 +117,7 @@ impl Watched {
         let armed = lock(&self.entry.state).armed.take();
         let interest = &self.entry.interest;
         let was_woken = armed.is_none_or(|armed| waiting::announced(interest.word()) != Some(armed.expected));
-        waiting::retract(interest.word(), interest.sleepers());
+        interest.retract();
         was_woken
     }
 }
@@ -138,11 +138,9 @@ pub(crate) fn arm(watched: &mut [Watched], waker: &Waker) {
         // Nobody watches. Whoever waits learns from the verbs of the end that it is dead.
         return waker.wake_by_ref();
     }
-    let words = || watched.iter().map(|watched| watched.entry.interest.word());
-    words().for_each(waiting::announce);
-    waiting::barrier(words());
-    for watched in &mut *watched {
-        watched.entry.arm(waker);
+    let are_heard = announce_all(watched.iter().map(|watched| &watched.entry.interest));
+    for (watched, is_heard) in watched.iter_mut().zip(are_heard) {
+        watched.entry.arm(waker, is_heard);
         watched.is_armed = true;
     }
     let mut bumped = ptr::null();
@@ -169,6 +167,8 @@ struct State {
     roster: Roster,
     /// Whether that has changed since the task was last woken.
     has_news: bool,
+    /// Whether those who wake can know that the end is waited for.
+    is_heard: bool,
     /// Whether the next round is to look at this end.
     is_noted: bool,
 }
@@ -184,19 +184,28 @@ impl Entry {
     /// To be made before the first look of whoever waits, so that what happens after that look is a change.
     fn new(interest: Interest, post: Arc<Post>) -> Arc<Self> {
         let roster = interest.roster();
-        let state = Mutex::new(State { armed: None, roster, has_news: false, is_noted: false });
+        let state = Mutex::new(State { armed: None, roster, has_news: false, is_heard: true, is_noted: false });
         Arc::new(Entry { interest, post, state })
     }
 
     /// A of the protocol.
-    fn arm(self: &Arc<Self>, waker: &Waker) {
+    fn arm(self: &Arc<Self>, waker: &Waker, is_heard: bool) {
         let mut state = lock(&self.state);
-        state.armed = waiting::announced(self.interest.word()).map(|expected| Armed { waker: waker.clone(), expected });
+        let expected = self.expected(is_heard);
+        state.is_heard = is_heard;
+        state.armed = expected.map(|expected| Armed { waker: waker.clone(), expected });
         self.note_if_needed(&mut state);
         if state.armed.is_none() {
             drop(state);
             waker.wake_by_ref();
         }
+    }
+
+    /// The value to wait for a change of; `None` if the announcement has been used up. Without one, any value will do.
+    fn expected(&self, is_heard: bool) -> Option<u32> {
+        let word = self.interest.word();
+        // Acquire: as in `check`.
+        if is_heard { waiting::announced(word) } else { Some(word.load(Ordering::Acquire)) }
     }
 
     /// P1 of the protocol. The value to sleep on, if its word is to be slept on.
@@ -230,7 +239,7 @@ impl Entry {
         let Some(armed) = &state.armed else { return false };
         // Acquire: as in `check`.
         let is_stale = self.interest.word().load(Ordering::Acquire) != armed.expected;
-        is_stale || state.has_news || self.is_restless(&state.roster)
+        is_stale || state.has_news || self.is_restless(&state)
     }
 
     /// Looks at the locks of those whom `picks` asks for. With what it has found comes whether the task is to be woken.
@@ -257,20 +266,22 @@ impl Entry {
 
     /// Has the next round look at this end if something about it is not settled.
     fn note_if_needed(self: &Arc<Self>, state: &mut State) {
-        let State { armed, roster, has_news, is_noted } = state;
         // What is news to nobody who waits is noted when somebody does.
-        let is_news = *has_news && armed.is_some();
-        if !*is_noted && (is_news || roster.has_untold(self.interest.segment()) || self.is_restless(roster)) {
-            *is_noted = true;
+        let is_news = state.has_news && state.armed.is_some();
+        let is_needed = is_news || state.roster.has_untold(self.interest.segment()) || self.is_restless(state);
+        if is_needed && !state.is_noted {
+            state.is_noted = true;
             self.post.rounds.note(self);
         }
     }
 
-    /// Whether the task is to be woken in every round: where wake-ups cannot be relied on, and where somebody has died and
-    /// what it held may have to be repaired, which cannot always be done at once.
-    fn is_restless(&self, roster: &Roster) -> bool {
-        waiting::is_unreliable(self.interest.word())
-            || self.interest.sleepers() == Sleepers::Many && roster.has_fallen()
+    /// Whether the task is to be woken in every round: where wake-ups cannot be relied on, where time matters, and where
+    /// somebody has died and what it held may have to be repaired, which cannot always be done at once.
+    fn is_restless(&self, state: &State) -> bool {
+        !state.is_heard
+            || self.interest.depends_on_time()
+            || waiting::is_unreliable(self.interest.word())
+            || self.interest.sleepers() == Sleepers::Many && state.roster.has_fallen()
     }
 }
 

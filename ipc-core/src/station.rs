@@ -6,7 +6,7 @@
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;
-use crate::interest::Interest;
+use crate::interest::{Interest, announce_by_file};
 use crate::layout::{Side, unpadded};
 use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
 use crate::os;
@@ -399,7 +399,7 @@ impl Station {
             Sleepers::Many => 0..segment.geometry().participants,
         };
         // SAFETY: `new` has taken the word from this segment.
-        unsafe { Interest::new(segment.clone(), self.mine, self.sleepers, lines) }
+        unsafe { Interest::new(segment.clone(), self.mine, self.sleepers, lines, self.side()) }
     }
 
     /// Says that this participant leaves of its own will and has published everything, and wakes the other side.
@@ -423,12 +423,6 @@ impl Station {
             self.participant.leave(is_drained);
         }
     }
-}
-
-/// Announces a sleep on `word` through the segment's file; `false` if that is refused.
-fn announce_by_file(segment: &Segment, word: &AtomicU32) -> bool {
-    let (at, value) = waiting::SLEEPING_BYTE;
-    segment.has_places() && segment.write_at(word.as_ptr().cast::<u8>(), at, &[value]).is_ok()
 }
 
 #[cfg(all(test, not(loom)))]

@@ -6,8 +6,12 @@
 //!
 //! [`Waker`]: core::task::Waker
 
-use crate::error::{OpenError, RecvError, SendError, TryLoanError, TryRecvError, TrySendError, WaitNewerError};
-use crate::interest::{Sealed, Source};
+use crate::broadcast::{Publisher, Subscriber};
+use crate::error::{
+    BroadcastRecvError, BroadcastTryRecvError, OpenError, RecvError, SendError, TryLoanError, TryRecvError,
+    TrySendError, WaitNewerError,
+};
+use crate::interest::Source;
 use crate::latest::Reader;
 use crate::lookout::{self, Watched};
 use crate::message::IpcMessage;
@@ -137,6 +141,46 @@ impl<S: Source> Async<S> {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+
+    /// Sends a message by a verb that does not wait.
+    async fn send_by<T>(
+        &mut self,
+        message: T,
+        mut try_send: impl FnMut(&mut S, T) -> Result<(), TrySendError<T>>,
+    ) -> Result<(), SendError<T>> {
+        let waiting = Waiting(self);
+        let mut unsent = Some(message);
+        poll_fn(|cx| {
+            waiting.0.poll_attempt(cx, |end| match try_send(end, unsent.take()?) {
+                Ok(()) => Some(Ok(())),
+                Err(TrySendError::Full(message)) => {
+                    unsent = Some(message);
+                    None
+                }
+                Err(error) => Some(Err(no_room(error, identity))),
+            })
+        })
+        .await
+    }
+
+    /// Polls until there is room for a message, of which `try_loan` gives an account if there is none.
+    fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut try_loan: impl FnMut(&mut S) -> Result<(), TryLoanError>,
+    ) -> Poll<Result<(), SendError<()>>> {
+        self.poll_attempt(cx, |end| {
+            if end.look() {
+                return Some(Ok(()));
+            }
+            // Ready without room: the verb says why.
+            match try_loan(end) {
+                Ok(()) => Some(Ok(())),
+                Err(TryLoanError::Full(())) => None,
+                Err(error) => Some(Err(no_room(error, identity))),
+            }
+        })
+    }
 }
 
 impl<S: Source> fmt::Debug for Async<S>
@@ -189,19 +233,7 @@ impl<T: IpcMessage> Async<Sender<T>> {
     ///
     /// As for [`Sender::send`].
     pub async fn send(&mut self, message: T) -> Result<(), SendError<T>> {
-        let waiting = Waiting(self);
-        let mut unsent = Some(message);
-        poll_fn(|cx| {
-            waiting.0.poll_attempt(cx, |tx| match tx.try_send(unsent.take()?) {
-                Ok(()) => Some(Ok(())),
-                Err(TrySendError::Full(message)) => {
-                    unsent = Some(message);
-                    None
-                }
-                Err(error) => Some(Err(no_room(error, identity))),
-            })
-        })
-        .await
+        self.send_by(message, Sender::try_send).await
     }
 }
 
@@ -211,17 +243,7 @@ impl<T: IpcMessage> Sink<T> for Async<Sender<T>> {
     type Error = SendError<()>;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.get_mut().poll_attempt(cx, |tx| {
-            if tx.look() {
-                return Some(Ok(()));
-            }
-            // Ready without room: the verb says why.
-            match tx.try_loan() {
-                Ok(_) => Some(Ok(())),
-                Err(TryLoanError::Full(())) => None,
-                Err(error) => Some(Err(no_room(error, identity))),
-            }
-        })
+        self.get_mut().poll_room(cx, |tx| tx.try_loan().map(drop))
     }
 
     fn start_send(self: Pin<&mut Self>, message: T) -> Result<(), Self::Error> {
@@ -235,6 +257,90 @@ impl<T: IpcMessage> Sink<T> for Async<Sender<T>> {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: IpcMessage> Async<Publisher<T>> {
+    /// Publishes a message, and waits while there is no room: [`Publisher::send`]. If the future is dropped before it is
+    /// finished, the message was not published, and is dropped with it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Publisher::send`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use ipc_core::{Async, Broadcast};
+    /// # let ticks = Broadcast::<u64>::new("async-ticks").domain(format!("doc-{}", std::process::id()));
+    /// let mut subscriber = Async::new(ticks.subscriber()?)?;
+    /// let mut publisher = Async::new(ticks.publisher()?)?;
+    /// publisher.send(42).await?;
+    /// assert_eq!(subscriber.recv().await?, Some(42));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn send(&mut self, message: T) -> Result<(), SendError<T>> {
+        self.send_by(message, Publisher::try_send).await
+    }
+}
+
+/// Each message is published at once, as by the sink of a [`Sender`]. A sink that is ready has the next place in the order:
+/// what others publish is held up until it is used or dropped.
+impl<T: IpcMessage> Sink<T> for Async<Publisher<T>> {
+    type Error = SendError<()>;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // A loan that is dropped gives its place up.
+        self.get_mut().poll_room(cx, |publisher| publisher.try_loan().map(drop))
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: T) -> Result<(), Self::Error> {
+        // It is not full, as for a sender.
+        self.get_mut().end.try_send(message).map_err(|error| no_room(error, |_| ()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: IpcMessage> Async<Subscriber<T>> {
+    /// Receives the next message, and waits for one if there is none: [`Subscriber::recv`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Subscriber::recv`].
+    pub async fn recv(&mut self) -> Result<Option<T>, BroadcastRecvError> {
+        let waiting = Waiting(self);
+        poll_fn(|cx| waiting.0.poll_recv(cx)).await
+    }
+
+    /// As [`recv`](Async::recv), for those who write futures by hand. After `Pending`, the task of `cx` is woken.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, BroadcastRecvError>> {
+        self.poll_attempt(cx, |subscriber| match subscriber.try_recv() {
+            Ok(received) => Some(Ok(received)),
+            Err(BroadcastTryRecvError::Empty) => None,
+            Err(BroadcastTryRecvError::Lagged { missed }) => Some(Err(BroadcastRecvError::Lagged { missed })),
+            Err(BroadcastTryRecvError::Evicted) => Some(Err(BroadcastRecvError::Evicted)),
+            Err(BroadcastTryRecvError::PublisherDied(peer)) => Some(Err(BroadcastRecvError::PublisherDied(peer))),
+            Err(BroadcastTryRecvError::Corrupt(corrupt)) => Some(Err(BroadcastRecvError::Corrupt(corrupt))),
+            Err(BroadcastTryRecvError::Forked) => Some(Err(BroadcastRecvError::Forked)),
+        })
+    }
+}
+
+/// The messages of the broadcast, until the end. An error is an item too, after which the stream goes on, except that
+/// [`Evicted`](BroadcastRecvError::Evicted) comes again for ever.
+impl<T: IpcMessage> Stream for Async<Subscriber<T>> {
+    type Item = Result<T, BroadcastRecvError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_recv(cx).map(Result::transpose)
     }
 }
 

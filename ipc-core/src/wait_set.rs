@@ -16,7 +16,7 @@
 //! rings the set's bell.
 
 use crate::error::OpenError;
-use crate::interest::{Interest, Source};
+use crate::interest::{Interest, Source, announce_all};
 use crate::lookout::{self, Watched};
 use crate::os::{self, FUTEX_WAITV_MAX};
 use crate::station::Patience;
@@ -35,7 +35,7 @@ use std::thread;
 /// Ends up to which it pays to spin before sleeping.
 const SPIN_ENDS: usize = 8;
 
-/// How often to look where the system refuses the threads that it takes to sleep on many words.
+/// How often to look where the system refuses the threads that it takes to sleep on many words, or an announcement.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What the kernel is asked for where there is no limit.
@@ -216,17 +216,18 @@ impl WaitSet {
         let interests: Vec<Interest> = sources.iter().map(|source| source.interest()).collect();
         let words = || interests.iter().map(Interest::word);
         loop {
-            words().for_each(waiting::announce);
-            waiting::barrier(words());
+            let are_heard = announce_all(interests.iter());
             // `None` if an announcement has been used up already.
             let expected: Option<Vec<_>> = words().map(|word| Some((word, waiting::announced(word)?))).collect();
             let left = if self.probe(sources) { None } else { patience.left() };
             let Some(left) = left else { break };
-            if let Some(expected) = expected {
+            if are_heard.contains(&false) {
+                thread::sleep(left.min(POLL_INTERVAL));
+            } else if let Some(expected) = expected {
                 os::futex_wait_any(&expected, Some(left.min(SLICE)));
             }
         }
-        interests.iter().for_each(|interest| waiting::retract(interest.word(), interest.sleepers()));
+        interests.iter().for_each(Interest::retract);
     }
 
     /// Waits for any number of ends. If there is a descriptor and nothing is ready, they stay armed.

@@ -195,9 +195,11 @@ pub(crate) fn announce(word: &AtomicU32) {
     word.fetch_or(SLEEPING, Ordering::SeqCst);
 }
 
-/// What R1 and R2 need between them: one barrier, however many announcements were made before it.
-pub(crate) fn barrier<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) {
-    if !os::barrier_everywhere() {
+/// What R1 and R2 need between them: one barrier, however many announcements were made before it. `false` if it was refused,
+/// which `words` say from then on.
+pub(crate) fn barrier<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) -> bool {
+    let is_everywhere = os::barrier_everywhere();
+    if !is_everywhere {
         for word in words {
             // SeqCst: as in `register`.
             word.fetch_or(FENCE, Ordering::SeqCst);
@@ -205,6 +207,7 @@ pub(crate) fn barrier<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) {
     }
     // SeqCst: R1 before R2, against the fence of a waker that has seen FENCE.
     fence(Ordering::SeqCst);
+    is_everywhere
 }
 
 /// The value of `word` to sleep on, if the announcement still stands. A waker that comes afterwards gives the word

@@ -5,8 +5,8 @@ mod support;
 use futures_util::future::{Either, join, join_all, select};
 use futures_util::{FutureExt, SinkExt, StreamExt, TryStreamExt, stream};
 use ipc_core::{
-    Async, AsyncReceiver, AsyncSender, Latest, Queue, Receiver, RecvError, SendError, Sender, TryRecvError,
-    TrySendError, WaitNewerError,
+    Async, AsyncReceiver, AsyncSender, Broadcast, Latest, Queue, Receiver, RecvError, SendError, Sender, TryRecvError,
+    TrySendError, WaitNewerError, WaitSet,
 };
 use std::fs;
 use std::future::{Future, poll_fn};
@@ -24,6 +24,8 @@ const PARTS: &[(&str, Part)] = &[
     ("idle", idle),
     ("come_and_go", come_and_go),
     ("fork", fork),
+    ("subscribe", subscribe),
+    ("subscribe_lossy", subscribe_lossy),
 ];
 
 #[test]
@@ -347,6 +349,104 @@ fn a_newer_value_wakes_a_task() {
             assert_eq!(reader.wait_newer().await, Err(WaitNewerError::Closed));
         });
     });
+}
+
+#[test]
+fn room_wakes_a_publisher_and_a_message_its_subscribers() {
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("publish-{runtime}"));
+        let ticks = Broadcast::<u64>::new("ticks").capacity(4).domain(domain.name());
+        let subscribers: Vec<_> = (0..3).map(|_| Async::new(ticks.subscriber().unwrap()).unwrap()).collect();
+        let mut publisher = Async::new(ticks.publisher().unwrap()).unwrap();
+        let published = async move {
+            for number in 0..1_000 {
+                publisher.send(number).await.unwrap();
+            }
+            let rest = stream::iter(1_000..2_000).map(Ok).forward(publisher);
+            rest.await.unwrap();
+        };
+        let received = subscribers.into_iter().zip(3..).map(async |(mut subscriber, slow)| {
+            for number in 0..1_000 {
+                after(number % slow).await;
+                assert_eq!(subscriber.recv().await, Ok(Some(number)));
+            }
+            let rest: Vec<_> = subscriber.try_collect().await.unwrap();
+            assert!(rest.into_iter().eq(1_000..2_000));
+        });
+        run(runtime, join(published, join_all(received.collect::<Vec<_>>())).map(drop));
+    }
+}
+
+/// Subscribes, and gets no further than the first message.
+fn subscribe(domain: &str) {
+    let mut subscriber = Broadcast::<u64>::new("ticks").domain(domain).subscriber().unwrap();
+    say("ready");
+    assert_eq!(subscriber.recv(), Ok(Some(0)));
+    say("one");
+    listen();
+}
+
+#[test]
+fn the_end_of_a_slow_subscriber_wakes_a_publisher() {
+    for evicts in [false, true] {
+        let domain = Domain::new(&format!("slow-{evicts}"));
+        let mut ticks = Broadcast::<u64>::new("ticks").capacity(2).domain(domain.name());
+        if evicts {
+            ticks = ticks.evict_after(Duration::from_millis(10));
+        }
+        let mut publisher = Async::new(ticks.publisher().unwrap()).unwrap();
+        let mut child = Child::start("subscribe", &domain);
+        assert_eq!(child.hear(), "ready");
+        smol::block_on(publisher.send(0)).unwrap();
+        assert_eq!(child.hear(), "one");
+        let publishing = thread::spawn(move || {
+            run("smol", async move {
+                for number in 1..10 {
+                    publisher.send(number).await.unwrap();
+                }
+            });
+        });
+        if evicts {
+            publishing.join().unwrap();
+            child.finish();
+        } else {
+            child.kill();
+            publishing.join().unwrap();
+        }
+    }
+}
+
+/// Has the segment mapped read-only: this process has no other end of it.
+fn subscribe_lossy(domain: &str) {
+    let ticks = Broadcast::<u64>::new("lossy").lossy().domain(domain);
+    let subscribers = [0, 1].map(|_| ticks.subscriber().unwrap());
+    let mut set = WaitSet::new();
+    let [first, mut second] = subscribers;
+    let mut first = Async::new(first).unwrap();
+    for number in 0..100 {
+        say("next");
+        assert_eq!(smol::block_on(first.recv()), Ok(Some(number)));
+        while second.try_recv() != Ok(Some(number)) {
+            let _ = set.wait([&mut second]);
+        }
+    }
+    say("end");
+    assert_eq!(smol::block_on(first.recv()), Ok(None));
+}
+
+#[test]
+fn a_subscriber_that_cannot_write_is_woken() {
+    let domain = Domain::new("lossy");
+    let ticks = Broadcast::<u64>::new("lossy").lossy().capacity(4).domain(domain.name());
+    let mut publisher = ticks.publisher().unwrap();
+    let mut child = Child::start("subscribe_lossy", &domain);
+    for number in 0..100 {
+        assert_eq!(child.hear(), "next");
+        publisher.send(number).unwrap();
+    }
+    assert_eq!(child.hear(), "end");
+    drop(publisher);
+    child.finish();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::error::{
     LoanError, LoanTimeoutError, SendBatchError, SendError, SendTimeoutError, TryLoanError, TrySendError,
 };
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::message::tail::longest_tail;
 use crate::queue::Loan;
@@ -270,6 +271,22 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         // SAFETY: the room is this end's own, aligned for a `T`, and large enough for one with such a tail.
         unsafe { message.place(T::pointer(self.port.payload(), T::tail_len(message))) };
         self.port.pass();
+    }
+}
+
+/// Ready when there is room to publish without waiting, which on a lossy channel there nearly always is. Of subscribers that
+/// have closed or died a publisher takes no notice but that it waits for them no longer.
+impl<T: ?Sized> Sealed for Publisher<T> {
+    fn interest(&self) -> Interest {
+        self.port.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.port.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.port.probe()
     }
 }
 

@@ -48,7 +48,11 @@ use std::time::Instant;
 const TICK: Duration = PROBE_INTERVAL.saturating_mul(2);
 
 /// From one survey to the next.
-const SURVEY_ROUNDS: u32 = 12;
+const SURVEY_ROUNDS: u32 = 22;
+
+/// Members that come before the groups are formed anew, besides as many as there were: those that have gone are forgotten
+/// when their turn comes, and would otherwise fill the memory where ends come and go.
+const NEW_MEMBERS: usize = 64;
 
 /// The thread that makes the rounds.
 #[derive(Default)]
@@ -96,9 +100,9 @@ impl Rounds {
         let noted = core::mem::take(&mut *lock(&self.noted));
         let mut due = Vec::new();
         if groups.is_survey_due() {
-            groups.survey(posts, &mut due);
+            groups.survey(posts, false, &mut due);
         } else {
-            noted.iter().filter_map(Weak::upgrade).for_each(|entry| groups.look(entry, false, &mut due));
+            noted.iter().filter_map(Weak::upgrade).for_each(|entry| groups.look(&entry, false, &mut due));
         }
         let dead = groups.look_at_locks(&mut due);
         if dead.has_any() {
@@ -106,7 +110,7 @@ impl Rounds {
                 entry.probe(|living| dead.processes.iter().any(|process| living.process == Some(*process)));
             }
             // Of everything: one who was killed may have been about to wake somebody.
-            groups.survey(posts, &mut due);
+            groups.survey(posts, true, &mut due);
         }
         due.iter().for_each(|entry| entry.wake());
     }
@@ -118,6 +122,10 @@ struct Groups {
     groups: HashMap<Process, Group>,
     /// Those who do not say.
     loners: Vec<Member>,
+    /// Members that there were when the groups were formed.
+    formed: usize,
+    /// Members that have come since.
+    added: usize,
     until_survey: u32,
 }
 
@@ -154,26 +162,36 @@ impl Groups {
         self.until_survey == SURVEY_ROUNDS - 1
     }
 
-    /// Looks at all ends, and forms the groups anew.
-    fn survey(&mut self, posts: &[Arc<Post>], due: &mut Vec<Arc<Entry>>) {
-        self.loners.clear();
-        self.groups.values_mut().for_each(|group| group.members.clear());
-        // No list of entries is locked meanwhile: they may be the last to have one of them.
-        posts.iter().flat_map(|post| post.entries()).for_each(|entry| self.look(entry, true, due));
-        self.groups.retain(|_, group| !group.members.is_empty());
+    /// Looks at all ends, and forms the groups anew if that is asked for or due.
+    fn survey(&mut self, posts: &[Arc<Post>], anew: bool, due: &mut Vec<Arc<Entry>>) {
+        let anew = anew || self.added > self.formed + NEW_MEMBERS;
+        if anew {
+            self.added = 0;
+            self.loners.clear();
+            self.groups.values_mut().for_each(|group| group.members.clear());
+        }
+        for post in posts {
+            // Whoever is due is woken later, when the list is not locked any more.
+            lock(&post.ends).entries.iter().for_each(|entry| self.look(entry, anew, due));
+        }
+        if anew {
+            self.formed = core::mem::take(&mut self.added);
+            self.groups.retain(|_, group| !group.members.is_empty());
+        }
     }
 
     /// Looks at an end, and adds those whom it watches: all, or only those who have come.
-    fn look(&mut self, entry: Arc<Entry>, all: bool, due: &mut Vec<Arc<Entry>>) {
+    fn look(&mut self, entry: &Arc<Entry>, all: bool, due: &mut Vec<Arc<Entry>>) {
         let is_due = entry.look(all, |living| {
-            let member = Member { entry: Arc::downgrade(&entry), line: living.line };
+            self.added += 1;
+            let member = Member { entry: Arc::downgrade(entry), line: living.line };
             match living.process {
                 Some(process) => self.groups.entry(process).or_default().members.push(member),
                 None => self.loners.push(member),
             }
         });
         if is_due {
-            due.push(entry);
+            due.push(entry.clone());
         }
     }
 

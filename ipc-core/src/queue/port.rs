@@ -257,17 +257,17 @@ impl<E: Tended> Port<E> {
     }
 
     /// What this end sleeps on, as [`Sealed::interest`](crate::interest::Sealed::interest) says.
-    pub(super) fn interest(&self) -> Interest {
+    pub(crate) fn interest(&self) -> Interest {
         self.station.interest()
     }
 
     /// Whether it is this end's turn, or its ring is damaged.
-    pub(super) fn look(&mut self) -> bool {
+    pub(crate) fn look(&mut self) -> bool {
         !matches!(turn(&mut self.end), Ok(false))
     }
 
     /// Whether a wait would end at once.
-    pub(super) fn probe(&mut self) -> bool {
+    pub(crate) fn probe(&mut self) -> bool {
         let Port { end, station, .. } = self;
         station.probe(end, turn, E::tend)
     }

@@ -5,7 +5,7 @@ use super::*;
 use crate::interest::{Interest, Sealed};
 use crate::os::LOOKS_AT_LOCKS;
 use crate::segment;
-use crate::{Lifetime, Queue, Receiver, Sender, waiting};
+use crate::{Lifetime, Queue, Receiver, Sender};
 use core::task::Waker;
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
@@ -55,8 +55,8 @@ impl Channel {
     }
 
     fn wait(&self) {
-        waiting::announce(self.entry.interest.word());
-        self.entry.arm(&Waker::from(self.task.clone()));
+        let is_heard = self.entry.interest.announce();
+        self.entry.arm(&Waker::from(self.task.clone()), is_heard);
     }
 
     /// How often the task has been woken since the last call.
@@ -239,7 +239,7 @@ fn who_joins_while_a_task_is_on_its_way_to_sleep_is_noticed() {
     all.settle();
     // The task has found out by itself that it has to look, and is about to announce that it waits.
     lock(&all.channels[0].entry.state).armed = None;
-    waiting::retract(all.channels[0].entry.interest.word(), waiting::Sleepers::One);
+    all.channels[0].entry.interest.retract();
     all.channels[0].sender(3).die();
     all.wait();
     all.round();
