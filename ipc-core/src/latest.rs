@@ -17,10 +17,11 @@ mod writer;
 
 pub use reader::Reader;
 pub(crate) use reader::{fetch, wait_newer};
+pub(crate) use writer::publish;
 pub use writer::{Draft, Writer};
 
 use crate::error::{OpenError, Role};
-use crate::layout::{KIND_LATEST, Side};
+use crate::layout::{FLAG_TIMESTAMPS, KIND_LATEST, Side};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::ring::latest as ring;
@@ -54,6 +55,7 @@ pub struct Latest<T> {
     domain: Option<String>,
     lifetime: Lifetime,
     pages: Pages,
+    timestamps: bool,
     message: PhantomData<fn() -> T>,
 }
 
@@ -67,7 +69,7 @@ impl<T: IpcMessage> Latest<T> {
     /// A latest value with this name, for which the rules are those of [`Queue::new`](crate::Queue::new).
     pub fn new(name: impl Into<String>) -> Self {
         let (lifetime, pages) = (Lifetime::default(), Pages::default());
-        Latest { name: name.into(), domain: None, lifetime, pages, message: PhantomData }
+        Latest { name: name.into(), domain: None, lifetime, pages, timestamps: false, message: PhantomData }
     }
 
     /// What becomes of the value when the last participant leaves.
@@ -90,6 +92,41 @@ impl<T: IpcMessage> Latest<T> {
     /// Whether to ask for huge pages: as [`Queue::huge_pages`](crate::Queue::huge_pages).
     pub fn huge_pages(mut self, huge_pages: bool) -> Self {
         self.pages.huge = huge_pages;
+        self
+    }
+
+    /// Whether to measure how old values are when they are read. Each gets the time beside it when it is written; a reader
+    /// that reads it for the first time counts its age in a histogram in the segment, which tools read without taking
+    /// part: see [`Observer::latency`](crate::inspect::Observer::latency). Like everything about the segment it is for the
+    /// creator to say.
+    ///
+    /// So a value is counted once by every reader that reads it, also if the reader then finds it invalid; reading it again
+    /// counts nothing, and a value that nobody reads is not counted. For readers that wait for new values it is the latency
+    /// of the channel, and for readers that look now and then it is how stale that is on which they act.
+    ///
+    /// What it costs: a reading of the clock, about 25 ns, for each value that is written and each that is read for the first
+    /// time, and then two atomic additions; 8 bytes more for each of the four slots, and 37 KiB for the histogram. The clock
+    /// is that of [`Queue::timestamps`](crate::Queue::timestamps).
+    ///
+    /// ```
+    /// use ipc_core::Latest;
+    /// use ipc_core::inspect::Observer;
+    /// # let domain = format!("doc-{}", std::process::id());
+    /// let level = Latest::<u32>::new("level").timestamps(true);
+    /// # let level = level.domain(&domain);
+    /// let (mut writer, mut reader) = (level.writer()?, level.reader()?);
+    /// writer.write(6)?;
+    /// writer.write(7)?;
+    /// assert_eq!((reader.read()?, reader.read()?), (Some(7), Some(7)));
+    /// # let level = Observer::open_in(&domain, "level")?;
+    /// # /*
+    /// let level = Observer::open("level")?;
+    /// # */
+    /// assert_eq!(level.latency().expect("it has timestamps").count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn timestamps(mut self, timestamps: bool) -> Self {
+        self.timestamps = timestamps;
         self
     }
 
@@ -135,7 +172,8 @@ impl<T: IpcMessage> Latest<T> {
     fn spec(&self) -> Result<Spec, OpenError> {
         let spec = Spec::new::<T>(self.segment_name()?, KIND_LATEST, [1, READERS])?;
         // One value can be read at a time. That there are four slots for it is the ring's affair.
-        Ok(Spec { capacity: Some(1), lifetime: self.lifetime, pages: self.pages, ..spec })
+        let flags = spec.flags | if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
+        Ok(Spec { capacity: Some(1), lifetime: self.lifetime, pages: self.pages, flags, ..spec })
     }
 }
 

@@ -299,7 +299,7 @@ struct Post {
     /// Bumped to have the thread look at everything once more.
     bumps: AtomicU32,
     ends: Mutex<Ends>,
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     sleep: late::Sleep,
 }
 
@@ -318,7 +318,7 @@ impl Post {
             rounds,
             bumps: AtomicU32::new(0),
             ends: Mutex::default(),
-            #[cfg(test)]
+            #[cfg(all(test, not(loom)))]
             sleep: late::Sleep::default(),
         }
     }
@@ -359,7 +359,7 @@ impl Post {
 
     /// What the thread does.
     fn keep_watch(&self) {
-        #[cfg(test)]
+        #[cfg(all(test, not(loom)))]
         self.sleep.is_mine();
         let mut seen = None;
         let mut entries = Vec::new();
@@ -466,5 +466,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) mod late;

@@ -4,6 +4,9 @@
 //! like the payload and goes from owner to owner with it. What the times are good for is in the segment's histogram. A
 //! lossy broadcast's has none: its subscribers store nothing to the segment, so each has one of its own.
 //!
+//! A latest value is not passed on: it is there, and grows old. What is counted is its age when a reader reads it first,
+//! once for each reader and value. Readers store nothing to its slot, and copy its time along with it.
+//!
 //! A death leaves nothing to repair: a time without its message is overwritten with the next one, and a receiver that dies
 //! between taking a message and counting it leaves one that is not counted.
 
@@ -94,6 +97,32 @@ impl Timing {
         let word = unsafe { self.word(payload) };
         // Relaxed: published with the payload, by the store that passes the slot.
         word.store(os::monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// The time of the message at `payload`, which is copied like the rest of it where it may change meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// As for [`stamp`](Timing::stamp), except that the slot may be somebody else's.
+    #[inline(always)]
+    pub(crate) unsafe fn time_ns(&self, payload: NonNull<AtomicU64>) -> u64 {
+        // SAFETY: as the caller promises.
+        let word = unsafe { self.word(payload) };
+        // Relaxed: acquired with the payload, or doubted with it.
+        word.load(Ordering::Relaxed)
+    }
+
+    /// Counts a message that was sent at `sent_ns` and is received now.
+    ///
+    /// # Safety
+    ///
+    /// The segment is mapped.
+    #[cold]
+    pub(crate) unsafe fn count(&self, sent_ns: u64) {
+        if let Some(tally) = &self.tally {
+            // SAFETY: as the caller promises.
+            unsafe { tally.histogram() }.record(sent_ns, os::monotonic_ns());
+        }
     }
 
     /// Passes a slot by calling `pass`. Its message is stamped before that, or counted afterwards, when the other side has

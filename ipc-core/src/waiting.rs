@@ -77,38 +77,22 @@
 //!     looking, and sleeping on the value that was announced may be done by different threads: `lookout.rs`.
 
 use crate::os;
-use core::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 use core::time::Duration;
 use std::hint;
 use std::thread;
 use std::time::Instant;
+
+mod word;
+
+use word::FENCE;
+pub(crate) use word::{SLEEPING_BYTE, Sleepers, announce, announced, is_unreliable, retract, wake, wake_some};
 
 /// Longest sleep without a look around.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
 /// How often those who cannot be woken look around.
 const POLL: Duration = Duration::from_millis(1);
-
-/// Bit of a word: somebody sleeps, or is about to. The other bits of its byte are zero.
-const SLEEPING: u32 = 1;
-
-/// Bit of a word: membarrier cannot be relied on here.
-const FENCE: u32 = 1 << 8;
-
-/// What one wake-up adds to a word.
-const WAKE_UP: u32 = 1 << 9;
-
-/// Which byte of a word SLEEPING is in, and the value that it has there.
-pub(crate) const SLEEPING_BYTE: (usize, u8) = (if cfg!(target_endian = "little") { 0 } else { 3 }, SLEEPING as u8);
-
-/// Who may sleep on a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sleepers {
-    /// One participant.
-    One,
-    /// Any number of them.
-    Many,
-}
 
 /// Prepares this process for taking part: to be called at attach, with every word of the segment.
 pub(crate) fn register<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) {
@@ -118,81 +102,6 @@ pub(crate) fn register<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) {
             word.fetch_or(FENCE, Ordering::SeqCst);
         }
     }
-}
-
-/// Wakes everybody who sleeps on `word`. To be called after publishing; costs one load of a quiet line if nobody sleeps.
-#[inline(always)]
-pub(crate) fn wake(word: &AtomicU32) {
-    if needs_attention(word) {
-        wake_all_slow(word);
-    }
-}
-
-/// Wakes up to `count` of those who sleep on `word`, as [`wake`] does.
-#[inline(always)]
-pub(crate) fn wake_some(word: &AtomicU32, count: u32) {
-    if needs_attention(word) {
-        wake_some_slow(word, count);
-    }
-}
-
-/// Whether `word` is anything but quiet: S2 of the protocol.
-#[inline(always)]
-fn needs_attention(word: &AtomicU32) -> bool {
-    // Keeps the compiler from looking before it has published; the processor is kept from it by the sleeper's barrier.
-    compiler_fence(Ordering::SeqCst);
-    // Relaxed: the case proof in the module's docs needs the load's place, which the barrier pins, and no more.
-    word.load(Ordering::Relaxed) & (SLEEPING | FENCE) != 0
-}
-
-#[cold]
-fn wake_all_slow(word: &AtomicU32) {
-    if is_sleeper_certain(word) {
-        // Release, twice: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
-        // place in the word's own order is what `futex_wait` needs, which compares.
-        word.fetch_add(WAKE_UP, Ordering::Release);
-        word.fetch_and(!SLEEPING, Ordering::Release);
-        os::futex_wake(word, u32::MAX);
-    }
-}
-
-#[cold]
-fn wake_some_slow(word: &AtomicU32, count: u32) {
-    if is_sleeper_certain(word) {
-        // Release: as in `wake_all_slow`.
-        let bumped = word.fetch_add(WAKE_UP, Ordering::Release).wrapping_add(WAKE_UP);
-        if os::futex_wake(word, count) < count {
-            // Release: as above. Relaxed: it fails if anybody has woken since, and leaves the rest to them.
-            let quiet = bumped & !SLEEPING;
-            if word.compare_exchange(bumped, quiet, Ordering::Release, Ordering::Relaxed).is_ok() {
-                // For those who have come since: to announce what is announced already leaves no trace in the word.
-                os::futex_wake(word, u32::MAX);
-            }
-        }
-    }
-}
-
-/// Whether somebody sleeps on a word that needs attention.
-fn is_sleeper_certain(word: &AtomicU32) -> bool {
-    // Relaxed: FENCE is never cleared, and a late sight of it is covered by W2.
-    if word.load(Ordering::Relaxed) & FENCE != 0 {
-        // SeqCst: S1 before the look below, against the sleeper's fence between R1 and R2.
-        fence(Ordering::SeqCst);
-    }
-    is_asleep(word)
-}
-
-/// Whether somebody has announced to sleep on `word`.
-fn is_asleep(word: &AtomicU32) -> bool {
-    // Relaxed: as in `needs_attention`.
-    word.load(Ordering::Relaxed) & SLEEPING != 0
-}
-
-/// R1: says that somebody is going to sleep on `word`. To be followed by [`barrier`], and by a look (R2) at everything
-/// that is waited for.
-pub(crate) fn announce(word: &AtomicU32) {
-    // SeqCst, with the fence in `barrier`: the sleeper's half of the textbook form.
-    word.fetch_or(SLEEPING, Ordering::SeqCst);
 }
 
 /// What R1 and R2 need between them: one barrier, however many announcements were made before it. `false` if it was refused,
@@ -208,28 +117,6 @@ pub(crate) fn barrier<'a>(words: impl IntoIterator<Item = &'a AtomicU32>) -> boo
     // SeqCst: R1 before R2, against the fence of a waker that has seen FENCE.
     fence(Ordering::SeqCst);
     is_everywhere
-}
-
-/// The value of `word` to sleep on, if the announcement still stands. A waker that comes afterwards gives the word
-/// another value, for good, even if it is about to clear SLEEPING only then (W3).
-pub(crate) fn announced(word: &AtomicU32) -> Option<u32> {
-    // Acquire: pairs with the Release of wakers, so that who finds the announcement used up sees what for.
-    let value = word.load(Ordering::Acquire);
-    (value & SLEEPING != 0).then_some(value)
-}
-
-/// Whether wake-ups from `word` cannot be relied on, so that it takes a look from time to time.
-pub(crate) fn is_unreliable(word: &AtomicU32) -> bool {
-    // Relaxed: FENCE is never cleared, and a late sight of it delays a look.
-    word.load(Ordering::Relaxed) & FENCE != 0
-}
-
-/// Takes an announcement back.
-pub(crate) fn retract(word: &AtomicU32, sleepers: Sleepers) {
-    if sleepers == Sleepers::One && is_asleep(word) {
-        // Relaxed: spares the other side a system call; missing it is harmless.
-        word.fetch_and(!SLEEPING, Ordering::Relaxed);
-    }
 }
 
 /// An announced sleep. From here on the other side wakes; dropped, it stops.
@@ -389,6 +276,7 @@ fn poll_yielding(ready: &mut impl FnMut() -> bool) -> bool {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::word::{is_asleep, needs_attention};
     use super::*;
     use core::sync::atomic::AtomicU64;
 

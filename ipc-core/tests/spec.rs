@@ -348,6 +348,20 @@ fn timestamps() {
     let slot = u64_at(&bytes, 104) as usize;
     assert_eq!((u64_at(&bytes, slot), u64_at(&bytes, slot + 56)), (7, 1));
     assert!(sent.contains(&u64_at(&bytes, slot + 48)), "the time, before the stamp");
+
+    let latest = Latest::<[u64; 8]>::new("aged").domain(format!("spec-{}", process::id())).timestamps(true);
+    let (mut writer, mut reader) = (latest.writer().unwrap(), latest.reader().unwrap());
+    let before = monotonic_ns();
+    writer.write([7; 8]).unwrap();
+    let written = before..=monotonic_ns();
+    assert_eq!((reader.read(), reader.read()), (Ok(Some([7; 8])), Ok(Some([7; 8]))));
+    let bytes = fs::read(&writer.info().path).unwrap();
+    let (slot_bytes, slots) = (u64_at(&bytes, 64) as usize, u64_at(&bytes, 104) as usize);
+    assert_eq!(slot_bytes, 128, "64 bytes, the time, and the stamp, in whole lines");
+    let end = slots + 2 * slot_bytes;
+    assert_eq!(u64_at(&bytes, end - 8), 1);
+    assert!(written.contains(&u64_at(&bytes, end - 16)), "the time, before the stamp");
+    assert_eq!(u64_at(&bytes, u64_at(&bytes, 440) as usize + table["total"].0), 1, "read twice, counted once");
 }
 
 /// The clock of timestamps.

@@ -3,8 +3,11 @@
 mod support;
 
 use ipc_core::inspect::{self, Latency, Observer, State};
-use ipc_core::{IpcMessage, Lifetime, Queue, Receiver, Role, Sender};
+use ipc_core::dynamic::Channel;
+use ipc_core::schema::Value;
+use ipc_core::{IpcMessage, Latest, Lifetime, Queue, Receiver, Role, Sender};
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::{Child, Domain, PATIENCE, listen, recv, say};
@@ -261,6 +264,88 @@ fn a_time_from_another_clock_is_out_of_range() {
     }
     let latency = latency(&domain, "channel");
     assert_eq!((latency.count(), latency.out_of_range(), latency.max_ns()), (0, 3, 0));
+}
+
+#[test]
+fn a_value_counts_once_for_each_reader_when_it_is_first_read() {
+    let domain = Domain::new("latest");
+    let level = Latest::<u64>::new("level").domain(domain.name()).timestamps(true);
+    let mut writer = level.writer().unwrap();
+    assert!(writer.info().timestamps);
+    let (mut reader, mut other) = (level.reader().unwrap(), level.reader().unwrap());
+    assert_eq!((reader.read(), count(&domain, "level")), (Ok(None), 0));
+    writer.write(1).unwrap();
+    writer.write(2).unwrap();
+    assert_eq!(count(&domain, "level"), 0, "nobody has read them");
+    assert_eq!(reader.read(), Ok(Some(2)));
+    assert_eq!(count(&domain, "level"), 1, "and nobody will read the first one");
+    assert_eq!((reader.read(), reader.read_if_newer()), (Ok(Some(2)), Ok(None)));
+    assert_eq!(reader.read_ref(), Ok(Some(&2)));
+    assert_eq!((other.read_ref(), count(&domain, "level")), (Ok(Some(&2)), 2));
+    assert_eq!(other.read_ref(), Ok(Some(&2)));
+    assert_eq!(other.read(), Ok(Some(2)));
+    assert_eq!(count(&domain, "level"), 2);
+
+    let mut draft = writer.loan().unwrap();
+    *draft = 3;
+    draft.publish();
+    assert!(reader.poll(PATIENCE).unwrap());
+    assert_eq!(count(&domain, "level"), 2, "looking is not reading");
+    assert_eq!((reader.wait_newer(PATIENCE), count(&domain, "level")), (Ok(Some(3)), 3));
+    drop(writer.loan().unwrap());
+    assert_eq!((reader.read(), count(&domain, "level")), (Ok(Some(3)), 3));
+
+    // Whoever comes next, with values of its own schema.
+    drop(writer);
+    let channel = Channel::open_in(domain.name(), "level").unwrap();
+    let (mut writer, mut dynamic) = (channel.writer().unwrap(), channel.reader().unwrap());
+    dynamic.read().unwrap().unwrap();
+    dynamic.read().unwrap().unwrap();
+    assert_eq!(count(&domain, "level"), 4, "who comes late finds a value that is new to it");
+    writer.write(&Value::Uint(4)).unwrap();
+    assert_eq!((reader.read(), dynamic.read().map(drop), count(&domain, "level")), (Ok(Some(4)), Ok(()), 6));
+}
+
+#[test]
+fn the_age_of_a_value_is_between_what_the_two_ends_saw_of_it() {
+    let domain = Domain::new("age");
+    // Large, so that readers are overtaken in the middle of a copy.
+    let page = Latest::<[u64; 1024]>::new("page").domain(domain.name()).timestamps(true);
+    let (mut writer, mut reader) = (page.writer().unwrap(), page.reader().unwrap());
+    let ages = || latency(&domain, "page");
+    writer.write([0; 1024]).unwrap();
+    let written = Instant::now();
+    thread::sleep(Duration::from_millis(20));
+    let at_least = written.elapsed();
+    reader.read_ref().unwrap();
+    assert!(u128::from(ages().max_ns()) >= at_least.as_nanos(), "{:?}", ages());
+
+    let started = Instant::now();
+    let stop = &AtomicBool::new(false);
+    let (read, seen) = thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut number = 0;
+            // Relaxed: that it is over is all there is to see.
+            while !stop.load(Ordering::Relaxed) {
+                number += 1;
+                writer.write([number; 1024]).unwrap();
+            }
+        });
+        let (mut versions, mut before) = (0, reader.version());
+        while versions < 10_000 {
+            let value = *reader.read_ref().unwrap().unwrap();
+            assert!(value.iter().all(|word| *word == value[0]));
+            versions += u64::from(reader.version() != before);
+            before = reader.version();
+        }
+        // Relaxed: as above.
+        stop.store(true, Ordering::Relaxed);
+        (versions, started.elapsed())
+    });
+    let latency = ages();
+    assert_eq!((latency.count(), latency.out_of_range()), (read + 1, 0));
+    // A time of another value would be older than the writer, or younger than the reading.
+    assert!(u128::from(latency.max_ns()) <= (seen + at_least + Duration::from_secs(1)).as_nanos(), "{latency:?}");
 }
 
 /// Receives until it is killed, or until the end; says how many.

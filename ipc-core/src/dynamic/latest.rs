@@ -2,11 +2,13 @@
 
 use crate::error::{ReadError, WaitNewerError};
 use crate::info::ChannelInfo;
-use crate::latest::{fetch, wait_newer};
+use crate::latest::{fetch, publish, wait_newer};
+use crate::layout::Side;
 use crate::ring::latest as ring;
 use crate::schema::value::ValueError;
 use crate::schema::{Schema, Value};
 use crate::station::Station;
+use crate::timing::Timing;
 use crate::words;
 use core::fmt;
 use core::time::Duration;
@@ -43,6 +45,8 @@ pub enum WriteValueError {
 pub struct Reader {
     station: Station,
     ring: ring::Reader,
+    /// Of a channel with timestamps.
+    timing: Option<Timing>,
     seen: u64,
     schema: Schema,
     bytes: Vec<u8>,
@@ -52,7 +56,8 @@ impl Reader {
     pub(super) fn new((station, ring): (Station, ring::Reader), schema: Schema) -> Self {
         // `Channel::find` held the schema's size against the header's.
         let bytes = vec![0; schema.size_bytes() as usize];
-        Reader { station, ring, seen: 0, schema, bytes }
+        let timing = Timing::new(station.segment(), Side::Second);
+        Reader { station, ring, timing, seen: 0, schema, bytes }
     }
 
     /// Reads the newest value; `Ok(None)` if none has been written yet.
@@ -64,12 +69,13 @@ impl Reader {
         if self.station.is_forked() {
             return Err(ReadError::Forked.into());
         }
+        let bytes = &mut self.bytes;
         // SAFETY: the buffer has so many bytes, and a slot is not smaller, which `Channel::find` has checked.
-        let version = unsafe { fetch(&self.ring, self.bytes.as_mut_ptr(), self.bytes.len()) }?;
+        let version =
+            unsafe { fetch(&self.ring, self.timing.as_ref(), &mut self.seen, bytes.as_mut_ptr(), bytes.len()) }?;
         if version == 0 {
             return Ok(None);
         }
-        self.seen = version;
         Ok(Some(self.schema.read(&self.bytes)?))
     }
 
@@ -125,6 +131,8 @@ impl fmt::Debug for Reader {
 pub struct Writer {
     station: Station,
     ring: ring::Writer,
+    /// Of a channel with timestamps.
+    timing: Option<Timing>,
     schema: Schema,
     bytes: Vec<u8>,
 }
@@ -132,7 +140,8 @@ pub struct Writer {
 impl Writer {
     pub(super) fn new((station, ring): (Station, ring::Writer), schema: Schema) -> Self {
         let bytes = vec![0; schema.size_bytes() as usize];
-        Writer { station, ring, schema, bytes }
+        let timing = Timing::new(station.segment(), Side::First);
+        Writer { station, ring, timing, schema, bytes }
     }
 
     /// Makes `value` the newest one, and returns its version.
@@ -149,7 +158,7 @@ impl Writer {
         // SAFETY: the open slot is this writer's to store to, and not smaller than the schema's size, which `Channel::find`
         // has checked and the buffer has.
         unsafe { words::store(self.bytes.as_ptr(), slot, self.bytes.len()) };
-        self.ring.publish();
+        publish(&mut self.ring, self.timing.as_ref());
         self.station.wake_some(u32::MAX);
         Ok(self.ring.version())
     }

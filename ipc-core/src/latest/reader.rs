@@ -10,6 +10,7 @@ use crate::ring::Evidence;
 use crate::ring::latest as ring;
 use crate::ring::latest::Outcome;
 use crate::station::{Blocked, Patience, Station};
+use crate::timing::Timing;
 use crate::words;
 use core::fmt;
 use core::mem::MaybeUninit;
@@ -33,12 +34,15 @@ pub struct Reader<T> {
     buffer: Option<Box<MaybeUninit<T>>>,
     /// Version of the valid value in `buffer`, 0 if there is none.
     buffered: u64,
+    /// Of a channel with timestamps.
+    timing: Option<Timing>,
     station: Station,
 }
 
 impl<T: IpcMessage> Reader<T> {
     pub(super) fn new((station, ring): (Station, ring::Reader)) -> Self {
-        Reader { ring, seen: 0, buffer: None, buffered: 0, station }
+        let timing = Timing::new(station.segment(), Side::Second);
+        Reader { ring, seen: 0, buffer: None, buffered: 0, timing, station }
     }
 
     /// Reads the newest value; `Ok(None)` if none has been written yet. It neither waits nor tells whether the writer
@@ -52,11 +56,12 @@ impl<T: IpcMessage> Reader<T> {
     pub fn read(&mut self) -> Result<Option<T>, ReadError> {
         let mut copy = MaybeUninit::<T>::uninit();
         // SAFETY: `copy` has room for a `T`, which is what the channel was opened for.
-        let version = unsafe { fetch(&self.ring, copy.as_mut_ptr().cast(), size_of::<T>()) }?;
+        let version = unsafe {
+            fetch(&self.ring, self.timing.as_ref(), &mut self.seen, copy.as_mut_ptr().cast(), size_of::<T>())
+        }?;
         if version == 0 {
             return nothing(&self.station);
         }
-        self.seen = version;
         // SAFETY: `fetch` has returned a version, and so has initialised every byte.
         unsafe { validate(copy.as_ptr()) }?;
         // SAFETY: every byte is initialised, and `validate` has found these to be a `T`.
@@ -134,11 +139,12 @@ impl<T: IpcMessage> Reader<T> {
             // Whatever goes wrong below leaves no value behind.
             self.buffered = 0;
             // SAFETY: the buffer has room for a `T`, which is what the channel was opened for.
-            let version = unsafe { fetch(&self.ring, buffer.as_mut_ptr().cast(), size_of::<T>()) }?;
+            let version = unsafe {
+                fetch(&self.ring, self.timing.as_ref(), &mut self.seen, buffer.as_mut_ptr().cast(), size_of::<T>())
+            }?;
             if version == 0 {
                 return nothing(&self.station);
             }
-            self.seen = version;
             // SAFETY: `fetch` has returned a version, and so has initialised every byte.
             unsafe { validate(buffer.as_ptr()) }?;
             self.buffered = version;
@@ -207,56 +213,76 @@ impl<T> fmt::Debug for Reader<T> {
 }
 
 /// Copies the newest value, of `len` bytes, to `to` and returns its version; 0, and perhaps half of something at `to`, if
-/// there is none.
+/// there is none. `seen` becomes that version, and if it was another one and there is a `timing`, the value is counted.
 ///
 /// # Safety
 ///
-/// `to` is writable for `len` bytes, and the ring is one of values that are not smaller.
+/// `to` is writable for `len` bytes, and the ring is one of values that are not smaller. `timing` is that of its segment.
 #[inline(always)]
-pub(crate) unsafe fn fetch(ring: &ring::Reader, to: *mut u8, len: usize) -> Result<u64, ReadError> {
+pub(crate) unsafe fn fetch(
+    ring: &ring::Reader,
+    timing: Option<&Timing>,
+    seen: &mut u64,
+    to: *mut u8,
+    len: usize,
+) -> Result<u64, ReadError> {
     // SAFETY: as promised by the caller.
-    match unsafe { attempt(ring, to, len) } {
-        Outcome::Value(version) => Ok(version),
-        Outcome::Nothing => Ok(0),
-        Outcome::Broken(evidence) => Err(broken(evidence)),
+    let (mut outcome, mut sent_ns) = unsafe { attempt(ring, timing, to, len) };
+    if outcome == Outcome::Again {
         // SAFETY: as promised by the caller.
-        Outcome::Again => unsafe { fetch_patiently(ring, to, len) },
+        (outcome, sent_ns) = unsafe { attempt_patiently(ring, timing, to, len) };
     }
+    let version = match outcome {
+        Outcome::Value(version) => version,
+        Outcome::Nothing => return Ok(0),
+        Outcome::Broken(evidence) => return Err(broken(evidence)),
+        Outcome::Again => return Err(ReadError::Overtaken),
+    };
+    if let Some(timing) = timing.filter(|_| version != *seen) {
+        // SAFETY: the segment is mapped, as the ring is.
+        unsafe { timing.count(sent_ns) };
+    }
+    *seen = version;
+    Ok(version)
 }
 
-/// As [`fetch`], when a round of attempts was in vain.
+/// Makes more attempts, when a round of them was in vain.
 ///
 /// # Safety
 ///
 /// As for [`fetch`].
 #[cold]
 #[inline(never)]
-unsafe fn fetch_patiently(ring: &ring::Reader, to: *mut u8, len: usize) -> Result<u64, ReadError> {
+unsafe fn attempt_patiently(ring: &ring::Reader, timing: Option<&Timing>, to: *mut u8, len: usize) -> (Outcome, u64) {
     for _ in 0..ROUNDS {
         thread::yield_now();
         // SAFETY: as promised by the caller.
-        match unsafe { attempt(ring, to, len) } {
-            Outcome::Value(version) => return Ok(version),
-            Outcome::Nothing => return Ok(0),
-            Outcome::Broken(evidence) => return Err(broken(evidence)),
-            Outcome::Again => {}
+        let attempted = unsafe { attempt(ring, timing, to, len) };
+        if attempted.0 != Outcome::Again {
+            return attempted;
         }
     }
-    Err(ReadError::Overtaken)
+    (Outcome::Again, 0)
 }
 
-/// One round of attempts to copy the newest value to `to`.
+/// One round of attempts to copy the newest value to `to`. With it comes its time, if it has one.
 ///
 /// # Safety
 ///
 /// As for [`fetch`].
 #[inline(always)]
-unsafe fn attempt(ring: &ring::Reader, to: *mut u8, len: usize) -> Outcome {
-    ring.read(|slot| {
+unsafe fn attempt(ring: &ring::Reader, timing: Option<&Timing>, to: *mut u8, len: usize) -> (Outcome, u64) {
+    let mut sent_ns = 0;
+    let outcome = ring.read(|slot| {
         // SAFETY: a slot starts at a multiple of 8 bytes and has room for a value in whole words, which the geometry
         // ensures; the caller vouches for `to`.
-        unsafe { words::load(slot.as_ptr().cast(), to, len) }
-    })
+        unsafe { words::load(slot.as_ptr().cast(), to, len) };
+        if let Some(timing) = timing {
+            // SAFETY: the slot is one of the segment, which is mapped.
+            sent_ns = unsafe { timing.time_ns(slot) };
+        }
+    });
+    (outcome, sent_ns)
 }
 
 /// Waits at most `limit` until the version is another one than `seen`.

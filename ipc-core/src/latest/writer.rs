@@ -2,9 +2,11 @@
 
 use crate::error::WriteError;
 use crate::info::ChannelInfo;
+use crate::layout::Side;
 use crate::message::IpcMessage;
 use crate::ring::latest as ring;
 use crate::station::Station;
+use crate::timing::Timing;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -13,13 +15,16 @@ use core::ops::{Deref, DerefMut};
 /// who wait for a newer one are told.
 pub struct Writer<T> {
     ring: ring::Writer,
+    /// Of a channel with timestamps.
+    timing: Option<Timing>,
     station: Station,
     message: PhantomData<fn(T)>,
 }
 
 impl<T: IpcMessage> Writer<T> {
     pub(super) fn new((station, ring): (Station, ring::Writer)) -> Self {
-        Writer { ring, station, message: PhantomData }
+        let timing = Timing::new(station.segment(), Side::First);
+        Writer { ring, timing, station, message: PhantomData }
     }
 
     /// Makes `value` the newest one, and returns its version: the number of values that were ever written, this one
@@ -74,11 +79,21 @@ impl<T: IpcMessage> Writer<T> {
     /// Makes what is in the open slot the newest value, and wakes everybody who waits for it.
     #[inline(always)]
     fn publish(&mut self) -> u64 {
-        self.ring.publish();
+        publish(&mut self.ring, self.timing.as_ref());
         // Everybody, by way of a count: among many, one who is about to sleep is kept from it by that alone.
         self.station.wake_some(u32::MAX);
         self.ring.version()
     }
+}
+
+/// Makes what is in the open slot the newest value, stamped with the time if that is asked for.
+#[inline(always)]
+pub(crate) fn publish(ring: &mut ring::Writer, timing: Option<&Timing>) {
+    if let Some(timing) = timing {
+        // SAFETY: the open slot is the writer's to store to, and the segment of both is mapped.
+        unsafe { timing.stamp(ring.payload()) };
+    }
+    ring.publish();
 }
 
 impl<T> Drop for Writer<T> {

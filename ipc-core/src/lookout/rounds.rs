@@ -81,7 +81,7 @@ impl Rounds {
                 continue;
             }
             let posts = LOOKOUT.get().posts();
-            #[cfg(test)]
+            #[cfg(all(test, not(loom)))]
             super::late::note(&posts, due);
             self.make_one(&mut groups, &posts);
             due = Instant::now() + TICK;

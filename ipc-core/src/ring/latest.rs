@@ -131,6 +131,12 @@ impl Writer {
         slot.payload()
     }
 
+    /// The payload of the next value's slot, to be touched only when that is open.
+    #[inline(always)]
+    pub(crate) fn payload(&self) -> NonNull<AtomicU64> {
+        self.parts.slot(self.next).payload()
+    }
+
     /// Makes the value that was written to the open slot the newest one.
     #[inline(always)]
     pub(crate) fn publish(&mut self) {

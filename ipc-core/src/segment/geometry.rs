@@ -400,11 +400,11 @@ impl Geometry {
     }
 
     /// How many bytes from where a message begins the word with its time lies: before the slot's stamp or, if messages vary
-    /// in length, before the message. `None` without timestamps, and for channels other than queues and broadcasts.
+    /// in length, before the message. `None` without timestamps, and for services.
     pub(crate) fn time_offset(&self) -> Option<isize> {
         let word = WORD_BYTES as isize;
-        let is_queue = matches!(self.kind, KIND_EXCLUSIVE_QUEUE | KIND_SHARED_QUEUE);
-        let has_times = is_queue || self.is_broadcast();
+        let has_word = matches!(self.kind, KIND_EXCLUSIVE_QUEUE | KIND_SHARED_QUEUE | KIND_LATEST);
+        let has_times = has_word || self.is_broadcast();
         let offset = if self.is_variable() { -word } else { self.slot_bytes as isize - 2 * word };
         (has_times && self.has_timestamps()).then_some(offset)
     }

@@ -101,7 +101,7 @@ const OPTIONS: &[ChannelOption] = &[
     ChannelOption { name: "lifetime", form: Form::Text, kinds: &Kind::ALL },
     ChannelOption { name: "prefault", form: Form::Bool, kinds: &Kind::ALL },
     ChannelOption { name: "huge_pages", form: Form::Flag, kinds: &Kind::ALL },
-    ChannelOption { name: "timestamps", form: Form::Flag, kinds: &[Kind::Queue, Kind::Broadcast] },
+    ChannelOption { name: "timestamps", form: Form::Flag, kinds: &[Kind::Queue, Kind::Broadcast, Kind::Latest] },
 ];
 
 /// The parts of a channel as they are met.

@@ -1,4 +1,4 @@
-//! Declared channels with timestamps: queues, exclusive and shared, and a broadcast.
+//! Declared channels with timestamps: queues, exclusive and shared, a broadcast, and a latest value.
 
 use ipc_macros::IpcMessage;
 
@@ -24,6 +24,13 @@ struct ToAll {
     text: str,
 }
 
+#[derive(IpcMessage, Clone, Copy)]
+#[ipc(crate = "ipc_core", latest = "ui-pass.timestamps.latest", timestamps)]
+#[repr(C)]
+struct Newest {
+    a: u8,
+}
+
 fn main() {
     let domain = format!("ui-pass-{}", std::process::id());
     let rx = Exclusive::channel().domain(&domain).receiver().unwrap();
@@ -34,5 +41,7 @@ fn main() {
     assert!(subscriber.info().timestamps);
     let mut publisher = ToAll::channel().domain(&domain).lifetime(ipc_core::Lifetime::Attached).publisher().unwrap();
     publisher.loan_len(3).unwrap().a = 1;
-    assert_eq!(Exclusive { a: 1 }.a + Shared { a: 1 }.a, 2);
+    let reader = Newest::channel().domain(&domain).reader().unwrap();
+    assert!(reader.info().timestamps);
+    assert_eq!(Exclusive { a: 1 }.a + Shared { a: 1 }.a + Newest { a: 1 }.a, 3);
 }

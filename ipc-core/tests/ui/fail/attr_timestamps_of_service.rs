@@ -1,7 +1,7 @@
 use ipc_macros::IpcMessage;
 
 #[derive(IpcMessage)]
-#[ipc(crate = "ipc_core", latest = "a", timestamps)]
+#[ipc(crate = "ipc_core", service = "a", reply = u8, timestamps)]
 #[repr(C)]
 struct Message {
     a: u8,
@@ -9,6 +9,6 @@ struct Message {
 
 fn main() {
     let _ = Message::channel();
-    let _ = Message::writer();
-    let _ = Message::reader();
+    let _ = Message::client();
+    let _ = Message::server();
 }

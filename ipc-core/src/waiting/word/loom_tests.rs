@@ -1,0 +1,169 @@
+//! A word that many sleep on, under loom, with a futex that does what the kernel's does: it compares and goes to sleep in
+//! one step, and wakes those who sleep in the order in which they came. No sleep here ends by itself, so whoever is
+//! forgotten sleeps for ever, and loom says that the model is stuck.
+//!
+//! What is published are *permits*, of which a sleeper takes one and is done: work for one of them. Sleepers do what
+//! `Announced` and its callers do. The barrier between announcing and looking, and what it is to the other side, are
+//! full fences.
+
+use super::*;
+use loom::sync::atomic::AtomicU32;
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+use std::sync::atomic::AtomicUsize;
+
+/// Explores all executions with at most so many preemptions, counts them, and prints the number.
+fn explore(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let executions = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = executions.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(move || {
+        // Relaxed: a count, of which nothing depends.
+        counter.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    // Relaxed: as above.
+    println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
+}
+
+/// A word, and the kernel's list of those who sleep on it.
+struct Futex {
+    word: AtomicU32,
+    sleepers: Mutex<Vec<usize>>,
+    /// One for each sleeper.
+    woken: Vec<Condvar>,
+    /// What there is to sleep for.
+    permits: AtomicU32,
+}
+
+impl Word for Futex {
+    fn load(&self, order: Ordering) -> u32 {
+        self.word.load(order)
+    }
+
+    fn fetch_or(&self, bits: u32, order: Ordering) {
+        self.word.fetch_or(bits, order);
+    }
+
+    fn fetch_and(&self, bits: u32, order: Ordering) {
+        self.word.fetch_and(bits, order);
+    }
+
+    fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+        self.word.fetch_add(value, order)
+    }
+
+    fn swap_exactly(&self, current: u32, new: u32, order: Ordering) -> bool {
+        // Relaxed: as the trait says.
+        self.word.compare_exchange(current, new, order, Ordering::Relaxed).is_ok()
+    }
+
+    fn wake_sleepers(&self, count: u32) -> u32 {
+        let mut sleepers = self.sleepers.lock().unwrap();
+        let count = sleepers.len().min(count as usize);
+        for sleeper in sleepers.drain(..count) {
+            self.woken[sleeper].notify_one();
+        }
+        count as u32
+    }
+}
+
+impl Futex {
+    fn new(sleepers: usize) -> Arc<Self> {
+        let woken = (0..sleepers).map(|_| Condvar::new()).collect();
+        let (word, permits) = (AtomicU32::new(0), AtomicU32::new(0));
+        Arc::new(Futex { word, sleepers: Mutex::new(Vec::new()), woken, permits })
+    }
+
+    /// What FUTEX_WAIT does, without a limit.
+    fn wait(&self, me: usize, expected: u32) {
+        let mut sleepers = self.sleepers.lock().unwrap();
+        // A read-modify-write: the kernel reads what comes last in the word's order, as far as the lock of the list orders
+        // it, and wakers change the word before they take that lock.
+        if self.word.fetch_add(0, Ordering::Relaxed) != expected {
+            return;
+        }
+        sleepers.push(me);
+        while sleepers.contains(&me) {
+            sleepers = self.woken[me].wait(sleepers).unwrap();
+        }
+    }
+
+    fn try_take(&self) -> bool {
+        let mut permits = self.permits.load(Ordering::Relaxed);
+        while permits > 0 {
+            // Relaxed: only the number counts.
+            match self.permits.compare_exchange(permits, permits - 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => permits = now,
+            }
+        }
+        false
+    }
+
+    /// Waits for a permit, and takes it.
+    fn take(&self, me: usize) {
+        loop {
+            announce(self);
+            // SeqCst: in the place of the barrier.
+            fence(Ordering::SeqCst);
+            let mut expected = announced(self);
+            loop {
+                if self.try_take() {
+                    return;
+                }
+                let Some(value) = expected else { break };
+                self.wait(me, value);
+                expected = announced(self);
+            }
+        }
+    }
+
+    /// Publishes permits, and wakes as many.
+    fn give(&self, count: u32) {
+        // Relaxed: only the number counts, and the fence in `wake_some` orders it.
+        self.permits.fetch_add(count, Ordering::Relaxed);
+        wake_some(self, count);
+    }
+}
+
+/// So many sleepers, and wakers who give so many permits, one call after the other.
+fn model(sleepers: usize, wakers: &'static [&'static [u32]]) -> impl Fn() {
+    move || {
+        let futex = Futex::new(sleepers);
+        let sleepers = (0..sleepers).map(|me| {
+            let futex = futex.clone();
+            thread::spawn(move || futex.take(me))
+        });
+        let sleepers: Vec<_> = sleepers.collect();
+        let (first, others) = wakers.split_first().unwrap();
+        let others = others.iter().map(|counts| {
+            let futex = futex.clone();
+            thread::spawn(move || counts.iter().for_each(|&count| futex.give(count)))
+        });
+        let others: Vec<_> = others.collect();
+        first.iter().for_each(|&count| futex.give(count));
+        others.into_iter().chain(sleepers).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+#[test]
+fn one_of_many_is_not_forgotten() {
+    explore("one sleeper, one permit", 4, model(1, &[&[1]]));
+}
+
+#[test]
+fn two_of_many_are_not_forgotten() {
+    explore("two sleepers, two permits in turn", 3, model(2, &[&[1, 1]]));
+}
+
+#[test]
+fn two_of_many_are_woken_at_once() {
+    explore("two sleepers, two permits at once", 3, model(2, &[&[2]]));
+}
+
+#[test]
+fn two_of_many_are_woken_by_two() {
+    explore("two sleepers, two wakers", 2, model(2, &[&[1], &[1]]));
+}
