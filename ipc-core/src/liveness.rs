@@ -26,7 +26,9 @@
 //! P3. CLOSED is stored after the last message was published, and seen before the ring is looked at for the last time:
 //!     whoever sees CLOSED sees every message. The same holds for a death, since the kernel gives the lock back after
 //!     the last instruction of the dead.
-//! P4. Time is never evidence: who holds the lock is alive, however long it has been silent.
+//! P4. Time is never evidence: who holds the lock is alive, however long it has been silent. Nor is what a line says of its
+//!     process: those who watch many lines look at the lock of one line of a process and guess from it whose locks to look at
+//!     next, never who has died.
 
 use crate::error::{OpenError, Peer};
 use crate::layout::{PROGRAM_BYTES, ParticipantSlot, padded, unpadded};

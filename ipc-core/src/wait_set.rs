@@ -47,8 +47,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// ([`Source`] says what that means), at once if some are; it may return one for no reason, so use verbs that do not wait.
 /// An end whose other side has closed stays ready: leave it out from then on.
 ///
-/// A set of up to 128 ends takes no thread. Larger ones have one of slipring's own threads for every 127 ends, shared with
-/// all other sets and tasks of the process. The set remembers the ends of its last wait, which makes the next one cheaper
+/// A set of up to 128 ends takes no thread. Larger ones have one of slipring's own threads for every 127 ends, and one more,
+/// shared with all other sets and tasks of the process. The set remembers the ends of its last wait, which makes the next one cheaper
 /// when they are the same; it keeps their memory mapped until then.
 ///
 /// ```

@@ -72,7 +72,8 @@
 //!     which. (Exclusive queues have one receiver, who sleeps on the data word, and one sender, who sleeps on the space
 //!     word.)
 //! W2. Nobody sleeps longer than [`SLICE`] without looking at the ring and at the other side's life. So a waker that is
-//!     killed between clearing the word and the system call delays the sleeper and never strands it.
+//!     killed between clearing the word and the system call delays the sleeper and never strands it. (Those whom the lookout
+//!     watches are looked at by it, in longer intervals: `lookout/rounds.rs`.)
 //! W3. Every wake-up gives the word a value that it never had (short of 2^23 wake-ups within one sleep). So announcing,
 //!     looking, and sleeping on the value that was announced may be done by different threads: `lookout.rs`.
 

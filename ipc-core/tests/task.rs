@@ -10,6 +10,7 @@ use ipc_core::{
 };
 use std::fs;
 use std::future::{Future, poll_fn};
+use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -514,18 +515,36 @@ fn hold_idle(domain: &Domain) -> Vec<Sender<u64>> {
     (0..IDLE_RECEIVERS).map(|number| small(domain.name(), "idle", number).sender().unwrap()).collect()
 }
 
+/// Has each of the senders say that it is of another process, at the place that SPEC.md tells.
+fn scatter(txs: &[Sender<u64>]) {
+    for (tx, process) in txs.iter().zip(1_u32..) {
+        let file = fs::OpenOptions::new().write(true).open(&tx.info().path).unwrap();
+        file.write_all_at(&process.to_ne_bytes(), 4096 + 100).unwrap();
+    }
+}
+
 #[test]
 fn a_thousand_idle_receivers_cost_next_to_nothing() {
+    cost_of_idling("idle", "of senders in one process", |_| {});
+}
+
+#[test]
+fn a_thousand_idle_receivers_of_a_thousand_processes_cost_little() {
+    cost_of_idling("idle-scattered", "of senders that say that they are in a process each", scatter);
+}
+
+fn cost_of_idling(test: &str, senders: &str, prepare: impl Fn(&[Sender<u64>])) {
     raise_descriptor_limit();
-    let domain = Domain::new("idle");
+    let domain = Domain::new(test);
     let txs = hold_idle(&domain);
+    prepare(&txs);
     let mut child = Child::start("idle", &domain);
     let said = child.hear();
     drop(txs);
     child.finish();
     let (used, sleeps) = said.split_once(' ').unwrap();
     let (percent, sleeps): (f64, u64) = (used.parse::<f64>().unwrap() / 10_000.0, sleeps.parse().unwrap());
-    println!("{IDLE_RECEIVERS} idle receivers: {percent:.2} % of a processor, {sleeps} sleeps a second");
+    println!("{IDLE_RECEIVERS} idle receivers {senders}: {percent:.2} % of a processor, {sleeps} sleeps a second");
     assert!(percent < 10.0, "{percent} %");
     assert!(sleeps < IDLE_RECEIVERS as u64, "{sleeps}: the tasks are being polled");
 }

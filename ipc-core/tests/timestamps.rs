@@ -2,8 +2,8 @@
 
 mod support;
 
-use ipc_core::inspect::{self, Latency, Observer, State};
 use ipc_core::dynamic::Channel;
+use ipc_core::inspect::{self, Latency, Observer, State};
 use ipc_core::schema::Value;
 use ipc_core::{IpcMessage, Latest, Lifetime, Queue, Receiver, Role, Sender};
 use std::fs;
