@@ -26,7 +26,7 @@ use crossbeam_utils::CachePadded;
 /// [history](super::Broadcast::history) when somebody does.
 ///
 /// **Waiting.** On a lossless channel a publisher waits for the slowest subscriber, if that is a whole
-/// [capacity](super::Broadcast::capacity) behind. On either kind it waits for another publisher that is at work in the
+/// [capacity](super::Broadcast::capacity) behind, or so far that a message of any length has no room. On either kind it waits for another publisher that is at work in the
 /// very slot that comes next, which takes nanoseconds unless that one has been stopped in the middle, or holds a
 /// [`Loan`], for a whole lap of the others. One that died there is noticed within 100 ms.
 ///

@@ -3,6 +3,7 @@
 use super::super::claims::Counter;
 use super::*;
 use crate::atomics::mortal::die_after;
+use crate::ring::shared::FrameShape;
 use proptest::prelude::*;
 use std::thread;
 
@@ -437,26 +438,28 @@ proptest! {
     fn any_words_can_be_worked_with(
         cells in 1usize..8,
         history in prop::option::of(0u64..4),
-        words in prop::collection::vec(wild(), 16 + LINES * RECORD_WORDS),
+        words in prop::collection::vec(wild(), 24 + LINES * RECORD_WORDS),
         steps in prop::collection::vec((0..8usize, wild()), 0..60)
     ) {
         let memory = Memory::new(cells, history, 0);
         let parts = memory.parts();
+        let frames = |end| FrameSubscriber::new(end, FrameShape::new(cells as u64, 8, 8));
         let ends = || {
             let lossless = Subscriber::attach_lossless(parts, FIRST_SUBSCRIBER, 2, 1).and_then(Result::ok);
-            (Subscriber::attach_lossy(parts, 1).ok(), lossless)
+            (Subscriber::attach_lossy(parts, 1).ok().map(frames), lossless.map(frames))
         };
-        let receive = |end: &mut Option<Subscriber>| {
+        let receive = |end: &mut Option<FrameSubscriber>| {
             if let Some(end) = end {
                 let is_message = end.look() == Sight::Message;
-                // No longer than the ring, whatever the stamp says.
-                assert!(!is_message || read(end).len() <= cells);
+                // No longer than the ring, whatever the stamp and the number of bytes say.
+                assert!(!is_message || end.bytes() <= 8 * cells - 8);
+                end.skip_damaged();
                 end.accept();
-                end.pass();
             }
         };
         let scramble = |from: usize, words: &[u64]| {
-            let shared = memory.stamps.iter().chain(&memory.numbers).chain(&memory.records).chain(&memory.words);
+            let apart = memory.numbers.iter().chain(&memory.payloads).chain(&memory.records).chain(&memory.words);
+            let shared = memory.stamps.iter().chain(apart);
             shared.skip(from).zip(words).for_each(|(word, &wild)| word.store(wild, Ordering::Relaxed));
         };
         let mut publisher = Publisher::attach(parts, 0, Company::Others);
@@ -472,7 +475,7 @@ proptest! {
                 4 => receive(&mut subscribers.1),
                 5 => drop(parts.repair(1, life)),
                 6 => drop(parts.slowest(|line| Some(line as u32))),
-                _ => scramble((word % 30) as usize, &[word]),
+                _ => scramble((word % 45) as usize, &[word]),
             }
         }
     }
