@@ -24,7 +24,7 @@ pub struct ChannelInfo {
     /// What becomes of the segment when the last participant leaves.
     pub lifetime: Lifetime,
     /// Whether messages have the time at which they were sent beside them, and their latencies are counted: see
-    /// [`Queue::timestamps`](crate::Queue::timestamps).
+    /// [`Queue::timestamps`](crate::Queue::timestamps), or of a [broadcast](crate::Broadcast::timestamps).
     pub timestamps: bool,
     /// Whether this process has the segment in huge pages, and if not, why not.
     pub huge_pages: HugePages,
