@@ -212,6 +212,32 @@ fn what_a_lossy_subscriber_missed_is_counted_exactly() {
 }
 
 #[test]
+fn a_lossy_subscriber_that_is_a_whole_capacity_behind_misses_nothing() {
+    let domain = Domain::new("whole");
+    for (capacity, history) in [(1, 0), (2, 1), (7, 0), (100, 30), (1000, 0), (10_000, 5)] {
+        let channel = Broadcast::<u64>::new(format!("of-{capacity}")).domain(domain.name()).lossy();
+        let channel = channel.capacity(capacity).history(history).lifetime(Lifetime::Attached);
+        let mut publisher = channel.publisher().unwrap();
+        publisher.send_batch(0..history as u64).unwrap();
+        let (mut subscriber, mut batch) = (channel.subscriber().unwrap(), Vec::new());
+        let mut published = history as u64;
+        // From places all over the ring.
+        for _ in 0..30 {
+            let next = published - subscriber.len() as u64;
+            publisher.send_batch(published..published + capacity as u64).unwrap();
+            published += capacity as u64;
+            batch.clear();
+            assert_eq!(subscriber.recv_batch(&mut batch, usize::MAX), Ok((published - next) as usize), "{capacity}");
+            assert!(batch.iter().copied().eq(next..published), "{capacity}");
+            let step = published..published + capacity as u64 / 3;
+            publisher.send_batch(step.clone()).unwrap();
+            published = step.end;
+            step.for_each(|number| assert_eq!(subscriber.try_recv(), Ok(Some(number)), "{capacity}"));
+        }
+    }
+}
+
+#[test]
 fn a_subscriber_that_was_overtaken_is_told_so_and_goes_on() {
     let domain = Domain::new("told");
     let (mut publisher, mut subscriber) =

@@ -516,6 +516,27 @@ fn a_broadcast_of_any_length() {
 }
 
 #[test]
+fn a_lossy_broadcast() {
+    let ticks = Broadcast::<[u64; 8]>::new("ticks").domain(format!("spec-{}", process::id()));
+    let mut publisher = ticks.capacity(16).history(3).lossy().publisher().unwrap();
+    publisher.send_batch((0..4).map(|number| [number; 8])).unwrap();
+    let bytes = fs::read(&publisher.info().path).unwrap();
+    assert_eq!((u32_at(&bytes, 20), u64_at(&bytes, 56), u64_at(&bytes, 368)), (4, 16, 3), "kind, capacity, history");
+    assert_eq!((u64_at(&bytes, 392), u64_at(&bytes, 64)), (16 + 3 + 2, 72), "slots, with the margin, and their size");
+    let (lines, slots) = (u64_at(&bytes, 96) as usize + 256, u64_at(&bytes, 104) as usize);
+    assert_eq!((u64_at(&bytes, lines), u64_at(&bytes, lines + 128)), (4, 4), "the tail; the horizon, moved by 2 and 2");
+    let stamps: Vec<_> = (0..5).map(|slot| u64_at(&bytes, slots + 72 * slot + 64)).collect();
+    let full = 1 << 15 | 1;
+    assert_eq!(stamps, [full, full, full, full, 0]);
+    let path = publisher.info().path.clone();
+    let loan = publisher.loan().unwrap();
+    let bytes = fs::read(path).unwrap();
+    assert_eq!((u64_at(&bytes, lines), u64_at(&bytes, lines + 128)), (5, 6), "moved before the slot is lent");
+    assert_eq!(u64_at(&bytes, slots + 72 * 4 + 64), 0);
+    drop(loan);
+}
+
+#[test]
 fn the_channels_of_a_pipe() {
     let pipe = Pipe::<u32, u64>::new("pipe").domain(format!("spec-{}", process::id()));
     let mut left = pipe.left().unwrap();

@@ -4,9 +4,9 @@
 //! what has become of it. In lap *l* the stamp goes through
 //!
 //! ```text
-//! FULL or SKIP of lap l - 1 (0 before lap 0)  -->  BUSY l  -->  FULL l      the publisher has stored its message
-//!                                          |            |--->  SKIP l      it has given it up (units 0)
-//!                                          '------------'--->  LOST l --> SKIP l     it died (units 1), see `repair`
+//! FULL or SKIP of lap l - 1 (0 before lap 0)  -->  FULL l      the publisher has stored its message
+//!                                          |---->  SKIP l      it has given it up (units 0)
+//!                                          '---->  LOST l  -->  SKIP l     it died (units 1), see `repair`
 //! ```
 //!
 //! A message's *number* is its position, counted in cells: `lap * capacity + index`. So how many messages lie between
@@ -23,28 +23,38 @@
 //!
 //! # Storing and copying
 //!
+//! While a message is stored, its cell still has the stamp of the one before. That nobody takes a mixture of the two for
+//! either of them is, in a lossless ring, the affair of the gate. In a lossy one, publishers have a *horizon* in common, a
+//! position that only rises: they store only to cells of positions before it. Whoever is about to come to it moves it,
+//! by several cells (its *margin*) at once. So subscribers, who look at it after every copy, mostly find its line in their
+//! cache. A mark in the cell itself would go back and forth between the publisher and a subscriber that waits for
+//! the cell: twice as many transfers a message, and out of order where a cell has two lines.
+//!
 //! ```text
 //! publisher, at position p of lap l             subscriber, at position p of lap l
 //! P1  stamp(p) is FULL or SKIP of l - 1         S1  stamp(p) = FULL l?   (Acquire)
 //! P2  claim p                                   S2  copy                 (relaxed words)
-//! P3  stamp(p) := BUSY l     (Release)          S3  fence                (Acquire)
-//! P4  fence                  (Release)          S4  stamp(p) = FULL l?   (Acquire; lossy)
+//! P3  horizon > p, or move it   (lossy)         S3  fence                (Acquire)
+//! P4  fence                  (Release)          S4  horizon at most a lap after p?   (Acquire; lossy)
 //! P5  payload                (relaxed words)         not evicted?        (Relaxed; lossless)
 //! P6  stamp(p) := FULL l     (Release)
 //! ```
 //!
 //! B1. *One publisher at a time stores to a cell.* Position p is claimed once (C1 of `claims`), and whoever claims it has
-//!     found the cell done with for lap l - 1 (P1). Nobody but the claimant of p changes that, so it still holds at P3.
+//!     found the cell done with for lap l - 1 (P1). Nobody but the claimant of p changes that, so it still holds at P5.
 //!     P1 is an Acquire, so all stores of lap l - 1 come before those of lap l.
 //! B2. *What a lossy subscriber accepts is the message at p, whole.* S1 reads what P6 stored, so the payload words that S2
-//!     reads are those of lap l or later ones. If one is of a later lap l', then its P5 comes after the fence P4 of l', and S2
-//!     before the fence S3. So P3 of l' happens before S4, which reads BUSY l' or something still later.
-//! B3. *A stamp of a later lap proves that the counter has gone beyond the cell in that lap.* P3 is a Release and comes
-//!     after P2, and so are the stores that follow, those of repairers included; S1 and S4 are Acquires. So what an overtaken
-//!     subscriber loads from the counter is not old, and a damaged ring is told from a busy one.
-//! B4. *A cell's stamp is at most two laps behind its subscriber.* A publisher may be stopped between P2 and P3, in lap
+//!     reads are those of lap l or later ones. If one is of a later lap l', then its publisher has seen, or made, the horizon
+//!     beyond p of l' (P3), before its fence P4 and so before that word, which comes before S3. So S4 finds the horizon there
+//!     or still further on, which is more than a lap after p of l.
+//! B3. *A stamp of a later lap proves that the counter has gone beyond the cell in that lap, and a horizon that it has come
+//!     within the margin.* P3 and P6 are Releases and come after P2, and so are the stores of repairers; S1 and S4 are Acquires.
+//!     So what an overtaken subscriber loads from the counter is not old, and a damaged ring is told from a busy one.
+//! B4. *A cell's stamp is at most two laps behind its subscriber.* A publisher may be stopped between P2 and P6, in lap
 //!     l - 1, whose P1 found lap l - 2; the others go on as far as that cell's next lap, l, whose P1 fails. All that
 //!     happens before the counter reaches p.
+//!
+//! A lossy subscriber may lose sight of a message that is as many cells behind the counter as the ring has without the margin.
 //!
 //! # The gate of a lossless ring
 //!
@@ -69,7 +79,7 @@
 //! Otherwise J3 loads T or a later one, and J4 is at least T - history, which is at least the floor. Either way J4
 //! is at most a lap behind every position claimed so far, so its history has not been overwritten.
 //! B6. *An evicted subscriber accepts nothing that was overwritten.* The eviction is noted (Release) before the scan that
-//!     does not count it (Acquire), which comes before the claim, P3 and P4. If S2 reads a word of P5, then S4 comes after
+//!     does not count it (Acquire), which comes before the claim and P4. If S2 reads a word of P5, then S4 comes after
 //!     S3, and finds the note.
 //!
 //! A subscriber that died does not count either. That it counts must be seen by whoever sees its cursor, so a line is
@@ -93,8 +103,32 @@ pub(super) const MAX_ROUNDS: usize = 64;
 pub(crate) struct Parts {
     cells: Cells,
     publishers: Role,
-    gate: Option<Gate>,
+    /// What keeps subscribers from messages that are being overwritten.
+    guard: Guard,
 }
+
+/// What a ring has beside its cells and its publishers.
+#[derive(Clone, Copy)]
+enum Guard {
+    /// Publishers wait for subscribers.
+    Lossless(Gate),
+    /// Subscribers find out what is gone.
+    Lossy(Horizon),
+}
+
+/// What a lossy broadcast has besides.
+#[derive(Clone, Copy)]
+struct Horizon {
+    /// Publishers store only to cells of positions before it.
+    word: NonNull<AtomicU64>,
+    /// Cells that it is moved by.
+    margin: u16,
+}
+
+// SAFETY: the pointer leads to an atomic word, which any thread may use.
+unsafe impl Send for Horizon {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Horizon {}
 
 /// What a lossless broadcast has besides.
 #[derive(Clone, Copy)]
@@ -146,9 +180,15 @@ enum Seen {
 }
 
 impl Parts {
-    /// A broadcast whose publishers never wait for subscribers.
-    pub(crate) fn lossy(cells: Cells, publishers: Role) -> Self {
-        Parts { cells, publishers, gate: None }
+    /// A broadcast whose publishers never wait for subscribers. The cells are as many as the capacity, the history and the
+    /// margin, which is at least one and at most a quarter of them, rounded up.
+    ///
+    /// # Safety
+    ///
+    /// `horizon` leads to an atomic word that stays mapped for as long as the value and its copies are used.
+    pub(crate) unsafe fn lossy(cells: Cells, publishers: Role, horizon: NonNull<AtomicU64>, margin: u16) -> Self {
+        debug_assert!((1..=cells.capacity().div_ceil(4)).contains(&u64::from(margin)));
+        Parts { cells, publishers, guard: Guard::Lossy(Horizon { word: horizon, margin }) }
     }
 
     /// A broadcast whose publishers wait for the slowest of `subscribers`, and keep the last `history` messages for
@@ -157,7 +197,7 @@ impl Parts {
     pub(crate) fn lossless(cells: Cells, publishers: Role, subscribers: Records, history: u64) -> Self {
         debug_assert!(history < cells.capacity());
         let history = history.min(cells.capacity() - 1);
-        Parts { cells, publishers, gate: Some(Gate::new(subscribers, history)) }
+        Parts { cells, publishers, guard: Guard::Lossless(Gate::new(subscribers, history)) }
     }
 
     /// The publishers' counter.
@@ -178,19 +218,26 @@ impl Parts {
     /// Closes the hole that the dead publisher on `line` may have left, so that subscribers jump over it and report it
     /// as lost. `life` tells of publishers only: a line of any other kind is [`Life::Absent`].
     pub(crate) fn repair(&self, line: usize, life: impl Fn(usize) -> Life) -> Repair {
-        let is_open = |stamp: Stamp, lap| (stamp.state, stamp.lap) == (State::Busy, lap) || is_done_before(stamp, lap);
-        self.publishers.repair_producer(&self.cells, line, life, is_open)
+        self.publishers.repair_producer(&self.cells, line, life, is_done_before)
     }
 
     /// The subscriber that has passed the least, of those for which `counted` returns the generation of their line's owner.
     pub(crate) fn slowest(&self, counted: impl Fn(usize) -> Option<u32>) -> Option<Slowest> {
-        self.gate.as_ref()?.slowest(&self.cells, &self.publishers.counter, counted)
+        self.gate()?.slowest(&self.cells, &self.publishers.counter, counted)
     }
 
     /// Notes that publishers no longer wait for the subscriber that owned `line` as the owner number `generation`. False
     /// if the line has another owner by now who was evicted as well.
     pub(crate) fn evict(&self, line: usize, generation: u32) -> bool {
-        self.gate.is_some_and(|gate| gate.evict(line, generation))
+        self.gate().is_some_and(|gate| gate.evict(line, generation))
+    }
+
+    #[inline(always)]
+    fn gate(&self) -> Option<Gate> {
+        match self.guard {
+            Guard::Lossless(gate) => Some(gate),
+            Guard::Lossy(_) => None,
+        }
     }
 
     fn number_of(&self, at: Position) -> u64 {
@@ -215,6 +262,43 @@ impl Parts {
     #[cold]
     fn evidence(&self, at: Position, found: u64) -> Evidence {
         Evidence { slot: self.cells.index(at) as usize, found, expected: full(self.cells.lap(at)) }
+    }
+}
+
+impl Horizon {
+    /// Where it is. `None` if the word is no position.
+    #[inline(always)]
+    fn load(&self, cells: &Cells) -> Option<Position> {
+        // Acquire (S4): the counter is seen to be there, but for the margin (B3); pairs with the Release in `raise`.
+        cells.position(self.word().load(Ordering::Acquire))
+    }
+
+    /// P3: where it is, beyond `at`, which the caller has claimed.
+    #[cold]
+    fn raise(&self, cells: &Cells, at: Position) -> Position {
+        let target = cells.after(at, self.margin);
+        // Relaxed: the fence P4 comes after it (B2), and the swap below passes on what others have released (B3).
+        let mut found = self.word().load(Ordering::Relaxed);
+        // Each failure is another publisher's move, and no other claim before `at` allows for a second one by the same.
+        for _ in 0..MAX_ROUNDS {
+            if let Some(horizon) = cells.position(found).filter(|&horizon| at.ahead(horizon) > 0) {
+                return horizon;
+            }
+            // Release: shows the counter to whoever sees it (B3); pairs with the Acquire in `load`. Relaxed on failure: as
+            // above.
+            match self.word().compare_exchange(found, target.word(), Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return target,
+                Err(now) => found = now,
+            }
+        }
+        // Somebody stores to it who is no publisher of this ring.
+        target
+    }
+
+    #[inline(always)]
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY: the caller of `Parts::lossy` vouched for the word.
+        unsafe { self.word.as_ref() }
     }
 }
 
@@ -328,14 +412,14 @@ fn is_done_before(stamp: Stamp, lap: u64) -> bool {
 fn classify(found: u64, lap: u64) -> Seen {
     let stamp = Stamp::from_word(found);
     let is_free = found == 0;
-    if !is_free && !matches!(stamp.state, State::Full | State::Skip | State::Busy | State::Lost) {
+    if !is_free && !matches!(stamp.state, State::Full | State::Skip | State::Lost) {
         return Seen::Impossible;
     }
     // A lap has 33 bits in a stamp.
     let laps_ahead = (stamp.lap.wrapping_sub(lap) << 31) as i64 >> 31;
     match (laps_ahead, stamp.state) {
         // B4.
-        (-2..=-1, _) | (0, State::Free | State::Busy | State::Lost) => Seen::Coming,
+        (-2..=-1, _) | (0, State::Free | State::Lost) => Seen::Coming,
         (0, State::Skip) => Seen::Gap { is_lost: stamp.units != 0 },
         (1.., _) if !is_free => Seen::Gone,
         _ => Seen::Impossible,
@@ -348,15 +432,17 @@ pub(crate) struct Publisher {
     claimant: Claimant,
     /// The position that was claimed last.
     at: Option<Position>,
-    /// Positions less than a lap after it may be claimed.
+    /// Positions less than a lap after it may be claimed; of a lossless ring.
     floor: Option<Position>,
+    /// Cells of positions before it may be stored to; of a lossy ring.
+    horizon: Option<Position>,
 }
 
 impl Publisher {
     /// Joins on `line`, with the conditions of [`Claimant::attach`].
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.publishers, &parts.cells, line, company);
-        Publisher { parts, claimant, at: None, floor: None }
+        Publisher { parts, claimant, at: None, floor: None, horizon: None }
     }
 
     /// Claims the next cell, which is this publisher's own until [`pass`](Self::pass) or [`abandon`](Self::abandon).
@@ -417,9 +503,9 @@ impl Publisher {
                 Ok(at) => at,
                 Err(evidence) => return Turn::Broken(evidence),
             };
-            let has_room = match self.parts.gate {
-                Some(gate) => self.has_room(at) || self.scan(&gate, at, &counted),
-                None => true,
+            let has_room = match self.parts.guard {
+                Guard::Lossless(gate) => self.has_room(at) || self.scan(&gate, at, &counted),
+                Guard::Lossy(_) => true,
             };
             // Acquire (P1): the publisher of the lap before has stored its last; pairs with the Release in `finish`.
             let found = cells.stamp(at).load(Ordering::Acquire);
@@ -442,14 +528,15 @@ impl Publisher {
 
     /// P3 and P4.
     #[inline(always)]
-    fn open(&self) {
+    fn open(&mut self) {
         let Some(at) = self.at else { return };
-        let busy = Stamp::new(State::Busy, self.parts.cells.lap(at), 1).word();
-        // Release (P3): whoever sees the mark sees the counter beyond the cell (B3); pairs with the Acquire in
-        // `Parts::see` and `lossy::Subscriber::accept`.
-        self.parts.cells.stamp(at).store(busy, Ordering::Release);
-        // Release (P4): whoever reads a payload word that is stored from here on sees the mark (B2) and the notes of the
-        // evicted (B6); pairs with the fences of the two `accept`s.
+        if let Guard::Lossy(horizon) = self.parts.guard {
+            if self.horizon.is_none_or(|known| at.ahead(known) <= 0) {
+                self.horizon = Some(horizon.raise(&self.parts.cells, at));
+            }
+        }
+        // Release (P4): whoever reads a payload word that is stored from here on sees the horizon (B2) and the notes of
+        // the evicted (B6); pairs with the fences of the two `accept`s.
         fence(Ordering::Release);
     }
 

@@ -72,8 +72,8 @@ pub(crate) enum State {
     Returned = 3,
     /// A returned message, taken again.
     Held = 4,
-    /// Being overwritten. Only a broadcast has such cells.
-    Busy = 5,
+    /// No ring stores such a stamp.
+    Unused = 5,
     /// A hole that a dead producer left; its loss is to be counted on line `owner` before it becomes `Skip`.
     Lost = 6,
     /// A dead receiver's message, given up; its loss is to be counted on line `owner` before it becomes `Free`.
@@ -114,7 +114,7 @@ impl Stamp {
             2 => State::Skip,
             3 => State::Returned,
             4 => State::Held,
-            5 => State::Busy,
+            5 => State::Unused,
             6 => State::Lost,
             _ => State::Dropped,
         };

@@ -204,10 +204,11 @@ impl Spec {
         self.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY))
     }
 
-    /// The capacity in slots or units, and what is kept for late subscribers besides.
+    /// The capacity in slots or units, and what a broadcast has besides.
     fn slots_with_history(&self) -> usize {
         let kept = history_slots(self.flags, self.slots() as u64, self.history as u64);
-        self.slots().saturating_add(usize::try_from(kept).unwrap_or(usize::MAX))
+        let besides = kept.saturating_add(margin_slots(self.kind, self.flags, self.slots() as u64));
+        self.slots().saturating_add(usize::try_from(besides).unwrap_or(usize::MAX))
     }
 
     /// The capacity that was asked for as the channel will have it: if messages vary in length, in whole units.
@@ -320,6 +321,11 @@ impl Geometry {
         history_slots(self.flags, self.capacity, self.history)
     }
 
+    /// Slots that a lossy broadcast has besides: those that publishers may be overwriting.
+    pub(super) fn margin_slots(&self) -> u64 {
+        margin_slots(self.kind, self.flags, self.capacity)
+    }
+
     /// Where the schemas end.
     fn schemas_end(&self) -> u64 {
         GEOMETRY_BYTES as u64 + u64::from(self.schema_bytes) + u64::from(self.reply_schema_bytes)
@@ -341,7 +347,7 @@ impl Geometry {
     fn slots_of_kind(&self) -> Option<u64> {
         match self.kind {
             KIND_LATEST => Some(LATEST_SLOTS),
-            _ => self.capacity.checked_add(self.history_slots()),
+            _ => self.capacity.checked_add(self.history_slots())?.checked_add(self.margin_slots()),
         }
     }
 
@@ -433,6 +439,13 @@ fn history_slots(flags: u32, capacity: u64, history: u64) -> u64 {
         _ if flags & FLAG_VARIABLE != 0 => capacity,
         history => history,
     }
+}
+
+/// Slots of a lossy broadcast that publishers may be overwriting: an eighth of the capacity, from 1 to 1,024. With messages that
+/// vary in length there are none, as `oldest` does without.
+fn margin_slots(kind: u32, flags: u32, capacity: u64) -> u64 {
+    let has_margin = kind == KIND_LOSSY_BROADCAST && flags & FLAG_VARIABLE == 0;
+    if has_margin { (capacity / 8).clamp(1, 1024) } else { 0 }
 }
 
 /// Size and alignment as a header has them. `None` if no message has such.

@@ -91,7 +91,9 @@ impl Segment {
             let subscribers = self.records(Side::Second);
             return broadcast::Parts::lossless(self.cells(), publishers, subscribers, self.geometry.history);
         }
-        broadcast::Parts::lossy(self.cells(), publishers)
+        let margin = self.geometry.margin_slots() as u16;
+        // SAFETY: the word is mapped for as long as the segment lives.
+        unsafe { broadcast::Parts::lossy(self.cells(), publishers, self.ring_word(1, 0), margin) }
     }
 
     /// Messages that were lost with a broadcast's publishers that died.

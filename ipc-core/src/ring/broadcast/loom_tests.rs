@@ -45,6 +45,7 @@ struct Memory {
     words: Vec<AtomicU64>,
     records: Vec<AtomicU64>,
     counter: [AtomicU64; 2],
+    horizon: AtomicU64,
     payloads: Vec<UnsafeCell<u64>>,
     history: Option<u64>,
 }
@@ -58,6 +59,7 @@ impl Memory {
             words: (0..cells * STRIDE).map(|_| AtomicU64::new(0)).collect(),
             records: (0..LINES * RECORD_WORDS).map(|_| AtomicU64::new(0)).collect(),
             counter: [AtomicU64::new(0), AtomicU64::new(0)],
+            horizon: AtomicU64::new(0),
             payloads: (0..cells).map(|_| UnsafeCell::new(0)).collect(),
             history,
         })
@@ -73,7 +75,8 @@ impl Memory {
         let counter = unsafe { Counter::new(NonNull::from(position), NonNull::from(solo)) };
         let role = Role { counter, records };
         match self.history {
-            None => Parts::lossy(cells, role),
+            // SAFETY: as above.
+            None => unsafe { Parts::lossy(cells, role, NonNull::from(&self.horizon), 1) },
             Some(history) => Parts::lossless(cells, role, records, history),
         }
     }
@@ -194,6 +197,31 @@ fn loom_a_lossy_subscriber_gets_whole_messages_and_counts_the_others() {
             assert_eq!(seen, messages, "every number once");
         });
     }
+}
+
+#[test]
+fn loom_what_either_of_two_publishers_overwrites_is_not_accepted() {
+    explore("lossy, 2 publishers that overtake 1 subscriber", Some(2), || {
+        let memory = Memory::new(2, None);
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+        (0..2).for_each(|number| memory.publish(&mut publisher, number));
+        let mut subscriber = lossy::Subscriber::attach(memory.parts(), 2).unwrap();
+        let shared = memory.clone();
+        let other = thread::spawn(move || {
+            let mut publisher = Publisher::attach(shared.parts(), 1, Company::Others);
+            shared.publish(&mut publisher, 11);
+        });
+        let reader = thread::spawn(move || {
+            if subscriber.look() == Sight::Message {
+                let halves = copy(subscriber.payload());
+                assert!(!subscriber.accept() || halves == (0, MIX), "torn message, or the wrong one");
+            }
+        });
+        // One of the two comes after the other, whose move of the horizon may be enough for both.
+        memory.publish(&mut publisher, 10);
+        other.join().unwrap();
+        reader.join().unwrap();
+    });
 }
 
 #[test]
@@ -328,7 +356,7 @@ fn loom_a_hole_is_closed_beside_those_who_live() {
     explore("lossy, a dead publisher, 2 repairers", Some(2), || {
         let memory = Memory::new(2, None);
         let parts = memory.parts();
-        // It dies after its claim, before its mark.
+        // It dies after its claim, before it moves the horizon.
         assert_eq!(Publisher::attach(parts, 0, Company::Others).reserve(everyone), Turn::Ours);
         let life = |line| match line {
             0 => Life::Dead { generation: 1 },

@@ -17,7 +17,7 @@ impl Subscriber {
     /// the ring keeps. Joining is serialised by a lock of the caller's, and whoever looks finds the line's owner alive
     /// already. `None` in a lossy ring, or if there is no such line.
     pub(crate) fn attach(parts: Parts, line: usize, generation: u32, history: u64) -> Option<Result<Self, Evidence>> {
-        let gate = parts.gate.filter(|gate| line < gate.subscribers.lines())?;
+        let gate = parts.gate().filter(|gate| line < gate.subscribers.lines())?;
         let load_tail = || parts.publishers.counter.load(&parts.cells);
         let preliminary = match load_tail() {
             Ok(tail) => parts.before(tail, gate.history),

@@ -12,20 +12,22 @@ pub(crate) struct Subscriber {
     next: Position,
     /// Numbers before it that have no message, which have not been reported.
     missed: u64,
+    /// Whether the last message that was looked at was not accepted.
+    is_overtaken: bool,
 }
 
 impl Subscriber {
     /// Begins with the last `history` messages, or as many of them as there are.
     pub(crate) fn attach(parts: Parts, history: u64) -> Result<Self, Evidence> {
         let tail = parts.publishers.counter.load(&parts.cells)?;
-        Ok(Subscriber { parts, next: parts.before(tail, history), missed: 0 })
+        Ok(Subscriber { parts, next: parts.before(tail, history), missed: 0, is_overtaken: false })
     }
 
     /// What comes next.
     #[inline(always)]
     pub(crate) fn look(&mut self) -> Sight {
         match self.parts.see(self.next) {
-            (Seen::Message, _) if self.missed == 0 => Sight::Message,
+            (Seen::Message, _) if self.missed == 0 && !self.is_overtaken => Sight::Message,
             _ => self.look_closer(),
         }
     }
@@ -66,21 +68,31 @@ impl Subscriber {
     /// worth nothing, and the next look says how many messages were missed.
     #[inline(always)]
     pub(crate) fn accept(&mut self) -> bool {
-        let cells = &self.parts.cells;
-        // Acquire (S3): if a word that was read is of a later lap, its mark is seen below (B2); pairs with the fence in
-        // `Publisher::open`.
-        fence(Ordering::Acquire);
-        // Acquire (S4): if the stamp is of a later lap, the counter is seen to be beyond it (B3); pairs with the Release
+        // Acquire (S3): if a word that was read is of a later lap, the horizon is seen beyond it (B2); pairs with the fence
         // in `Publisher::open`.
-        let is_intact = cells.stamp(self.next).load(Ordering::Acquire) == full(cells.lap(self.next));
-        if is_intact {
-            self.next = cells.after(self.next, 1);
+        fence(Ordering::Acquire);
+        // S4.
+        self.is_overtaken = self.is_out_of_sight();
+        if !self.is_overtaken {
+            self.next = self.parts.cells.after(self.next, 1);
         }
-        is_intact
+        !self.is_overtaken
+    }
+
+    /// Whether the cell of what comes next may be stored to for a later lap.
+    #[inline(always)]
+    fn is_out_of_sight(&self) -> bool {
+        let Guard::Lossy(horizon) = &self.parts.guard else { return false };
+        let (cells, next) = (&self.parts.cells, self.next);
+        // A word that is no position is damage, as `catch_up` finds out.
+        horizon.load(cells).is_none_or(|horizon| next.ahead(horizon) > cells.one_lap() as i64)
     }
 
     #[cold]
     fn look_closer(&mut self) -> Sight {
+        if self.is_overtaken {
+            return self.catch_up(self.parts.see(self.next).1);
+        }
         for _ in 0..self.parts.cells.capacity() {
             let (seen, found) = self.parts.see(self.next);
             match seen {
@@ -98,19 +110,26 @@ impl Subscriber {
         if self.missed != 0 { self.report() } else { Sight::Nothing }
     }
 
-    /// Jumps to where the messages are surely still there.
+    /// Jumps to where the messages are surely still there. `found` is the stamp that is there now.
     fn catch_up(&mut self, found: u64) -> Sight {
-        let capacity = self.parts.cells.capacity();
-        let tail = match self.parts.publishers.counter.load(&self.parts.cells) {
+        let Parts { cells, publishers, .. } = self.parts;
+        let tail = match publishers.counter.load(&cells) {
             Ok(tail) => tail,
             Err(evidence) => return Sight::Broken(evidence),
         };
-        let is_overtaken = self.next.ahead(tail) > self.parts.cells.one_lap() as i64;
-        let target = self.parts.before(tail, (capacity - capacity.div_ceil(4)).max(1));
-        if !is_overtaken {
+        let margin = match &self.parts.guard {
+            Guard::Lossy(horizon) if self.is_overtaken => u64::from(horizon.margin),
+            _ => 0,
+        };
+        let is_behind = self.next.ahead(tail) > 0 && cells.cells_between(self.next, tail) > cells.capacity() - margin;
+        if !is_behind {
+            // B3: no publisher has made what this one has seen.
             return Sight::Broken(self.parts.evidence(self.next, found));
         }
-        self.missed += self.parts.cells.cells_between(self.next, target);
+        self.is_overtaken = false;
+        // At most as far behind the counter as messages can be without being out of sight.
+        let target = self.parts.before(tail, (cells.capacity() - cells.capacity().div_ceil(4)).max(1));
+        self.missed += cells.cells_between(self.next, target);
         self.next = target;
         self.report()
     }

@@ -182,7 +182,7 @@ impl Records {
         }
         // Acquire: pairs with the Release of whoever dealt with it, though nothing more is read on the strength of it.
         let stamp = Stamp::from_word(cells.stamp(at).load(Ordering::Acquire));
-        let is_dealt_with = !matches!(stamp.state, State::Free | State::Busy);
+        let is_dealt_with = stamp.state != State::Free;
         stamp.lap == cells.lap(at) && is_dealt_with || stamp.lap == cells.next_lap(at)
     }
 
