@@ -263,6 +263,8 @@ pub(crate) struct Claimant {
     role: Role,
     line: usize,
     mode: Mode,
+    /// Where the counter was when this participant joined. As long as it is alone, all claims from there on are its own.
+    since: Option<Position>,
     /// What the record's `units` holds.
     units: u16,
     /// Whether the record names a position that may not be this participant's own.
@@ -278,15 +280,16 @@ impl Claimant {
         role.records.claim(line).store(0, Ordering::Release);
         // Relaxed: published with the next claim.
         role.records.units(line).store(0, Ordering::Relaxed);
-        let mode = match (company, role.counter.load(cells)) {
-            (Company::Alone, Ok(at)) => {
+        let since = role.counter.load(cells).ok();
+        let mode = match (company, since) {
+            (Company::Alone, Some(at)) => {
                 // Relaxed: only its owner acts on the value, and who joins later overwrites it under the same lock.
                 role.counter.solo().store(line as u64 + 1, Ordering::Relaxed);
                 Mode::Solo(at)
             }
             _ => Mode::Joining,
         };
-        Claimant { role, line, mode, units: 0, is_trying: false }
+        Claimant { role, line, mode, since, units: 0, is_trying: false }
     }
 
     /// Clears the record. To be called on leaving, when nothing that was claimed is left undone.
@@ -334,6 +337,14 @@ impl Claimant {
             Mode::Solo(at) => Ok(at),
             _ => self.role.counter.load(cells),
         }
+    }
+
+    /// Whether this participant has claimed what lies a lap before `at`, a position that [`position`](Claimant::position)
+    /// gave: it has been alone for so long. Should it turn out not to be, the [`claim`](Claimant::claim) fails.
+    #[inline(always)]
+    pub(crate) fn has_come_round(&self, cells: &Cells, at: Position) -> bool {
+        let is_alone = matches!(self.mode, Mode::Solo(_));
+        is_alone && self.since.is_some_and(|since| since.ahead(at) >= cells.one_lap() as i64)
     }
 
     /// Whether the counter is no longer at `at`, a position that [`position`](Claimant::position) gave. Then claiming is

@@ -493,6 +493,29 @@ fn a_message_that_is_overwritten_while_it_is_copied_is_not_accepted() {
 }
 
 #[test]
+fn one_that_is_alone_waits_for_the_hole_of_one_that_was_there_before() {
+    let memory = Memory::new(3, None, 0);
+    let parts = memory.parts();
+    let claim = |publisher: &mut Publisher| publisher.claim(|_| None);
+    // It dies with the first cell, and nobody repairs it yet.
+    assert_eq!(claim(&mut Publisher::attach(parts, 0, Company::Alone)), Turn::Ours);
+    let mut publisher = Publisher::attach(parts, 1, Company::Alone);
+    for _ in 0..2 {
+        assert_eq!(claim(&mut publisher), Turn::Ours);
+        publisher.pass();
+    }
+    assert_eq!(claim(&mut publisher), Turn::Theirs);
+    let life = |line| if line == 0 { Life::Dead { generation: 1 } } else { Life::Live };
+    assert_eq!(parts.repair(0, life), Repair::Resolved);
+    // From here on it comes to what it has left itself.
+    for _ in 0..9 {
+        assert_eq!(claim(&mut publisher), Turn::Ours);
+        publisher.pass();
+    }
+    assert_eq!(parts.number(), Ok(12));
+}
+
+#[test]
 fn a_damaged_ring_is_told_from_a_busy_one() {
     let memory = Memory::new(2, None, 5);
     let parts = memory.parts();
