@@ -1,0 +1,217 @@
+//! The instruction sweep: a victim executes exactly k instructions of an operation, for every k, and is killed or stopped.
+
+mod broadcast;
+mod case;
+mod latest;
+mod pipe;
+mod play;
+mod pool;
+mod queue;
+mod service;
+
+pub(crate) use broadcast::LOSSLESS as LOSSLESS_BROADCAST;
+pub(crate) use latest::KIND as LATEST;
+pub(crate) use queue::{EXCLUSIVE as EXCLUSIVE_QUEUE, SHARED as QUEUE};
+pub(crate) use service::KIND as SERVICE;
+
+use crate::check::Check;
+use crate::report::{Failure, Figure, Tally};
+use crate::trace::{self, Goal, Progress, Way};
+use case::{Case, KINDS, Order, Scene, Signal, Slot};
+use indicatif::ProgressBar;
+use play::{Play, Stage};
+use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
+use std::time::Instant;
+
+/// The campaign's name.
+pub(crate) const NAME: &str = "instruction-sweep";
+
+/// How much of it is done.
+pub(crate) struct Plan<'a> {
+    /// Every instruction of everything, rather than what fits into three minutes.
+    pub(crate) is_long: bool,
+    /// Only this kind.
+    pub(crate) kind: Option<&'a str>,
+    /// Cases at the same time.
+    pub(crate) jobs: usize,
+}
+
+/// What has come of one case.
+struct Outcome {
+    case: Case,
+    verdict: Check,
+    progress: Progress,
+    way: Way,
+    saw: Vec<String>,
+}
+
+/// The names of all kinds.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(name, _)| *name)
+}
+
+/// Runs the campaign.
+pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) -> Check {
+    if !trace::IS_SUPPORTED {
+        eprintln!("SKIPPED: {NAME}: single steps are counted on x86-64 only");
+        return Ok(());
+    }
+    trace::fix_addresses()?;
+    // To step keeps a processor busy.
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    for (kind, scenes) in KINDS.iter().filter(|(kind, _)| plan.kind.is_none_or(|only| only == *kind)) {
+        let places: Vec<_> = scenes().into_iter().flat_map(|scene| Slot::ALL.map(|slot| (scene, slot))).collect();
+        let places: Vec<_> = places.into_iter().filter(|(scene, slot)| plan.has(*scene, *slot)).collect();
+        let measures = places.iter().map(|&(scene, slot)| (measure_of(scene, slot), Goal::End)).collect();
+        let measured = play_all(measures, plan.jobs.min(processors), &format!("{kind}, measuring"));
+        if let Some(outcome) = measured.iter().find(|outcome| outcome.is_untraceable()) {
+            eprintln!("SKIPPED: {NAME}: {}", outcome.verdict.clone().err().unwrap_or_default());
+            return Ok(());
+        }
+        for signal in [Signal::Kill, Signal::Stop] {
+            let began = Instant::now();
+            let cases = measured.iter().flat_map(|outcome| plan.cases(outcome, signal)).collect();
+            let outcomes = play_all(cases, plan.jobs, &format!("{kind}, {}", signal.name()));
+            let mut figure = Figure::new(NAME, kind, Some(signal.name()));
+            outcomes.into_iter().for_each(|outcome| outcome.count(&mut figure, tally));
+            figure.seconds = began.elapsed().as_secs_f64();
+            tally.add(figure);
+        }
+        let mut figure = Figure::new(NAME, kind, None);
+        measured.into_iter().for_each(|outcome| outcome.count(&mut figure, tally));
+        if figure.failures > 0 {
+            tally.add(figure);
+        }
+    }
+    Ok(())
+}
+
+/// Plays a single case, given as text.
+pub(crate) fn replay(case: &str, tally: &mut Tally) -> Check {
+    let case: Case = case.parse()?;
+    let began = Instant::now();
+    let mut figure = Figure::new(NAME, case.scene.kind, Some(case.signal.name()));
+    let outcome = play_one(case, Goal::Steps(case.steps));
+    let Progress { steps, is_finished } = outcome.progress;
+    eprintln!("{case}: {steps} instructions executed, finished: {is_finished}");
+    outcome.saw.iter().for_each(|line| eprintln!("  {line}"));
+    outcome.count(&mut figure, tally);
+    figure.seconds = began.elapsed().as_secs_f64();
+    tally.add(figure);
+    Ok(())
+}
+
+/// The victim's process.
+pub(crate) fn victim(case: &str, domain: &str) -> Check {
+    crate::child::settle_in()?;
+    let stage = Stage { case: case.parse()?, domain: domain.to_string() };
+    match stage.scene().kind {
+        queue::EXCLUSIVE | queue::SHARED => queue::victim(&stage),
+        broadcast::LOSSLESS | broadcast::LOSSY => broadcast::victim(&stage),
+        latest::KIND => latest::victim(&stage),
+        service::KIND => service::victim(&stage),
+        _ => pipe::victim(&stage),
+    }
+}
+
+fn survivors(play: &mut Play) -> Check {
+    match play.scene().kind {
+        queue::EXCLUSIVE | queue::SHARED => queue::survivors(play),
+        broadcast::LOSSLESS | broadcast::LOSSY => broadcast::survivors(play),
+        latest::KIND => latest::survivors(play),
+        service::KIND => service::survivors(play),
+        _ => pipe::survivors(play),
+    }
+}
+
+/// The case in which the victim comes to the end of its operation, which tells how long it is.
+fn measure_of(scene: Scene, slot: Slot) -> Case {
+    Case { scene, slot, signal: Signal::Kill, steps: u64::MAX, order: Order::Drain }
+}
+
+fn play_all(cases: Vec<(Case, Goal)>, jobs: usize, what: &str) -> Vec<Outcome> {
+    let bar = ProgressBar::new(cases.len() as u64);
+    bar.set_message(what.to_string());
+    bar.set_style(crate::report::bar_style());
+    let outcomes = pool::run(cases, jobs, play_one, || bar.inc(1));
+    bar.finish_and_clear();
+    outcomes
+}
+
+fn play_one(case: Case, goal: Goal) -> Outcome {
+    let mut play = Play::new(case, goal);
+    let verdict = panic::catch_unwind(AssertUnwindSafe(|| survivors(&mut play)));
+    let verdict = verdict.unwrap_or_else(|_| Err("a survivor panicked".to_string()));
+    let (progress, way, saw) = (play.progress().clone(), play.take_way(), play.notes().to_vec());
+    Outcome { case, verdict, progress, way, saw }
+}
+
+impl Outcome {
+    fn is_untraceable(&self) -> bool {
+        self.verdict.as_ref().is_err_and(|wrong| wrong.contains(trace::UNTRACED))
+    }
+
+    /// Adds this to a figure, and tells of it if it is a failure.
+    fn count(self, figure: &mut Figure, tally: &mut Tally) {
+        figure.cases += 1;
+        let Outcome { case, verdict: Err(wrong), progress, saw, .. } = self else { return };
+        figure.failures += 1;
+        let Case { scene, slot, signal, .. } = case;
+        let company = if scene.has_company { " among others" } else { "" };
+        let what = format!(
+            "{}: {} of a {}{company}, {slot:?} slot, {} after {} instructions (finished: {})",
+            scene.kind,
+            scene.operation,
+            scene.role,
+            signal.name(),
+            progress.steps,
+            progress.is_finished,
+        );
+        tally.fail(Failure { campaign: NAME, what, wrong, saw, case: Some(case.to_string()) });
+    }
+}
+
+impl Plan<'_> {
+    /// Whether a scene is played at a slot. Coming and going does not depend on it.
+    fn has(&self, scene: Scene, slot: Slot) -> bool {
+        self.is_long || !scene.comes_or_goes() || slot == Slot::Wrap
+    }
+
+    /// The cases of a scene at a slot, given one that has come to the end.
+    fn cases(&self, outcome: &Outcome, signal: Signal) -> Vec<(Case, Goal)> {
+        let Outcome { case, way, .. } = outcome;
+        let stride = self.stride(*case, way.len(), signal);
+        let near_calls = way.calls().flat_map(|call| [call, call + 1]).filter(|_| signal == Signal::Kill);
+        let chosen: BTreeSet<u64> = (0..=way.len()).step_by(stride).chain(near_calls).collect();
+        let mut cases = Vec::new();
+        for (steps, goal) in (0..).zip(way.places()).filter(|(steps, _)| chosen.contains(steps)) {
+            for order in [Order::Drain, Order::Succeed] {
+                if self.is_long || (order == Order::Drain) == (steps % 2 == 0) {
+                    cases.push((Case { signal, steps, order, ..*case }, goal));
+                }
+            }
+        }
+        cases
+    }
+
+    /// In the short form: every instruction of an operation of the fast path that is alone at the wrapping slot, and every
+    /// few elsewhere.
+    fn stride(&self, case: Case, length: u64, signal: Signal) -> usize {
+        if self.is_long {
+            return 1;
+        }
+        let (least, most) = match (case.slot, signal) {
+            (Slot::Wrap, Signal::Kill) if !case.scene.has_company => (1, 1_000),
+            (Slot::Wrap, Signal::Kill) => (3, 200),
+            (_, Signal::Kill) => (9, 100),
+            (Slot::Wrap, Signal::Stop) => (9, 60),
+            (_, Signal::Stop) => (31, 20),
+        };
+        let most = if case.scene.is_long() { 40.min(most) } else { most };
+        // Odd, so that both orders take turns.
+        ((length / most).max(least) | 1) as usize
+    }
+}

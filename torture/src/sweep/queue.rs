@@ -1,0 +1,539 @@
+//! Queues, exclusive and shared: the victim sends or receives, alone or among others.
+//!
+//! The numbers of messages say who sent them, and rise in the order in which they are sent.
+
+use super::case::Scene;
+use super::play::{Play, Stage};
+use crate::check::{Books, CAPACITY, Check, Context, Message, PATIENCE, PAUSE, ensure, in_order, message, number};
+use crate::trace::act;
+use slipring::{OpenError, Queue, Receiver, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, TrySendError};
+use std::time::{Duration, Instant};
+
+/// The kind of one sender and one receiver.
+pub(crate) const EXCLUSIVE: &str = "queue-exclusive";
+/// The kind of many.
+pub(crate) const SHARED: &str = "queue";
+
+/// Numbers of messages: before the strike, by the victim, by others of its role, by those who come after it.
+const BEFORE: u64 = 100;
+const VICTIMS: u64 = 200;
+const MATES: u64 = 300;
+const OTHERS: u64 = 400;
+const AFTER: u64 = 500;
+const FILLING: u64 = 600;
+
+const OPERATIONS: &[(&str, &[&str])] = &[
+    ("sender", &["send", "send-in-place", "loan-and-drop", "send-batch", "close", "attach"]),
+    ("receiver", &["try-recv", "recv-in-place", "recv-batch", "recv-from-empty", "close", "attach"]),
+    ("participant", &["create", "close-last"]),
+];
+
+pub(crate) fn exclusive_scenes() -> Vec<Scene> {
+    scenes(EXCLUSIVE, &[false])
+}
+
+pub(crate) fn shared_scenes() -> Vec<Scene> {
+    scenes(SHARED, &[false, true])
+}
+
+fn scenes(kind: &'static str, companies: &[bool]) -> Vec<Scene> {
+    let mut scenes = Vec::new();
+    for &has_company in companies {
+        for &(role, operations) in OPERATIONS {
+            let is_meant = role != "participant" || !has_company;
+            let scene = |&operation| Scene { kind, operation, role, has_company };
+            scenes.extend(operations.iter().filter(|_| is_meant).map(scene));
+        }
+    }
+    scenes
+}
+
+fn channel(scene: Scene, domain: &str) -> Queue<Message> {
+    let queue = Queue::new("work").domain(domain).capacity(CAPACITY);
+    if scene.kind == EXCLUSIVE { queue.spsc() } else { queue }
+}
+
+/// The victim's part.
+pub(crate) fn victim(stage: &Stage) -> Check {
+    let scene = stage.scene();
+    let queue = channel(scene, &stage.domain);
+    match (scene.role, scene.operation) {
+        ("sender", "attach") | ("participant", "create") => {
+            stage.join()?;
+            let sender = act(|| queue.sender())?.at("the victim attaches")?;
+            stage.done(&[])?;
+            drop(sender);
+            stage.rest(&[])
+        }
+        ("receiver", "attach") => {
+            stage.join()?;
+            let mut receiver = act(|| queue.receiver())?.at("the victim attaches")?;
+            stage.done(&[])?;
+            let rest = take_all(&mut receiver)?;
+            drop(receiver);
+            stage.rest(&rest)
+        }
+        ("receiver", _) => victim_receives(stage, queue.receiver().at("the victim attaches")?),
+        _ => victim_sends(stage, queue.sender().at("the victim attaches")?),
+    }
+}
+
+fn victim_sends(stage: &Stage, mut sender: Sender<Message>) -> Check {
+    stage.join()?;
+    let sent: &[u64] = match stage.scene().operation {
+        "send" => act(|| sender.try_send(message(VICTIMS)))?.map(|()| &[VICTIMS][..]).at("the victim sends")?,
+        "send-in-place" => {
+            act(|| {
+                sender.try_loan().map(|mut loan| {
+                    *loan = message(VICTIMS);
+                    loan.send();
+                })
+            })?
+            .at("the victim sends")?;
+            &[VICTIMS]
+        }
+        "loan-and-drop" => {
+            act(|| sender.try_loan().map(drop))?.at("the victim takes a slot")?;
+            &[]
+        }
+        "send-batch" => {
+            act(|| sender.send_batch([message(VICTIMS), message(VICTIMS + 1)]))?.at("the victim sends")?;
+            &[VICTIMS, VICTIMS + 1]
+        }
+        _ => {
+            act(|| drop(sender))?;
+            stage.done(&[])?;
+            return stage.rest(&[]);
+        }
+    };
+    stage.done(sent)?;
+    drop(sender);
+    stage.rest(&[])
+}
+
+fn victim_receives(stage: &Stage, mut receiver: Receiver<Message>) -> Check {
+    stage.join()?;
+    let received = match stage.scene().operation {
+        "try-recv" => match act(|| receiver.try_recv())? {
+            Err(TryRecvError::Empty) => None,
+            received => received.at("the victim receives")?,
+        }
+        .map_or(Ok(Vec::new()), |received| number(received).map(|number| vec![number]))?,
+        "recv-in-place" => {
+            let look = |receiver: &mut Receiver<Message>| match receiver.try_recv_ref() {
+                Ok(Some(received)) => Ok(Some(*received)),
+                Ok(None) | Err(TryRecvError::Empty) => Ok(None),
+                Err(error) => Err(error),
+            };
+            let received = act(|| look(&mut receiver))?.at("the victim receives")?;
+            received.map_or(Ok(Vec::new()), |received| number(received).map(|number| vec![number]))?
+        }
+        "recv-batch" => {
+            let mut batch = Vec::with_capacity(2);
+            act(|| receiver.recv_batch(&mut batch, 2))?.at("the victim receives")?;
+            batch.into_iter().map(number).collect::<Check<_>>()?
+        }
+        "recv-from-empty" => match act(|| receiver.recv_timeout(Duration::from_millis(1)))? {
+            Err(RecvTimeoutError::Timeout) => Vec::new(),
+            received => vec![number(received.at("the victim receives")?.ok_or("an early end")?)?],
+        },
+        _ => {
+            act(|| drop(receiver))?;
+            stage.done(&[])?;
+            return stage.rest(&[]);
+        }
+    };
+    stage.done(&received)?;
+    let rest = take_all(&mut receiver)?;
+    drop(receiver);
+    stage.rest(&rest)
+}
+
+/// Receives what there is.
+fn take_all(receiver: &mut Receiver<Message>) -> Check<Vec<u64>> {
+    let mut taken = Vec::new();
+    loop {
+        match receiver.try_recv() {
+            Ok(Some(received)) => taken.push(number(received)?),
+            Ok(None) | Err(TryRecvError::Empty) => return Ok(taken),
+            Err(error) => return Err(format!("the victim goes on receiving: {error:?}")),
+        }
+    }
+}
+
+/// The survivors' part.
+pub(crate) fn survivors(play: &mut Play) -> Check {
+    let queue = channel(play.scene(), play.domain.name());
+    match play.scene().role {
+        "sender" => survive_sender(play, &queue),
+        "receiver" => survive_receiver(play, &queue),
+        _ => survive_loner(play, &queue),
+    }?;
+    play.end()
+}
+
+/// What a survivor has received.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) numbers: Vec<u64>,
+    pub(super) deaths: u32,
+    pub(super) ends: u32,
+}
+
+impl Seen {
+    /// Takes one message, or learns why there is none; `false` if nothing came in time.
+    pub(super) fn take(&mut self, rx: &mut Receiver<Message>, limit: Duration) -> Check<bool> {
+        match rx.recv_timeout(limit) {
+            Ok(Some(received)) => self.numbers.push(number(received)?),
+            Ok(None) => self.ends += 1,
+            Err(RecvTimeoutError::SenderDied(_)) => self.deaths += 1,
+            Err(RecvTimeoutError::Timeout) => return Ok(false),
+            Err(error) => return Err(format!("a survivor receives: {error:?}")),
+        }
+        Ok(true)
+    }
+
+    /// Takes until everything that the books require is there.
+    fn take_until_complete(&mut self, rx: &mut Receiver<Message>, books: &Books) -> Check {
+        let deadline = Instant::now() + PATIENCE;
+        while !books.are_complete(&self.numbers) {
+            ensure(Instant::now() < deadline, || format!("of {books:?} came only {self:?}"))?;
+            self.take(rx, Duration::from_millis(50))?;
+            ensure(self.ends == 0, || format!("the end was told while a sender lives: {self:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes until nothing comes for a while.
+    fn take_until_quiet(&mut self, rx: &mut Receiver<Message>) -> Check {
+        while self.ends == 0 && self.take(rx, PAUSE)? {}
+        Ok(())
+    }
+
+    /// Takes until the end, which has to be told.
+    pub(super) fn take_until_end(&mut self, rx: &mut Receiver<Message>) -> Check {
+        self.ends = 0;
+        while self.ends == 0 {
+            let came = self.take(rx, PATIENCE)?;
+            ensure(came, || format!("every sender has closed, and nobody is told: {self:?}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the other ends, and sends so many messages that the victim's is at its slot.
+fn advance(play: &mut Play, queue: &Queue<Message>, rx: &mut Receiver<Message>, unread: u64) -> Check {
+    let mut tx = queue.sender().at("the first sender attaches")?;
+    let count = play.case.slot.position();
+    for at in 0..count {
+        tx.try_send(message(BEFORE + at)).at("the first sender sends")?;
+        if at + unread < count {
+            let received = rx.recv_timeout(PATIENCE).at("the receiver receives")?;
+            ensure(received == Some(message(BEFORE + at)), || format!("{received:?} came before the strike"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends until the channel is full: there has to be room for as many messages as it holds.
+fn fill(tx: &mut Sender<Message>, books: &mut Books, from: u64) -> Check {
+    for at in 0..=CAPACITY as u64 {
+        match tx.try_send(message(from + at)) {
+            Ok(()) => books.must([from + at]),
+            Err(TrySendError::Full(_)) => {
+                return ensure(at == CAPACITY as u64, || format!("the channel holds only {at} messages now"));
+            }
+            Err(error) => return Err(format!("a survivor fills the channel: {error:?}")),
+        }
+    }
+    Err("the channel holds more messages than its capacity".to_string())
+}
+
+/// What the victim's operation sends.
+fn effect(operation: &str) -> &'static [u64] {
+    match operation {
+        "send" | "send-in-place" => &[VICTIMS],
+        "send-batch" => &[VICTIMS, VICTIMS + 1],
+        _ => &[],
+    }
+}
+
+fn survive_sender(play: &mut Play, queue: &Queue<Message>) -> Check {
+    let scene = play.scene();
+    let mut rx = queue.receiver().at("the receiver attaches")?;
+    advance(play, queue, &mut rx, 1)?;
+    let (mut books, mut seen) = (Books::default(), Seen::default());
+    books.must((play.case.slot.position() > 0).then(|| BEFORE + play.case.slot.position() - 1));
+    let mut mate = scene.has_company.then(|| queue.sender()).transpose().at("another sender attaches")?;
+    play.enter()?;
+    play.strike()?;
+    let mut tx = if play.is_stopped() {
+        let other = beside_stopped_sender(play, queue, mate.as_mut(), &mut rx, &mut books, &mut seen)?;
+        seen.take_until_complete(&mut rx, &books)?;
+        play.release()?;
+        other.map_or_else(|| queue.sender().at("a successor attaches"), Ok)?
+    } else {
+        play.book(&mut books, effect(scene.operation));
+        after_killed_sender(play, queue, &mut rx, &mut seen)?
+    };
+    if let Some(mate) = &mut mate {
+        mate.send_timeout(message(MATES + 50), PATIENCE).at("another sender sends")?;
+        books.must([MATES + 50]);
+    }
+    for number in AFTER..AFTER + 2 {
+        send_through(&mut tx, &mut rx, number, &mut books, &mut seen)?;
+    }
+    fill(&mut tx, &mut books, FILLING)?;
+    drop((tx, mate));
+    seen.take_until_end(&mut rx)?;
+    play.saw("the receiver", &seen);
+    settle_sender(play, &books, &seen, rx.lost())
+}
+
+/// The survivors work while the victim is stopped, and then it goes on. Returns a sender that has joined meanwhile.
+fn beside_stopped_sender(
+    play: &mut Play,
+    queue: &Queue<Message>,
+    mate: Option<&mut Sender<Message>>,
+    rx: &mut Receiver<Message>,
+    books: &mut Books,
+    seen: &mut Seen,
+) -> Check<Option<Sender<Message>>> {
+    let scene = play.scene();
+    // Whoever is stopped on its way in or out may hold the lock that all who come need.
+    let mut other = None;
+    if !scene.comes_or_goes() {
+        match queue.sender() {
+            Err(OpenError::InUse { .. }) if scene.kind == EXCLUSIVE => {}
+            Ok(sender) if scene.kind == SHARED => other = Some(sender),
+            result => return Err(format!("another sender beside the stopped one: {result:?}")),
+        }
+    }
+    for (sender, number) in mate.into_iter().map(|mate| (mate, MATES)).chain(other.iter_mut().map(|tx| (tx, OTHERS))) {
+        match sender.send_timeout(message(number), PAUSE) {
+            Ok(()) => books.must([number]),
+            Err(SendTimeoutError::Timeout(_)) => {}
+            Err(error) => return Err(format!("a sender beside the stopped one: {error:?}")),
+        }
+    }
+    seen.take_until_quiet(rx)?;
+    // A victim that has closed, or has not yet come, is no sender.
+    let is_closed = seen.ends == 1 && scene.comes_or_goes() && !scene.has_company;
+    ensure(seen.deaths == 0, || format!("a stopped sender is taken for dead: {seen:?}"))?;
+    ensure(seen.ends == 0 || is_closed, || format!("the end was told while a sender lives: {seen:?}"))?;
+    seen.ends = 0;
+    books.must(play.resume()?);
+    Ok(other)
+}
+
+/// What the receiver hears of the death, and the successor.
+fn after_killed_sender(
+    play: &mut Play,
+    queue: &Queue<Message>,
+    rx: &mut Receiver<Message>,
+    seen: &mut Seen,
+) -> Check<Sender<Message>> {
+    let scene = play.scene();
+    if play.drains_first() {
+        if scene.has_company {
+            seen.take_until_quiet(rx)?;
+            ensure(seen.ends == 0, || format!("the end was told while a sender lives: {seen:?}"))?;
+        } else {
+            while seen.deaths + seen.ends == 0 {
+                let came = seen.take(rx, PATIENCE)?;
+                ensure(came, || format!("nobody is told of the death: {seen:?}"))?;
+            }
+            let is_certain = !scene.comes_or_goes();
+            ensure(seen.ends == 0 || !is_certain, || format!("a death is told as an end: {seen:?}"))?;
+        }
+    }
+    let tx = queue.sender().at("a successor attaches")?;
+    let has_predecessor = tx.info().predecessor.is_some();
+    let must_have = scene.kind == EXCLUSIVE && !scene.comes_or_goes();
+    ensure(has_predecessor || !must_have, || "the successor does not know its predecessor".to_string())?;
+    seen.ends = 0;
+    Ok(tx)
+}
+
+fn settle_sender(play: &Play, books: &Books, seen: &Seen, lost: u64) -> Check {
+    let scene = play.scene();
+    books.settle(&seen.numbers)?;
+    if !play.is_stopped() {
+        in_order(
+            &seen
+                .numbers
+                .iter()
+                .map(|&number| if number == MATES + 50 { AFTER - 1 } else { number })
+                .collect::<Vec<_>>(),
+        )?;
+    }
+    let batch = [VICTIMS, VICTIMS + 1].map(|number| seen.numbers.contains(&number));
+    ensure(batch != [false, true], || "the second message of a batch came without the first".to_string())?;
+    let arrived = batch.iter().filter(|&&came| came).count() as u64;
+    let claimed = if scene.operation == "loan-and-drop" { 1 } else { effect(scene.operation).len() as u64 };
+    let is_certain = play.is_stopped() || play.progress().is_finished || play.is_untouched() || scene.kind == EXCLUSIVE;
+    let most = if is_certain { 0 } else { (claimed - arrived).min(1) };
+    ensure(lost <= most, || format!("{lost} messages are reported lost, and {most} can be"))?;
+    let most = u32::from(!play.is_stopped());
+    ensure(seen.deaths <= most, || format!("{} deaths were reported, not {most}", seen.deaths))
+}
+
+fn survive_receiver(play: &mut Play, queue: &Queue<Message>) -> Check {
+    let scene = play.scene();
+    let mut first = queue.receiver().at("the first receiver attaches")?;
+    advance(play, queue, &mut first, 0)?;
+    drop(first);
+    let mut tx = queue.sender().at("the sender attaches")?;
+    let mut mate = scene.has_company.then(|| queue.receiver()).transpose().at("another receiver attaches")?;
+    let preloaded = if scene.operation == "recv-from-empty" { 0 } else { 3 };
+    let (mut books, mut seen) = (Books::default(), Seen::default());
+    for number in BEFORE + 50..BEFORE + 50 + preloaded {
+        tx.try_send(message(number)).at("the sender sends")?;
+    }
+    play.enter()?;
+    play.strike()?;
+    if play.is_stopped() {
+        books.must(BEFORE + 50..BEFORE + 50 + preloaded);
+        beside_stopped_receiver(play, queue, &mut tx, mate.as_mut(), &mut books, &mut seen)?;
+    } else {
+        let taken = effect_of_receiving(scene.operation).min(preloaded);
+        books.must(BEFORE + 50 + taken..BEFORE + 50 + preloaded);
+        if play.is_untouched() {
+            books.must(BEFORE + 50..BEFORE + 50 + taken);
+        } else if !play.progress().is_finished {
+            books.may(BEFORE + 50..BEFORE + 50 + taken);
+        }
+        after_killed_receiver(play, &mut tx, mate.as_mut(), &mut books, &mut seen)?;
+    }
+    let mut rx = queue.receiver().at("a successor attaches")?;
+    send_through(&mut tx, &mut rx, AFTER, &mut books, &mut seen)?;
+    drop(tx);
+    seen.take_until_end(&mut rx)?;
+    let mut tx = queue.sender().at("a new sender attaches")?;
+    fill(&mut tx, &mut books, FILLING)?;
+    drop(tx);
+    seen.take_until_end(&mut rx)?;
+    play.saw("the receivers", &seen);
+    books.settle(&seen.numbers)?;
+    if scene.kind == EXCLUSIVE && !play.is_stopped() {
+        in_order(&seen.numbers)?;
+    }
+    ensure(seen.deaths == 0, || "the death of a sender is reported, and none has died".to_string())?;
+    ensure(rx.lost() == 0, || format!("{} messages are reported lost", rx.lost()))
+}
+
+/// How many messages the victim's operation takes.
+fn effect_of_receiving(operation: &str) -> u64 {
+    match operation {
+        "try-recv" | "recv-in-place" => 1,
+        "recv-batch" => 2,
+        _ => 0,
+    }
+}
+
+/// Nobody is robbed while the victim is stopped; what it receives when it goes on is seen as well.
+fn beside_stopped_receiver(
+    play: &mut Play,
+    queue: &Queue<Message>,
+    tx: &mut Sender<Message>,
+    mate: Option<&mut Receiver<Message>>,
+    books: &mut Books,
+    seen: &mut Seen,
+) -> Check {
+    let scene = play.scene();
+    if !scene.comes_or_goes() && scene.kind == EXCLUSIVE {
+        let result = queue.receiver();
+        let is_refused = matches!(result, Err(OpenError::InUse { .. }));
+        ensure(is_refused, || format!("another receiver beside the stopped one: {result:?}"))?;
+    }
+    for number in OTHERS..OTHERS + CAPACITY as u64 {
+        match tx.try_send(message(number)) {
+            Ok(()) => books.must([number]),
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => break,
+            Err(error) => return Err(format!("the sender beside a stopped receiver: {error:?}")),
+        }
+    }
+    match tx.send_timeout(message(AFTER - 1), PAUSE) {
+        Ok(()) => books.must([AFTER - 1]),
+        Err(SendTimeoutError::Timeout(_)) => {}
+        Err(SendTimeoutError::Closed(_)) if scene.comes_or_goes() => {}
+        Err(error) => return Err(format!("the sender beside a stopped receiver: {error:?}")),
+    }
+    if let Some(mate) = mate {
+        seen.take_until_quiet(mate)?;
+    }
+    seen.numbers.extend(play.resume()?);
+    seen.numbers.extend(play.release()?);
+    Ok(())
+}
+
+/// What the sender hears of the death, and what another receiver takes.
+fn after_killed_receiver(
+    play: &Play,
+    tx: &mut Sender<Message>,
+    mate: Option<&mut Receiver<Message>>,
+    books: &mut Books,
+    seen: &mut Seen,
+) -> Check {
+    if !play.drains_first() {
+        return Ok(());
+    }
+    if let Some(mate) = mate {
+        return seen.take_until_quiet(mate);
+    }
+    let comes_or_goes = play.scene().comes_or_goes();
+    for number in OTHERS.. {
+        match tx.send_timeout(message(number), if comes_or_goes { PAUSE } else { PATIENCE }) {
+            Ok(()) => books.must([number]),
+            Err(SendTimeoutError::ReceiverDied(..)) => return Ok(()),
+            // It may have closed, or never have come.
+            Err(SendTimeoutError::Closed(_) | SendTimeoutError::Timeout(_)) if comes_or_goes => return Ok(()),
+            Err(error) => return Err(format!("the sender is to be told of the death: {error:?}")),
+        }
+        ensure(number < OTHERS + 2 * CAPACITY as u64, || "the channel never fills".to_string())?;
+    }
+    Ok(())
+}
+
+/// Sends one message while receiving whatever comes before it.
+pub(super) fn send_through(
+    tx: &mut Sender<Message>,
+    rx: &mut Receiver<Message>,
+    number: u64,
+    books: &mut Books,
+    seen: &mut Seen,
+) -> Check {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match tx.try_send(message(number)) {
+            Ok(()) => break,
+            Err(TrySendError::Full(_) | TrySendError::ReceiverDied(..)) => {}
+            Err(error) => return Err(format!("the sender sends to a successor: {error:?}")),
+        }
+        ensure(Instant::now() < deadline, || format!("the channel stays full: {seen:?}"))?;
+        seen.take(rx, Duration::from_millis(50))?;
+    }
+    books.must([number]);
+    seen.take_until_complete(rx, books)
+}
+
+/// Nobody else takes part when the victim creates the channel, or leaves it as the last.
+fn survive_loner(play: &mut Play, queue: &Queue<Message>) -> Check {
+    play.enter()?;
+    play.strike()?;
+    if play.is_stopped() {
+        play.resume()?;
+        play.release()?;
+    }
+    let mut rx = queue.receiver().at("a receiver attaches")?;
+    let mut tx = queue.sender().at("a sender attaches")?;
+    let (mut books, mut seen) = (Books::default(), Seen::default());
+    tx.send_timeout(message(AFTER), PATIENCE).at("the successor sends")?;
+    books.must([AFTER]);
+    seen.take_until_complete(&mut rx, &books)?;
+    fill(&mut tx, &mut books, FILLING)?;
+    drop(tx);
+    seen.take_until_end(&mut rx)?;
+    play.saw("the receiver", &seen);
+    books.settle(&seen.numbers)
+}
