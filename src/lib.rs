@@ -57,6 +57,7 @@
 //! | what happens when the last one leaves | [`Lifetime`] |
 //! | to measure how long messages take | [`Queue::timestamps`], [`Broadcast::timestamps`], [`Subscriber::latency`] |
 //! | to look at channels without taking part | [`inspect`] |
+//! | to start other processes, and not to lose them | [`process`] |
 //! | why something failed | [`error`] |
 //! | the layout of a message as data | [`schema`] |
 //!
@@ -86,3 +87,4 @@ pub use ipc_core::{
 #[cfg(feature = "async")]
 pub use ipc_core::{Async, AsyncReceiver, AsyncSender};
 pub use ipc_macros::IpcMessage;
+pub use ipc_process as process;
