@@ -1,16 +1,27 @@
 //! Worker processes and their supervision.
 //!
-//! - [`Worker`] is a process that dies with the one that started it, whatever kills that.
+//! | you want | look at |
+//! |---|---|
+//! | a process that dies with the one that started it, whatever kills that | [`Worker`] |
+//! | to know how it ended | [`Exit`] |
+//! | several programs that are started again when they end, with their logs in one place | [`Supervisor`], [`Program`] |
+//! | to say when they are started again | [`Restart`] |
 //!
-//! A program depends on `slipring`, which has all of this as `slipring::process`.
+//! A program depends on `slipring`, which has all of this as `slipring::process`. Nothing here handles SIGCHLD or needs it to
+//! be handled: processes are waited for, and signalled, by descriptors of theirs (pidfds), which no other process
+//! inherits. It takes Linux 5.4 or later.
 
 mod child;
 mod error;
 mod exit;
 mod keeper;
 mod poll;
+mod restart;
+mod supervisor;
 mod worker;
 
 pub use error::SpawnError;
 pub use exit::Exit;
+pub use restart::Restart;
+pub use supervisor::{Event, Line, Program, State, Status, Stream, SuperviseError, Supervisor, SupervisorBuilder};
 pub use worker::Worker;

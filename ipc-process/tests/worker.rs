@@ -358,7 +358,8 @@ fn errors_name_what_is_wrong() {
 async fn a_task_waits_for_a_worker_without_a_thread() {
     let worker = tokio::task::spawn_blocking(|| start_held(4)).await.unwrap();
     let stdin = worker.take_stdin();
-    let ended = AsyncFd::register_with_interest(worker, Interest::READABLE).unwrap();
+    // SAFETY: a worker's descriptor is open as long as it exists, and it exists as long as what it is moved into.
+    let ended = unsafe { AsyncFd::register_with_interest(worker, Interest::READABLE) }.unwrap();
     assert!(tokio::time::timeout(Duration::ZERO, ended.readable()).await.is_err());
     drop(stdin);
     let _ = tokio::time::timeout(PATIENCE, ended.readable()).await.expect("it ends").unwrap();
