@@ -18,6 +18,8 @@ const PARTS: &[(&str, Part)] = &[
     ("supervise_until_killed", supervise_until_killed),
     ("supervise_until_signalled", supervise_until_signalled),
     ("supervise_stubborn_ones", supervise_stubborn_ones),
+    ("end_when_asked", end_when_asked),
+    ("go_on_when_asked", go_on_when_asked),
     ("keep_own_handler", keep_own_handler),
     ("restart_many_times", restart_many_times),
     ("print_lines", print_lines),
@@ -198,13 +200,13 @@ fn print_lines() {
 
 #[test]
 fn the_last_is_ended_first() {
-    let polite = |name: &str| once(name, sh("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"));
+    let polite = |name: &str| once(name, part("end_when_asked"));
     let builder = Supervisor::builder().program(polite("first")).program(polite("second")).program(polite("third"));
     let (builder, events) = observed(builder.grace(PATIENCE));
     let (builder, lines) = listened(builder);
     let supervisor = builder.start().unwrap();
     for _ in 0..3 {
-        lines.recv_timeout(PATIENCE).unwrap();
+        while lines.recv_timeout(PATIENCE).unwrap().2 != "@ ready" {}
         started(&events);
     }
     supervisor.stop();
@@ -259,13 +261,13 @@ fn a_signal_ends_the_programs_in_order() {
 }
 
 fn supervise_until_signalled() {
-    let polite = |name: &str| once(name, sh("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"));
+    let polite = |name: &str| once(name, part("end_when_asked"));
     Supervisor::builder()
         .program(polite("a"))
         .program(polite("b"))
         .grace(PATIENCE)
         .stop_on_signals()
-        .on_line(|line| say(line.text))
+        .on_line(|line| println!("{}", line.text))
         .on_event(|event| {
             if let Event::Exited { program, exit, .. } = event {
                 say(format!("{program}: {exit}"))
@@ -289,13 +291,13 @@ fn a_second_signal_cuts_the_grace_short() {
 
 /// Two programs that say when they are asked to end, and go on.
 fn supervise_stubborn_ones() {
-    let stubborn = |name: &str| once(name, sh("trap 'echo asked' TERM; echo ready; while :; do sleep 0.01; done"));
+    let stubborn = |name: &str| once(name, part("go_on_when_asked"));
     Supervisor::builder()
         .program(stubborn("a"))
         .program(stubborn("b"))
         .grace(Duration::from_secs(3600))
         .stop_on_signals()
-        .on_line(|line| say(line.text))
+        .on_line(|line| println!("{}", line.text))
         .on_event(|event| {
             if let Event::Exited { exit, .. } = event {
                 say(exit.to_string())
@@ -304,6 +306,36 @@ fn supervise_stubborn_ones() {
         .start()
         .unwrap()
         .wait();
+}
+
+/// Ends with the exit code 0 when it is asked to.
+fn end_when_asked() {
+    extern "C" fn end(_: libc::c_int) {
+        // SAFETY: allowed in a signal handler.
+        unsafe { libc::_exit(0) }
+    }
+    wait_for_signals(end);
+}
+
+/// Says so when it is asked to end, and goes on.
+fn go_on_when_asked() {
+    extern "C" fn answer(_: libc::c_int) {
+        let line = "@ asked\n";
+        // SAFETY: allowed in a signal handler, and the bytes are there.
+        unsafe { libc::write(1, line.as_ptr().cast(), line.len()) };
+    }
+    wait_for_signals(answer);
+}
+
+/// Says that it is ready, and does nothing but handle SIGTERM.
+fn wait_for_signals(handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: both handlers do only what a handler may.
+    unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) };
+    say("ready");
+    loop {
+        // SAFETY: has no preconditions.
+        unsafe { libc::pause() };
+    }
 }
 
 #[test]
