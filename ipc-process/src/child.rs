@@ -6,8 +6,8 @@
 //!
 //! - *A stranger is never signalled.* The pidfd is opened by the child itself before it becomes another program (see
 //!   `keeper.rs`), so it never was anybody else's; the kernel refuses a signal through it once the process is gone.
-//! - *The exit status is collected once.* `waitid` is called under the lock that the result is kept in, without blocking,
-//!   so two threads that wait both get it. Waiting is `poll` on the pidfd.
+//! - *The exit status is collected once.* `waitid` is called under the lock that the result is kept in, without
+//!   blocking, so two threads that wait both get it. Waiting is `poll` on the pidfd.
 
 use crate::exit::Exit;
 use crate::poll::{PAUSE, is_readable, poll, readable};

@@ -15,8 +15,8 @@ pub enum Exit {
         /// Whether the kernel has written its memory to a core file.
         core_dumped: bool,
     },
-    /// It has ended, and nobody can tell how: somebody else in this program has collected its exit status (`waitpid(-1)`),
-    /// or has told the kernel to keep none (SIGCHLD set to SIG_IGN).
+    /// It has ended, and nobody can tell how: somebody else in this program has collected its exit status
+    /// (`waitpid(-1)`), or has told the kernel to keep none (SIGCHLD set to SIG_IGN).
     Lost,
 }
 

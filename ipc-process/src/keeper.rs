@@ -2,17 +2,17 @@
 //!
 //! # Why one thread
 //!
-//! A worker dies with its parent because it asks the kernel for a signal then (`PR_SET_PDEATHSIG`). The kernel counts the
-//! *thread* that forked as the parent. If whoever calls `spawn` forked, a worker that a thread of a pool has started would
-//! be killed when the pool has no more use for that thread. So one thread forks for all, and it runs as long as the
-//! process: it returns only when it was not needed (two were started at once).
+//! A worker dies with its parent because it asks the kernel for a signal then (`PR_SET_PDEATHSIG`). The kernel counts
+//! the *thread* that forked as the parent. If whoever calls `spawn` forked, a worker that a thread of a pool has
+//! started would be killed when the pool has no more use for that thread. So one thread forks for all, and it runs as
+//! long as the process: it returns only when it was not needed (two were started at once).
 //!
 //! # Why no worker outlives its parent
 //!
 //! Between fork and exec the child asks for the signal and *then* looks whether its parent is still the process that
-//! it was forked from. If the thread has died before the child asked, there are two cases. The process had another thread
-//! that was not exiting yet: the child was handed over to that one, and when that exits, it finds the child's wish. Or it had
-//! none: the child has another parent process by now, sees it, and ends.
+//! it was forked from. If the thread has died before the child asked, there are two cases. The process had another
+//! thread that was not exiting yet: the child was handed over to that one, and when that exits, it finds the child's
+//! wish. Or it had none: the child has another parent process by now, sees it, and ends.
 //!
 //! # Why the descriptor is the right one
 //!
@@ -62,8 +62,8 @@ impl Launcher {
         let parent = process::id();
         let handover = Arc::clone(&keeper.handover);
         let introduce = move || introduce(parent, handover.as_fd());
-        // SAFETY: the closure makes system calls, and neither allocates nor takes a lock, so it may run in the child of a
-        // process with other threads.
+        // SAFETY: the closure makes system calls, and neither allocates nor takes a lock, so it may run in the child
+        // of a process with other threads.
         unsafe { command.pre_exec(introduce) };
         Ok(Launcher { command, keeper })
     }
@@ -137,7 +137,8 @@ fn keeper() -> Result<&'static Keeper, SpawnError> {
         return Ok(keeper);
     }
     let made = Arc::new(Keeper::start().map_err(SpawnError::Keeper)?);
-    // Release: publishes the keeper's contents; pairs with the Acquire of the load above. On failure the value is not used.
+    // Release: publishes the keeper's contents; pairs with the Acquire of the load above. On failure the value is not
+    // used.
     match KEEPER.compare_exchange(found, Arc::as_ptr(&made).cast_mut(), Ordering::Release, Ordering::Relaxed) {
         Ok(_) => mem::forget(made),
         Err(_) => made.ask(Request::Leave),

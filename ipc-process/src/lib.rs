@@ -7,9 +7,9 @@
 //! | several programs that are started again when they end, with their logs in one place | [`Supervisor`], [`Program`] |
 //! | to say when they are started again | [`Restart`] |
 //!
-//! A program depends on `slipring`, which has all of this as `slipring::process`. Nothing here handles SIGCHLD or needs it to
-//! be handled: processes are waited for, and signalled, by descriptors of theirs (pidfds), which no other process
-//! inherits. It takes Linux 5.4 or later.
+//! A program depends on `slipring`, which has all of this as `slipring::process`. Nothing here handles SIGCHLD or
+//! needs it to be handled: processes are waited for, and signalled, by descriptors of theirs (pidfds), which no other
+//! process inherits. It takes Linux 5.4 or later.
 
 mod child;
 mod error;

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 /// use ipc_process::Restart;
 /// use std::time::Duration;
 ///
-/// let patient = Restart::always().at_most(100, Duration::from_secs(3600)).backoff(Duration::from_millis(10), Duration::from_secs(60));
+/// let patient = Restart::always()
+///     .at_most(100, Duration::from_secs(3600))
+///     .backoff(Duration::from_millis(10), Duration::from_secs(60));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restart {
@@ -61,7 +63,8 @@ impl Restart {
         Restart { most: None, ..self }
     }
 
-    /// Waits for `first` before the first restart, and twice as long before each further one, but no longer than `longest`.
+    /// Waits for `first` before the first restart, and twice as long before each further one, but no longer than
+    /// `longest`.
     #[must_use]
     pub fn backoff(self, first: Duration, longest: Duration) -> Self {
         Restart { first_delay: first, longest_delay: longest, ..self }

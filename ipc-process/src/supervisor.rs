@@ -28,7 +28,8 @@ use watch::{OnEvent, Shared, Watch};
 /// How long a program that is asked to end has for it, unless the builder says otherwise.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
-/// Several programs that are kept running: started together, started again when they end, listened to, and ended together.
+/// Several programs that are kept running: started together, started again when they end, listened to, and ended
+/// together.
 ///
 /// ```
 /// use ipc_process::{Program, Restart, Supervisor};
@@ -49,16 +50,18 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// ```
 ///
 /// - *Start.* All are started at once. Programs that talk over channels need no order.
-/// - *End.* A program is well as long as its process lives. When that ends, its [`Restart`](crate::Restart) decides. When all have ended for
-///   good, so has the supervisor, and [`wait`](Self::wait) returns.
-/// - *Logs.* What programs write goes line by line to [`on_line`](SupervisorBuilder::on_line), by default to standard error with the
-///   program's name in front. The last line of a program that crashed is not lost, even if it has no end.
-/// - *Shutdown.* [`stop`](Self::stop), or a signal after [`stop_on_signals`](SupervisorBuilder::stop_on_signals), ends the programs one after the other, the last one
-///   first: SIGTERM, and SIGKILL if it has not ended when the grace is over.
+/// - *End.* A program is well as long as its process lives. When that ends, its [`Restart`](crate::Restart) decides.
+///   When all have ended for good, so has the supervisor, and [`wait`](Self::wait) returns.
+/// - *Logs.* What programs write goes line by line to [`on_line`](SupervisorBuilder::on_line), by default to standard
+///   error with the program's name in front. The last line of a program that crashed is not lost, even if it has no
+///   end.
+/// - *Shutdown.* [`stop`](Self::stop), or a signal after [`stop_on_signals`](SupervisorBuilder::stop_on_signals),
+///   ends the programs one after the other, the last one first: SIGTERM, and SIGKILL if it has not ended when the
+///   grace is over.
 /// - *Death.* Programs are [`Worker`](crate::Worker)s: if this process is killed, they go with it.
 ///
-/// All of this is done by one thread, which sleeps when nothing happens. Callbacks run on it, so they should be quick. If one
-/// panics, the programs are ended, and the panic goes on in `wait`.
+/// All of this is done by one thread, which sleeps when nothing happens. Callbacks run on it, so they should be
+/// quick. If one panics, the programs are ended, and the panic goes on in `wait`.
 ///
 /// Dropping a supervisor is `stop` and `wait`.
 #[derive(Debug)]
@@ -136,12 +139,12 @@ impl SupervisorBuilder {
         SupervisorBuilder { grace, ..self }
     }
 
-    /// Ends the programs when this one gets SIGINT (Ctrl-C) or SIGTERM, instead of being killed by it. One more such signal
-    /// during the shutdown kills them at once.
+    /// Ends the programs when this one gets SIGINT (Ctrl-C) or SIGTERM, instead of being killed by it. One more such
+    /// signal during the shutdown kills them at once.
     ///
     /// The handlers that the program had before go on being called. As with other libraries that handle signals, the
-    /// kernel's default is not restored: after the supervisor's end, a program without handlers of its own ignores these
-    /// two.
+    /// kernel's default is not restored: after the supervisor's end, a program without handlers of its own ignores
+    /// these two.
     #[must_use]
     pub fn stop_on_signals(self) -> Self {
         SupervisorBuilder { stop_on_signals: true, ..self }

@@ -31,29 +31,30 @@ const GRACE_AFTER_DROP: Duration = Duration::from_secs(5);
 ///
 /// # When the parent dies
 ///
-/// The kernel kills the worker (SIGKILL) as soon as the process that spawned it has come to an end: returned from `main`,
-/// crashed, or been killed. There is no moment in which it would not. Exceptions are what the kernel excepts: a program that runs
-/// with other rights than its user (set-user-ID, file capabilities), and one that takes its wish back
-/// (`PR_SET_PDEATHSIG`). What the worker starts itself is not covered, unless it uses `Worker`, too. A process that `exec`s another program has ended in this
-/// respect.
+/// The kernel kills the worker (SIGKILL) as soon as the process that spawned it has come to an end: returned from
+/// `main`, crashed, or been killed. There is no moment in which it would not. Exceptions are what the kernel excepts:
+/// a program that runs with other rights than its user (set-user-ID, file capabilities), and one that takes its wish
+/// back (`PR_SET_PDEATHSIG`). What the worker starts itself is not covered, unless it uses `Worker`, too. A process
+/// that `exec`s another program has ended in this respect.
 ///
 /// Which *thread* spawned it does not matter: it may end.
 ///
 /// # When the handle is dropped
 ///
-/// The worker is asked to end (SIGTERM), and killed if it has not 5 seconds later; its exit status is collected, so that
-/// no zombie stays. Dropping does not wait for any of this. [`Worker::terminate`] does, and [`Worker::detach`] lets it run on.
+/// The worker is asked to end (SIGTERM), and killed if it has not 5 seconds later; its exit status is collected, so
+/// that no zombie stays. Dropping does not wait for any of this. [`Worker::terminate`] does, and [`Worker::detach`]
+/// lets it run on.
 ///
 /// # What it inherits
 ///
-/// What the command says. Where it leaves it to the parent, note that a thread of its own forks for all: the thread that
-/// calls `spawn` gives the worker neither its CPU affinity nor its niceness. Set such things by
+/// What the command says. Where it leaves it to the parent, note that a thread of its own forks for all: the thread
+/// that calls `spawn` gives the worker neither its CPU affinity nor its niceness. Set such things by
 /// [`CommandExt::pre_exec`](std::os::unix::process::CommandExt::pre_exec).
 ///
 /// # With an event loop
 ///
-/// A worker is a descriptor ([`AsFd`], [`AsRawFd`]) that becomes readable when the process ends: watch it with `poll`, or
-/// with `AsyncFd` of tokio.
+/// A worker is a descriptor ([`AsFd`], [`AsRawFd`]) that becomes readable when the process ends: watch it with
+/// `poll`, or with `AsyncFd` of tokio.
 #[derive(Debug)]
 pub struct Worker {
     child: Arc<Child>,
@@ -81,7 +82,8 @@ impl Worker {
         Launcher::new(command)?.launch().map(Worker::from)
     }
 
-    /// The process id, for people. Signals are better sent by [`signal`](Self::signal): after the end, the id may be that of a stranger.
+    /// The process id, for people. Signals are better sent by [`signal`](Self::signal): after the end, the id may be
+    /// that of a stranger.
     pub fn id(&self) -> u32 {
         self.child.pid()
     }
@@ -98,8 +100,8 @@ impl Worker {
 
     /// Waits until it ends, and says how. May be called again.
     ///
-    /// A pipe to its standard input is closed first, unless it was taken: otherwise a worker that reads until the end would never come to
-    /// it. A pipe from its output has to be taken and read, or it will stop when that is full.
+    /// A pipe to its standard input is closed first, unless it was taken: otherwise a worker that reads until the end
+    /// would never come to it. A pipe from its output has to be taken and read, or it will stop when that is full.
     pub fn join(&self) -> Exit {
         self.close_stdin();
         loop {
@@ -115,7 +117,8 @@ impl Worker {
         self.child.wait(Some(timeout))
     }
 
-    /// Asks it to end (SIGTERM), kills it (SIGKILL) if it has not after `grace`, and waits. A stopped process is continued, so that it hears of it.
+    /// Asks it to end (SIGTERM), kills it (SIGKILL) if it has not after `grace`, and waits. A stopped process is
+    /// continued, so that it hears of it.
     ///
     /// ```
     /// use ipc_process::Worker;
@@ -164,8 +167,8 @@ impl Worker {
         self.child.signal(named.ok_or_else(invalid)?)
     }
 
-    /// Gives the handle up and lets the worker run until it ends, or this process does. No zombie stays. Pipes that were
-    /// not taken are closed.
+    /// Gives the handle up and lets the worker run until it ends, or this process does. No zombie stays. Pipes that
+    /// were not taken are closed.
     pub fn detach(mut self) {
         self.is_detached = true;
     }

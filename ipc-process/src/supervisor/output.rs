@@ -72,7 +72,8 @@ impl Output {
         self.read_chunk(CHUNK_BYTES, on_line) != Progress::End
     }
 
-    /// Reads what a process that has ended has left behind. What others that it has started may go on to write is not waited for.
+    /// Reads what a process that has ended has left behind. What others that it has started may go on to write is not
+    /// waited for.
     pub(super) fn drain(mut self, on_line: &mut OnLine) {
         let mut left = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0).try_into().unwrap_or(usize::MAX);
         while left > 0 {

@@ -26,8 +26,8 @@ impl Program {
     /// [`restart`](Self::restart) says otherwise, it is started again when it fails.
     ///
     /// The supervisor decides about the command's standard streams (output goes line by line to
-    /// [`on_line`](crate::SupervisorBuilder::on_line), input is empty) and gives it a process group of its own, so that Ctrl-C in a terminal reaches the
-    /// supervisor alone.
+    /// [`on_line`](crate::SupervisorBuilder::on_line), input is empty) and gives it a process group of its own, so
+    /// that Ctrl-C in a terminal reaches the supervisor alone.
     pub fn new(name: impl Into<Arc<str>>, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         Program { name: name.into(), command, restart: Restart::on_failure() }
@@ -164,7 +164,8 @@ impl Supervised {
         }
     }
 
-    /// Asks it to end, for good; it will be killed if it has not after `grace`. If it was asked before, nothing changes.
+    /// Asks it to end, for good; it will be killed if it has not after `grace`. If it was asked before, nothing
+    /// changes.
     pub(super) fn ask_to_end(&mut self, now: Instant, grace: Duration) {
         if let Some(run) = self.run_mut().filter(|run| run.ending == Ending::No) {
             // Where it is not permitted, killing is not either, and `kill` deals with that.
@@ -221,7 +222,8 @@ impl Supervised {
         }
     }
 
-    /// Carries out a decision about it, which is not running. Returns the event of its end, made by `event`, and what follows.
+    /// Carries out a decision about it, which is not running. Returns the event of its end, made by `event`, and what
+    /// follows.
     fn decided(
         &mut self,
         now: Instant,

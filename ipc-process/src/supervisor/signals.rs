@@ -1,9 +1,9 @@
 //! Noticing that the program is asked to end.
 //!
-//! Signals are taken by handlers, of which a process has one per signal. `signal-hook` keeps a list behind it: whoever had
-//! one before still gets its call, and so do those who come later by way of the same library (tokio does). A
-//! `signalfd` would leave handlers alone, but sees only signals that every thread of the process has blocked, which a library cannot
-//! bring about.
+//! Signals are taken by handlers, of which a process has one per signal. `signal-hook` keeps a list behind it:
+//! whoever had one before still gets its call, and so do those who come later by way of the same library (tokio
+//! does). A `signalfd` would leave handlers alone, but sees only signals that every thread of the process has
+//! blocked, which a library cannot bring about.
 
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};

@@ -1,8 +1,8 @@
 //! What the tests of processes share.
 //!
 //! A test that needs a program with properties of its own starts this test executable again, running the ignored test
-//! `child_main`, which plays the part that the environment names. Tests hear of others' progress by lines of output and by
-//! descriptors of processes; whoever waits longer than [`PATIENCE`] fails.
+//! `child_main`, which plays the part that the environment names. Tests hear of others' progress by lines of output
+//! and by descriptors of processes; whoever waits longer than [`PATIENCE`] fails.
 
 #![allow(dead_code, reason = "every test executable uses its own part of this")]
 
