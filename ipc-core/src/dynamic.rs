@@ -127,7 +127,7 @@ impl Channel {
         if !fits {
             return Err(damaged("its header is damaged: it contradicts the schema beside it".into()));
         }
-        let spec = Spec::of_segment(&segment, name, &schema.type_text(), encoded);
+        let spec = Spec::of_segment(&segment, name, (schema.type_text(), encoded), None);
         Ok(Channel { spec, kind, schema })
     }
 

@@ -1,8 +1,10 @@
 //! The errors: one small enum per operation, each of which gives the value back where there is one and says what to do.
 
 mod broadcast;
+mod service;
 
 pub use broadcast::{BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError};
+pub use service::{AcceptError, CallError, ReplyError};
 
 use crate::message::Invalid;
 use crate::schema::Difference;
@@ -328,12 +330,12 @@ pub enum RecvTimeoutError {
 /// A message that varies in length is longer than its channel can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "a message of {bytes} bytes is longer than the {limit} that this channel can carry: create it with a capacity of more than twice the message"
+    "a message of {bytes} bytes is longer than the {limit} that this channel can carry: create it with a capacity of more than twice the message or, if it is a service, with a larger `max_request` or `max_reply`"
 )]
 pub struct TooLarge {
     /// Bytes of the message.
     pub bytes: usize,
-    /// Bytes of the longest message, a little less than half of the channel's capacity.
+    /// Bytes of the longest message: a little less than half of the channel's capacity, or what a service was created with.
     pub limit: usize,
 }
 
@@ -416,76 +418,6 @@ pub struct SendBatchError<T> {
     pub error: SendError<T>,
 }
 
-/// Why a call to a service was not made, or not answered. The request is given back where no server has taken it, so that
-/// making the call again does nothing twice.
-#[derive(Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum CallError<Req> {
-    /// The server that had taken the call died; or no server had taken it, none is left, and this one died. In the second
-    /// case the request is given back, and the next call waits for a successor.
-    #[error("the server ({1}) died{how}", how = died_how(.0))]
-    ServerDied(Option<Req>, Peer),
-    /// The server dropped the request without a reply, or the rest of its replies.
-    #[error("the server dropped the request without answering it")]
-    Dropped,
-    /// No reply came in time. The call has been cancelled.
-    #[error("no reply came in time{how}", how = late_how(.0))]
-    Timeout(Option<Req>),
-    /// Every slot of the service is taken by a call that this very client has not waited for.
-    #[error("all calls that the service has room for are this client's own: wait for one of them first")]
-    Full(Req),
-    /// The reply, or shared memory, is damaged.
-    #[error("{1}")]
-    Corrupt(Option<Req>, Corrupt),
-    /// This process was forked from the one that opened the service, and the handle is dead in it.
-    #[error("this handle was opened before a fork: open the service again in the child")]
-    Forked(Option<Req>),
-}
-
-/// What a server's death means for a call, given the request if it has been given back.
-fn died_how<Req>(request: &Option<Req>) -> &'static str {
-    if request.is_some() { ", and none is left to take the call" } else { " with the call" }
-}
-
-/// How far a call had come when its time was over, in the same way.
-fn late_how<Req>(request: &Option<Req>) -> &'static str {
-    if request.is_some() { ", and no server had taken the call" } else { "" }
-}
-
-impl<Req> CallError<Req> {
-    /// The request, if no server has taken it.
-    pub fn into_request(self) -> Option<Req> {
-        match self {
-            CallError::ServerDied(request, _) | CallError::Corrupt(request, _) => request,
-            CallError::Timeout(request) | CallError::Forked(request) => request,
-            CallError::Full(request) => Some(request),
-            CallError::Dropped => None,
-        }
-    }
-}
-
-/// Why a server was given no request.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum AcceptError {
-    /// A request is no valid value, in which case its client is told that it was dropped, and the next call goes on after
-    /// it; or shared memory is damaged.
-    #[error(transparent)]
-    Corrupt(#[from] Corrupt),
-    /// This process was forked from the one that opened the service, and the handle is dead in it.
-    #[error("this handle was opened before a fork: open the service again in the child")]
-    Forked,
-}
-
-/// Why a server cannot go on with a reply.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ReplyError {
-    /// The client has died, or does not want to hear more. (In a child that was forked since, every client is gone.)
-    #[error("the client does not wait for this reply any longer")]
-    ClientGone,
-}
-
 /// Why no slot could be loaned: the reasons of a send, without a message to give back.
 pub type LoanError = SendError<()>;
 
@@ -547,4 +479,4 @@ macro_rules! debug_as_display {
     )*};
 }
 
-debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError, WriteError, CallError);
+debug_as_display!(SendError, TrySendError, SendTimeoutError, SendBatchError, WriteError);

@@ -17,6 +17,10 @@
 //! pointer, no `usize` and no type of the C library in here, so a 32-bit and a 64-bit process can share a segment.
 //! SPEC.md describes the same bytes in prose.
 
+mod calls;
+
+pub(crate) use calls::{CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, CallHead, CallLayout, Room};
+
 use core::mem::offset_of;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -107,6 +111,10 @@ pub(crate) const FLAG_DROP_HELD: u32 = 1;
 /// their stamps in a table of their own.
 pub(crate) const FLAG_VARIABLE: u32 = 2;
 
+/// Bit of [`Geometry::flags`]: the replies of a service have a trailing part of variable length, and `reply_bytes` counts
+/// what is before it. (Of its requests, [`FLAG_VARIABLE`] says the same.)
+pub(crate) const FLAG_VARIABLE_REPLY: u32 = 8;
+
 /// Bit of [`Geometry::flags`]: each message has the time at which it was sent beside it, and those who receive it count
 /// how long it took in the histogram at the end of the segment.
 pub(crate) const FLAG_TIMESTAMPS: u32 = 4;
@@ -142,7 +150,9 @@ pub(crate) const FLAG_TIMESTAMPS: u32 = 4;
 /// 416  reply_align       u32
 /// 420  reply_schema_bytes u32
 /// 424  reply_fingerprint 16 bytes
-/// 440  histogram_offset  u64, then 64 zero bytes
+/// 440  histogram_offset  u64
+/// 448  request_limit     u64, bytes of the longest request of a service whose requests vary in length; 0 elsewhere
+/// 456  reply_limit       u64, the same of replies, then 48 zero bytes
 /// ```
 ///
 /// Written by the creator before the segment has a name; afterwards copied into private memory at attach, checked, and
@@ -220,8 +230,12 @@ pub(crate) struct Geometry {
     /// Where the histogram of latencies starts, a [`Histogram`](crate::histogram::Histogram); 0 without
     /// [`FLAG_TIMESTAMPS`].
     pub(crate) histogram_offset: u64,
+    /// Bytes of the longest request of a service whose requests vary in length; 0 elsewhere.
+    pub(crate) request_limit: u64,
+    /// Bytes of the longest reply of a service whose replies vary in length; 0 elsewhere.
+    pub(crate) reply_limit: u64,
     /// Zero. A later minor version may give it a meaning that older programs can ignore.
-    pub(crate) reserved: [u8; 64],
+    pub(crate) reserved: [u8; 48],
 }
 
 const _: () = {
@@ -259,7 +273,9 @@ const _: () = {
     assert!(offset_of!(Geometry, reply_schema_bytes) == 420);
     assert!(offset_of!(Geometry, reply_fingerprint) == 424);
     assert!(offset_of!(Geometry, histogram_offset) == 440);
-    assert!(offset_of!(Geometry, reserved) == 448);
+    assert!(offset_of!(Geometry, request_limit) == 448);
+    assert!(offset_of!(Geometry, reply_limit) == 456);
+    assert!(offset_of!(Geometry, reserved) == 464);
 };
 
 impl Geometry {
@@ -498,62 +514,6 @@ pub(crate) fn frame_align(flags: u32, align: usize) -> usize {
     if flags & FLAG_TIMESTAMPS == 0 { align } else { align.max(2 * WORD_BYTES) }
 }
 
-/// Bytes of a cell of a service's queue of calls: a ticket and its stamp, in a line of their own, since the clients that
-/// fill neighbouring cells and the servers that empty them are at work at the same time.
-pub(crate) const CALL_CELL_BYTES: u64 = SLOT_LINE_BYTES as u64;
-
-/// Cells of the queue of calls for each slot of the table. A ticket whose call was withdrawn stays in its cell until a
-/// server comes by, so there are more cells than calls.
-pub(crate) const CALL_CELLS_PER_SLOT: u64 = 2;
-
-/// The beginning of a service's slot.
-///
-/// ```text
-///   0  control  u64
-///   8  replies  u32   the client sleeps on it
-///  12  room     u32   a server that has more replies sleeps on it
-///  16  request, at the first multiple of its alignment
-/// ```
-///
-/// `control` is the affair of `ring/calls.rs`. The two words are written by whoever goes to sleep or wakes a sleeper, and
-/// read by the other one, who has the line in its cache at that moment: see [`waiting`](crate::waiting).
-#[repr(C)]
-pub(crate) struct CallHead {
-    pub(crate) control: AtomicU64,
-    pub(crate) replies: AtomicU32,
-    pub(crate) room: AtomicU32,
-}
-
-const _: () = {
-    assert!(size_of::<CallHead>() == 16);
-    assert!(offset_of!(CallHead, replies) == 8);
-    assert!(offset_of!(CallHead, room) == 12);
-};
-
-/// Where the parts of a service's slot lie, in bytes from its beginning, which is a [`CallHead`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CallLayout {
-    /// From one slot to the next.
-    pub(crate) slot_bytes: usize,
-    pub(crate) request: usize,
-    pub(crate) reply: usize,
-    pub(crate) stamp: usize,
-}
-
-/// Lays out the slot for a request and a reply, each given by its size and alignment. `None` if that overflows.
-///
-/// The reply has lines of its own, of which the stamp is the last word: the server writes them while the client polls the
-/// stamp. The client writes the lines before, and then only reads them.
-pub(crate) fn call_layout(request: (usize, usize), reply: (usize, usize)) -> Option<CallLayout> {
-    let request_at = size_of::<CallHead>().checked_next_multiple_of(request.1)?;
-    let reply_align = reply.1.max(SLOT_LINE_BYTES);
-    let reply_at = request_at.checked_add(request.0)?.checked_next_multiple_of(reply_align)?;
-    let reply_room = reply.0.checked_next_multiple_of(WORD_BYTES)?.checked_add(WORD_BYTES)?;
-    let end = reply_at.checked_add(reply_room.checked_next_multiple_of(SLOT_LINE_BYTES)?)?;
-    let slot_bytes = end.checked_next_multiple_of(request.1.max(reply_align))?;
-    Some(CallLayout { slot_bytes, request: request_at, reply: reply_at, stamp: end - WORD_BYTES })
-}
-
 /// Bytes of a unit of a channel whose messages vary in length and are aligned to `align`.
 pub(crate) const fn unit_bytes(align: usize) -> usize {
     if align > SLOT_LINE_BYTES { align } else { SLOT_LINE_BYTES }
@@ -615,17 +575,6 @@ mod tests {
         assert_eq!(exclusive(usize::MAX - 8), None);
         assert_eq!([1, 8, 16, 64].map(|align| frame_align(FLAG_TIMESTAMPS, align)), [16, 16, 16, 64]);
         assert_eq!(frame_align(0, 8), 8);
-    }
-
-    #[test]
-    fn a_call_of_up_to_48_bytes_with_a_reply_of_up_to_56_takes_two_lines() {
-        let layout = |slot_bytes, request, reply, stamp| Some(CallLayout { slot_bytes, request, reply, stamp });
-        assert_eq!(call_layout((48, 8), (56, 8)), layout(128, 16, 64, 120));
-        assert_eq!(call_layout((1, 1), (1, 1)), layout(128, 16, 64, 120));
-        assert_eq!(call_layout((49, 1), (57, 1)), layout(256, 16, 128, 248));
-        assert_eq!(call_layout((32, 32), (8, 128)), layout(256, 32, 128, 184));
-        assert_eq!(call_layout((usize::MAX, 1), (8, 8)), None);
-        assert_eq!(call_layout((8, 8), (usize::MAX - 8, 8)), None);
     }
 
     #[test]

@@ -65,7 +65,9 @@ pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
 pub use queue::{Loan, LoanBatch, Queue, Received, ReceivedBatch, Receiver, Sender};
 pub use segment::{HugePages, Lifetime};
-pub use service::{Client, Pending, Replies, ReplyStream, Request, Server, Service, Stopper};
+pub use service::{
+    Client, InPlace, Pending, Replies, Reply, ReplyLoan, ReplyStream, Request, RequestLoan, Server, Service, Stopper,
+};
 #[cfg(feature = "async")]
 pub use task::{Async, AsyncReceiver, AsyncSender};
 pub use wait_set::WaitSet;

@@ -34,7 +34,7 @@ mod registry;
 mod rings;
 
 pub use geometry::Lifetime;
-pub(crate) use geometry::{ReplySpec, Spec};
+pub(crate) use geometry::Spec;
 pub use pages::HugePages;
 pub(crate) use pages::Pages;
 
@@ -411,10 +411,10 @@ impl Segment {
         os::reserve(file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
         let mut header = geometry.as_bytes().to_vec();
         header.extend_from_slice(&spec.schema);
-        header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| reply.schema));
+        header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| &*reply.schema));
         let mut written = file.write_all_at(&header, 0);
-        if geometry.histogram_offset != 0 {
-            written = written.and_then(|()| file.write_all_at(&histogram::head(), geometry.histogram_offset));
+        for offset in geometry.histogram_offsets() {
+            written = written.and_then(|()| file.write_all_at(&histogram::head(), offset));
         }
         written.map_err(|source| OpenError::Os { action: "write the header of", path: path.into(), source })?;
         Self::map_checked(memory, path, geometry, spec.pages, !spec.reads_only)
@@ -452,8 +452,18 @@ impl Segment {
 
     /// The encoded schema of the messages. It comes from whoever created the segment, and has not been checked.
     pub(crate) fn schema(&self) -> Result<Vec<u8>, OpenError> {
-        let mut schema = vec![0; self.geometry.schema_bytes as usize];
-        let read = self.file().and_then(|file| file.read_exact_at(&mut schema, GEOMETRY_BYTES as u64));
+        self.read_schema(GEOMETRY_BYTES as u64, self.geometry.schema_bytes)
+    }
+
+    /// The same of the replies, which a service has.
+    pub(crate) fn reply_schema(&self) -> Result<Vec<u8>, OpenError> {
+        let at = GEOMETRY_BYTES as u64 + u64::from(self.geometry.schema_bytes);
+        self.read_schema(at, self.geometry.reply_schema_bytes)
+    }
+
+    fn read_schema(&self, at: u64, bytes: u32) -> Result<Vec<u8>, OpenError> {
+        let mut schema = vec![0; bytes as usize];
+        let read = self.file().and_then(|file| file.read_exact_at(&mut schema, at));
         read.map_err(|source| self.os_error("read the schema of", source))?;
         Ok(schema)
     }
@@ -479,28 +489,24 @@ impl Segment {
             && geometry.message_align as usize == spec.message_align;
         let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
         let same_digest = geometry.fingerprint == spec.fingerprint.to_le_bytes();
-        let at = GEOMETRY_BYTES as u64;
         let is_same = same_size && same_shape && same_digest;
-        self.check_schema(spec, (&spec.message, &spec.schema), (at, geometry.schema_bytes), is_same)?;
+        self.check_schema(spec, (&spec.message, &spec.schema), &self.schema()?, is_same)?;
         let Some(reply) = &spec.reply else { return Ok(()) };
         let same_size = geometry.reply_bytes == reply.bytes as u64 && geometry.reply_align as usize == reply.align;
-        let is_same = same_size && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
-        let at = at + u64::from(geometry.schema_bytes);
-        self.check_schema(spec, (reply.message, reply.schema), (at, geometry.reply_schema_bytes), is_same)
+        let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE_REPLY == 0;
+        let is_same = same_size && same_shape && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
+        self.check_schema(spec, (&reply.message, &reply.schema), &self.reply_schema()?, is_same)
     }
 
-    /// Compares a schema of the segment, given by its place and length, with the program's own for the message. `is_same`
-    /// says whether what the header tells of the message agrees.
+    /// Compares a schema of the segment with the program's own for the message. `is_same` says whether what the header
+    /// tells of the message agrees.
     fn check_schema(
         &self,
         spec: &Spec,
         (message, ours): (&str, &[u8]),
-        (at, bytes): (u64, u32),
+        theirs: &[u8],
         is_same: bool,
     ) -> Result<(), OpenError> {
-        let mut theirs = vec![0; bytes as usize];
-        let read = self.file().and_then(|file| file.read_exact_at(&mut theirs, at));
-        read.map_err(|source| self.os_error("read the schema of", source))?;
         if theirs == ours && is_same {
             return Ok(());
         }
@@ -511,7 +517,7 @@ impl Segment {
             channel: spec.name.channel().into(),
             message: message.to_owned(),
             creator: self.creator(),
-            differences: schema::diff(ours, &theirs),
+            differences: schema::diff(ours, theirs),
         })))
     }
 

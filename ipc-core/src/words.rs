@@ -15,6 +15,30 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 /// Bytes in a word: the widest access that is atomic on every supported platform.
 const WORD_BYTES: usize = size_of::<u64>();
 
+/// Asks for the cache line of `at`, to be written soon. It is a hint, and any address will do.
+#[inline(always)]
+pub(crate) fn prefetch_to_write(at: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch of any address has no effect but on the time that later accesses take.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(at.cast())
+    };
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = at;
+}
+
+/// As [`prefetch_to_write`], to be read.
+#[inline(always)]
+pub(crate) fn prefetch_to_read(at: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast())
+    };
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = at;
+}
+
 /// Copies `len` bytes from private memory into shared memory, in ascending order.
 ///
 /// # Safety

@@ -1,12 +1,19 @@
 //! Services, with both ends in one process, and between processes that are started in any order and killed.
 
+#[path = "service/damage.rs"]
+mod damage;
+#[path = "service/deaths.rs"]
+mod deaths;
+#[path = "service/streams.rs"]
+mod streams;
 mod support;
+#[path = "service/variable.rs"]
+mod variable;
 
 use ipc_core::{
     AcceptError, CallError, Client, Corrupt, IpcMessage, OpenError, Peer, ReplyError, Server, Service, Str,
 };
 use ipc_macros::IpcMessage;
-use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -219,7 +226,7 @@ fn a_call_that_is_dropped_is_withdrawn_or_unheard() {
     assert_eq!(call.wait(), Err(CallError::Dropped));
     // All slots are there again.
     let calls: Vec<_> = (0..8).map(|number| client.submit(question(number)).unwrap()).collect();
-    assert_eq!(client.submit(question(9)).unwrap_err(), CallError::Full(question(9)));
+    assert_eq!(client.submit(question(9)).unwrap_err(), CallError::Full(Box::new(question(9))));
     drop(calls);
 }
 
@@ -240,7 +247,7 @@ fn time_runs_out_before_and_after_the_call_is_taken() {
     // Also when the queue is full of the tickets of calls that were withdrawn.
     for number in 0..40 {
         let late = client.call_timeout(question(number), Duration::from_millis(2));
-        assert_eq!(late, Err(CallError::Timeout(Some(question(number)))), "{number}");
+        assert_eq!(late, Err(CallError::Timeout(Some(Box::new(question(number))))), "{number}");
     }
     let server = service(domain.name()).server().unwrap();
     let (tell, hear) = mpsc::channel();
@@ -279,42 +286,6 @@ fn a_stopped_server_leaves_calls_to_the_next_one() {
     assert_eq!(server.serve(answer), Ok(()));
     drop(server);
     beside_a_server(&service(domain.name()), || assert_eq!(call.wait(), Ok(answer(question(1)))));
-}
-
-#[test]
-fn replies_stream() {
-    let domain = Domain::new("stream");
-    let (client, server) = (service(domain.name()).client().unwrap(), service(domain.name()).server().unwrap());
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            // All of them, none, some and then an end that is none, and some that nobody wants.
-            let replies = |count: u64| {
-                let mut replies = server.accept().unwrap().unwrap().reply_stream();
-                let first = replies[0];
-                (0..count).for_each(|number| replies.send(answer(question(first + number))).unwrap());
-                replies
-            };
-            assert!(replies(1000).finish());
-            assert!(replies(0).finish());
-            drop(replies(2));
-            let mut unwanted = replies(1);
-            while unwanted.send(answer(question(0))).is_ok() {}
-            assert_eq!(unwanted.send(answer(question(0))), Err(ReplyError::ClientGone));
-            assert!(!unwanted.finish());
-            let request = server.accept().unwrap().unwrap();
-            request.reply(answer(question(5)));
-        });
-        let all: Result<Vec<_>, _> = client.call_stream(question(10)).unwrap().collect();
-        assert_eq!(all.unwrap(), (10..1010).map(|number| answer(question(number))).collect::<Vec<_>>());
-        assert_eq!(client.call_stream(question(1)).unwrap().count(), 0);
-        let broken: Vec<_> = client.call_stream(question(1)).unwrap().collect();
-        assert_eq!(broken, [Ok(answer(question(1))), Ok(answer(question(2))), Err(CallError::Dropped)]);
-        let mut some = client.call_stream(question(1)).unwrap();
-        assert_eq!(some.next(), Some(Ok(answer(question(1)))));
-        drop(some);
-        let one: Vec<_> = client.call_stream(question(5)).unwrap().collect();
-        assert_eq!(one, [Ok(answer(question(5)))], "an ordinary reply is a stream of one");
-    });
 }
 
 #[test]
@@ -381,73 +352,6 @@ fn a_service_is_declared_at_its_request() {
     let pixels = u64::from(request.width * request.height);
     request.reply(Resized { pixels, is_large: false });
     assert_eq!(call.wait(), Ok(Resized { pixels: 12, is_large: false }));
-}
-
-/// Writes into a channel's segment, as somebody with a bug might.
-fn damage(domain: &Domain, channel: &str, at: u64, bytes: &[u8]) {
-    let file = std::fs::OpenOptions::new().write(true).open(domain.path(channel)).unwrap();
-    file.write_all_at(bytes, at).unwrap();
-}
-
-/// A number of the segment's header.
-fn header(domain: &Domain, channel: &str, at: u64) -> u64 {
-    let mut bytes = [0; 8];
-    std::fs::File::open(domain.path(channel)).unwrap().read_exact_at(&mut bytes, at).unwrap();
-    u64::from_ne_bytes(bytes)
-}
-
-#[test]
-fn what_is_no_value_is_dropped_on_either_side() {
-    let domain = Domain::new("invalid");
-    let service = Resize::channel().domain(domain.name());
-    let (client, server) = (service.client().unwrap(), service.server().unwrap());
-    let slots = header(&domain, "resize", 104);
-    let asked = Resize { width: 3, height: 4, is_square: false };
-    // The slot of the first client's first call is the table's first, and the flag is 8 bytes into the request.
-    let call = client.submit(asked).unwrap();
-    damage(&domain, "resize", slots + 16 + 8, &[2]);
-    assert!(matches!(server.accept(), Err(AcceptError::Corrupt(Corrupt::Message(_)))));
-    assert_eq!(call.wait(), Err(CallError::Dropped));
-    let call = client.submit(asked).unwrap();
-    server.accept().unwrap().unwrap().reply(Resized { pixels: 12, is_large: false });
-    damage(&domain, "resize", slots + 64 + 8, &[2]);
-    assert!(matches!(call.wait(), Err(CallError::Corrupt(None, Corrupt::Message(_)))));
-    // And the service goes on.
-    let call = client.submit(asked).unwrap();
-    server.accept().unwrap().unwrap().reply(Resized { pixels: 12, is_large: true });
-    assert_eq!(call.wait(), Ok(Resized { pixels: 12, is_large: true }));
-}
-
-#[test]
-fn no_word_of_the_segment_brings_anybody_down() {
-    let mut random = 0x9E37_79B9_u64;
-    let mut next = move || {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        random >> 20
-    };
-    for round in 0..40 {
-        let domain = Domain::new(&format!("damage-{round}"));
-        let service = Service::<Question, Answer>::new("questions").domain(domain.name()).capacity(2);
-        let (client, server) = (service.client().unwrap(), service.server().unwrap());
-        let (lines, total) = (header(&domain, "questions", 96), header(&domain, "questions", 112));
-        for step in 0..50 {
-            let patience = Duration::from_millis(1);
-            // Damage may say that every slot is somebody's, and a slot is waited for as long as one asks.
-            let call = client.submit_timeout(question(step), patience);
-            // Any word behind the participants, or a likely value of one.
-            let at = lines + next() % (total - lines) / 8 * 8;
-            let value = if next() % 2 == 0 { next() % 8 } else { next() << 30 | next() };
-            damage(&domain, "questions", at, &value.to_ne_bytes());
-            while let Ok(Some(request)) = server.accept_timeout(patience) {
-                let reply = [request[0]; 6];
-                request.reply(reply);
-            }
-            let Ok(mut call) = call else { break };
-            let _ = call.wait_timeout(patience);
-        }
-        drop((client, server));
-        let _ = std::fs::remove_file(domain.path("questions"));
-    }
 }
 
 #[test]
@@ -523,137 +427,5 @@ fn four_clients_and_two_servers_share_the_work() {
     let mut clients = [(); 4].map(|()| Child::start("call_thousands", &domain));
     clients.iter_mut().for_each(|client| assert_eq!(client.hear(), "all came"));
     clients.into_iter().for_each(Child::finish);
-    servers.into_iter().for_each(Child::finish);
-}
-
-#[test]
-fn a_call_learns_of_the_death_of_the_server_that_took_it() {
-    let domain = Domain::new("taken");
-    let client = service(domain.name()).client().unwrap();
-    let mut server = child("hold", &domain);
-    let pid = server.pid();
-    let call = client.submit(question(7)).unwrap();
-    assert_eq!(server.hear(), "7");
-    // It is not that nobody is left.
-    let other = child("serve", &domain);
-    server.kill();
-    assert_eq!(call.wait(), Err(CallError::ServerDied(None, peer(pid))));
-    assert_eq!(client.call(question(8)), Ok(answer(question(8))));
-    other.finish();
-}
-
-#[test]
-fn a_call_that_nobody_took_comes_back_when_the_last_server_dies() {
-    let domain = Domain::new("untaken");
-    let client = service(domain.name()).client().unwrap();
-    let server = child("serve", &domain);
-    assert_eq!(client.call(question(1)), Ok(answer(question(1))));
-    let pid = server.pid();
-    server.kill();
-    assert_eq!(client.call(question(2)), Err(CallError::ServerDied(Some(question(2)), peer(pid))));
-    // Once; then the wait is for a successor.
-    assert_eq!(client.call_timeout(question(3), SHORT), Err(CallError::Timeout(Some(question(3)))));
-    let server = child("serve", &domain);
-    assert_eq!(client.call(question(4)), Ok(answer(question(4))));
-    server.finish();
-}
-
-#[test]
-fn a_successor_on_the_same_line_does_not_hide_a_death() {
-    let domain = Domain::new("hidden");
-    let client = service(domain.name()).client().unwrap();
-    let mut server = child("hold", &domain);
-    let pid = server.pid();
-    let call = client.submit(question(7)).unwrap();
-    assert_eq!(server.hear(), "7");
-    server.kill();
-    let successor = child("serve", &domain);
-    assert_eq!(call.wait(), Err(CallError::ServerDied(None, peer(pid))));
-    assert_eq!(client.call(question(8)), Ok(answer(question(8))));
-    successor.finish();
-}
-
-#[test]
-fn what_a_dead_server_had_streamed_is_read() {
-    let domain = Domain::new("streamed");
-    let client = service(domain.name()).client().unwrap();
-    let mut server = child("hold_a_stream", &domain);
-    let pid = server.pid();
-    let mut replies = client.call_stream(question(7)).unwrap();
-    assert_eq!(replies.next(), Some(Ok(answer(question(7)))));
-    assert_eq!(server.hear(), "sent");
-    server.kill();
-    assert_eq!(replies.next(), Some(Ok(answer(question(8)))));
-    assert_eq!(replies.next(), Some(Err(CallError::ServerDied(None, peer(pid)))));
-    assert_eq!(replies.next(), None);
-}
-
-#[test]
-fn clients_that_die_cost_the_server_nothing() {
-    let domain = Domain::new("dead-clients");
-    let server = service(domain.name()).server().unwrap();
-    // Each of them leaves the table full, half of it taken.
-    for _ in 0..3 {
-        let mut client = Child::start("leave_calls", &domain);
-        client.tell("8");
-        assert_eq!(client.hear(), "made");
-        let requests: Vec<_> = (0..4).map(|_| server.accept().unwrap().unwrap()).collect();
-        client.kill();
-        for request in requests {
-            let reply = answer(*request);
-            request.reply(reply);
-        }
-    }
-    // Whoever looks for a slot finds all of them again, without anybody taking over the dead one's line.
-    let client = service(domain.name()).client().unwrap();
-    let calls: Vec<_> = (0..8).map(|number| client.submit(question(number)).unwrap()).collect();
-    thread::scope(|scope| {
-        let stopper = server.stopper();
-        let serving = scope.spawn(move || server.serve(answer));
-        for (number, call) in calls.into_iter().enumerate() {
-            assert_eq!(call.wait(), Ok(answer(question(number as u64))));
-        }
-        stopper.stop();
-        serving.join().unwrap().unwrap();
-    });
-}
-
-#[test]
-fn slots_of_the_dead_come_back_to_those_who_wait_for_one() {
-    let domain = Domain::new("swept");
-    let client = service(domain.name()).client().unwrap();
-    let mut other = Child::start("leave_calls", &domain);
-    other.tell("8");
-    assert_eq!(other.hear(), "made");
-    assert_eq!(client.call_timeout(question(1), SHORT), Err(CallError::Timeout(Some(question(1)))));
-    other.kill();
-    beside_a_server(&service(domain.name()), || assert_eq!(client.call(question(2)), Ok(answer(question(2)))));
-}
-
-#[test]
-fn everything_goes_on_while_servers_and_clients_are_killed() {
-    const KILLS: u64 = 30;
-    let domain = Domain::new("kills");
-    let client = service(domain.name()).client().unwrap();
-    let mut servers = vec![child("serve", &domain), child("serve", &domain)];
-    let mut clients = vec![child("call_until_killed", &domain)];
-    let mut random = 0x9E37_79B9_u64;
-    for number in 0..KILLS {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        // Some calls, so that the kill comes at another moment each time.
-        for more in 0..random >> 56 {
-            call_persistently(&client, number << 32 | more);
-        }
-        if number % 3 == 2 {
-            clients.remove(0).kill();
-            clients.push(child("call_until_killed", &domain));
-        } else {
-            servers.remove(0).kill();
-            servers.push(child("serve", &domain));
-        }
-    }
-    call_persistently(&client, 1);
-    drop(clients);
-    drop(client);
     servers.into_iter().for_each(Child::finish);
 }

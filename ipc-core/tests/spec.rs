@@ -247,7 +247,9 @@ fn the_header() {
         ("reply_schema_bytes", u32(0)),
         ("reply_fingerprint", vec![0; 16]),
         ("histogram_offset", u64(0)),
-        ("reserved", vec![0; 64]),
+        ("request_limit", u64(0)),
+        ("reply_limit", u64(0)),
+        ("reserved", vec![0; 48]),
     ]);
     let spec = spec();
     let table = fields(section(&spec, 3));

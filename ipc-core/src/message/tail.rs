@@ -5,7 +5,7 @@
 
 use super::arrays::place_items;
 use super::store::store_zeros;
-use super::{Invalid, IpcMessage, Reason};
+use super::{Invalid, IpcMessage, Reason, TooLong};
 use crate::schema::{Kind, Tail, Type};
 use crate::words;
 use core::alloc::Layout;
@@ -166,6 +166,30 @@ pub(crate) fn truncated_len<T: IpcMessage + ?Sized>(message: &T, len: usize) -> 
         }
     }
     len
+}
+
+/// Copies text over the beginning of the tail of a message, which is a `str`.
+///
+/// # Errors
+///
+/// [`TooLong`] if the tail is shorter than the text; nothing has changed then.
+///
+/// # Safety
+///
+/// `message` leads to a place in shared memory with room for a message with this tail, to which this process has the right.
+pub(crate) unsafe fn place_text<T: IpcMessage + ?Sized>(message: *mut T, text: &str) -> Result<(), TooLong> {
+    const {
+        assert!(matches!(T::TYPE.tail(), Some(tail) if tail.is_text), "only a message whose tail is a `str` has text");
+    }
+    let capacity = T::tail_len(message);
+    if text.len() > capacity {
+        return Err(TooLong { len: text.len(), capacity });
+    }
+    let offset = T::TYPE.tail().map_or(0, |tail| tail.offset);
+    let tail = message.cast::<u8>().wrapping_add(offset);
+    // SAFETY: the tail lies at this offset of what the caller vouches for, and the text is not longer.
+    unsafe { text.place(str::pointer(tail, text.len())) };
+    Ok(())
 }
 
 /// A message in memory of this process, not checked yet.

@@ -3,7 +3,7 @@
 use super::link::SenderLink;
 #[cfg(doc)]
 use super::port::Port;
-use crate::message::tail::{bytes_with, truncated_len};
+use crate::message::tail::{bytes_with, place_text, truncated_len};
 use crate::message::{IpcMessage, TooLong};
 use core::fmt;
 use core::marker::PhantomData;
@@ -126,19 +126,8 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {
-        const {
-            assert!(
-                matches!(T::TYPE.tail(), Some(tail) if tail.is_text),
-                "only a message whose tail is a `str` has text"
-            );
-        }
-        if text.len() > self.tail_len {
-            return Err(TooLong { len: text.len(), capacity: self.tail_len });
-        }
-        let offset = T::TYPE.tail().map_or(0, |tail| tail.offset);
-        let tail = self.message().cast::<u8>().wrapping_add(offset);
-        // SAFETY: the tail is text of `tail_len` bytes at this offset of the slot, and the new one has no more.
-        unsafe { text.place(str::pointer(tail, text.len())) };
+        // SAFETY: the slot is this end's own, and the tail of the message in it is so long.
+        unsafe { place_text(self.message(), text) }?;
         self.tail_len = text.len();
         self.shorten();
         Ok(())

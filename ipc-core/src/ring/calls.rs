@@ -1,8 +1,9 @@
 //! Calls: a table of slots, each of which carries one request to a server and its replies back to the client.
 //!
 //! ```text
-//! slot:     | control | 2 wait words | request ... |   | reply ... | stamp |
-//!           '------ one line, if the request fits -'   '-- lines of its own-'
+//! slot:     | control | 2 wait words | length | time | request ... |   | reply ... | stamp |      or, if replies vary
+//!           '------ one line, if the request fits ----------------'   '-- lines of its own-'      in length, stamp,
+//!                                                                                                 length, reply
 //!
 //! control:  | serial, 37 bits | server, 12 bits | client, 12 bits | phase, 3 bits |     0 = free, never used
 //! stamp:    | end, 3 bits | reply, 1 bit | 23 zero bits | serial, 37 bits |
@@ -14,10 +15,15 @@
 //! ```text
 //!           claim             post            take
 //!   FREE s --------> FILLING ------> READY --------> TAKEN
-//!    ^   s+1, client    |              |  server        |
-//!    '------------------'--------------'----------------'
-//!         client died      withdrawn       the call is over
+//!    ^   s+1, client    |            | | |  server      |
+//!    |                  |            | | '-> WITHDRAWN  |
+//!    |                  |            | |        |       |
+//!    '------------------'------------'-+--------'-------'
+//!      given up     withdrawn          read back      the call is over
 //! ```
+//!
+//! (A client that wants its request back goes by way of WITHDRAWN, in which no server takes the call any more; one that does
+//! not frees the slot at once.)
 //!
 //! Clients and servers are numbered by their lines in the participant table. A posted call is announced by its *ticket*,
 //! which travels through a queue that is not this module's concern. The ticket holds all that control holds, so a server
@@ -40,9 +46,11 @@
 //!
 //! # Invariants
 //!
-//! K1. *The request belongs to the client in FILLING, and to the server in TAKEN until the call has ended. The reply
-//!     belongs to the server in TAKEN, while the stamp says that there is none and the call has not ended; and to the
-//!     client while the stamp says that there is one.*
+//! K1. *The request belongs to the client in FILLING and in WITHDRAWN, and to the server in TAKEN until the call has ended.
+//!     The reply belongs to the server in TAKEN, while the stamp says that there is none and the call has not ended; and to
+//!     the client while the stamp says that there is one.* The length and the time of a request belong to it, and so does
+//!     the length of a reply. So they need no orderings of their own, and whoever reads them reads what was written with the
+//!     message. They are held against the slot's room all the same: a bug may write anything.
 //! K2. *A call ends once.* Every step of the stamp is a swap of the exact word, and none leads away from an ended one of
 //!     the same serial. So of the server that answers, the client that abandons, and those who find one of them dead,
 //!     exactly one ends the call, and the others learn how it ended.
@@ -65,7 +73,7 @@
 //!
 //! | control | stamp | client | server | resolved to |
 //! |---|---|---|---|---|
-//! | FILLING, READY | | gone | | FREE |
+//! | FILLING, READY, WITHDRAWN | | gone | | FREE |
 //! | TAKEN | not ended | gone | lives | ended: ABANDONED, and the server frees it |
 //! | TAKEN | not ended | gone | gone | FREE |
 //! | TAKEN | not ended | lives | gone | ended: DIED, and the client frees it |
@@ -79,6 +87,7 @@
 
 use super::Evidence;
 use crate::atomics::AtomicU64;
+use crate::words;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -112,6 +121,8 @@ enum Phase {
     Ready = 2,
     /// The server's and the client's, as the stamp says.
     Taken = 3,
+    /// The client's again, who reads the request back.
+    Withdrawn = 4,
 }
 
 /// Control's word, taken apart.
@@ -143,6 +154,7 @@ impl Control {
             1 => Phase::Filling,
             2 => Phase::Ready,
             3 => Phase::Taken,
+            4 => Phase::Withdrawn,
             _ => return None,
         };
         let client = (word >> PHASE_BITS & LINE_MASK) as u16;
@@ -318,7 +330,13 @@ pub(crate) struct Calls {
 pub(crate) struct Layout {
     /// From one slot to the next.
     pub(crate) stride: usize,
+    /// Where requests vary in length.
+    pub(crate) request_length: Option<usize>,
+    /// Where calls are timed.
+    pub(crate) time: Option<usize>,
     pub(crate) request: usize,
+    /// Where replies vary in length.
+    pub(crate) reply_length: Option<usize>,
     pub(crate) reply: usize,
     pub(crate) stamp: usize,
 }
@@ -354,6 +372,52 @@ impl Calls {
         (0..self.slots).filter(|&slot| !is_free(slot)).count()
     }
 
+    /// Whether slot `index` is nobody's, as far as can be seen at this moment.
+    pub(crate) fn is_free(&self, index: usize) -> bool {
+        self.seen(index).is_some_and(|control| control.phase == Phase::Free)
+    }
+
+    /// Whether slot `index` has a call of the client on line `client`, as far as can be seen at this moment.
+    pub(crate) fn is_clients(&self, index: usize, client: u32) -> bool {
+        let is_clients = |control: Control| {
+            // Relaxed: as in `seen`. What was abandoned is its server's.
+            let stamp = self.stamp(index).load(Ordering::Relaxed);
+            let is_abandoned = Progress::from_stamp(stamp, control.serial).end == End::Abandoned;
+            control.phase != Phase::Free && u32::from(control.client) == client && !is_abandoned
+        };
+        self.seen(index).is_some_and(is_clients)
+    }
+
+    fn seen(&self, index: usize) -> Option<Control> {
+        // Relaxed: an impression, on which nothing depends.
+        Control::from_word(self.control(index).load(Ordering::Relaxed))
+    }
+
+    /// Fetches the lines with the head and the beginning of the request of slot `index`, in order to write to them.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_fill(&self, index: usize) {
+        words::prefetch_to_write(self.part(index, 0).as_ptr().cast());
+        words::prefetch_to_write(self.part(index, self.layout.request).as_ptr().cast::<u8>().wrapping_add(48));
+    }
+
+    /// The length of the request of slot `index`, if it has one. To be touched only by whom the request belongs to (K1).
+    #[inline(always)]
+    pub(crate) fn request_length(&self, index: usize) -> Option<&AtomicU64> {
+        self.layout.request_length.map(|word| self.word(index, word))
+    }
+
+    /// The time of the call in slot `index`, if it has one. To be touched only by whom the request belongs to (K1).
+    #[inline(always)]
+    pub(crate) fn time(&self, index: usize) -> Option<&AtomicU64> {
+        self.layout.time.map(|word| self.word(index, word))
+    }
+
+    /// The length of the reply of slot `index`, if it has one. To be touched only by whom the reply belongs to (K1).
+    #[inline(always)]
+    pub(crate) fn reply_length(&self, index: usize) -> Option<&AtomicU64> {
+        self.layout.reply_length.map(|word| self.word(index, word))
+    }
+
     /// Where the request of slot `index` lies. To be touched only by whom it belongs to (K1).
     #[inline(always)]
     pub(crate) fn request(&self, index: usize) -> NonNull<AtomicU64> {
@@ -368,14 +432,18 @@ impl Calls {
 
     #[inline(always)]
     fn control(&self, index: usize) -> &AtomicU64 {
-        // SAFETY: the constructor's caller vouched for the words being atomics that outlive `self`.
-        unsafe { self.part(index, 0).as_ref() }
+        self.word(index, 0)
     }
 
     #[inline(always)]
     fn stamp(&self, index: usize) -> &AtomicU64 {
-        // SAFETY: as in `control`.
-        unsafe { self.part(index, self.layout.stamp).as_ref() }
+        self.word(index, self.layout.stamp)
+    }
+
+    #[inline(always)]
+    fn word(&self, index: usize, word: usize) -> &AtomicU64 {
+        // SAFETY: the constructor's caller vouched for the words being atomics that outlive `self`.
+        unsafe { self.part(index, word).as_ref() }
     }
 
     #[inline(always)]
@@ -434,11 +502,11 @@ impl Calls {
         swap.map_or_else(|found| Progress::from_stamp(found, call.serial), |_| read)
     }
 
-    /// Frees the slot of a call that has ended in any way but ABANDONED.
+    /// Frees the slot of a call that has not been posted, has been taken back, or has ended in any way but ABANDONED.
     #[inline(always)]
     pub(crate) fn free(&self, call: Call) {
-        // Release: the reply has been read; pairs with the Acquire in `claim`. A store suffices: the slot is the live
-        // client's own (K3).
+        // Release: the reply, or the request, has been read; pairs with the Acquire in `claim`. A store suffices: the slot
+        // is the live client's own (K1, K3).
         self.control(call.index()).store(Control::free(call.serial).word(), Ordering::Release);
     }
 
@@ -457,8 +525,15 @@ impl Calls {
         }
     }
 
-    /// Takes a call back that no server has taken. `false` if one has.
-    pub(crate) fn withdraw(&self, call: Call) -> bool {
+    /// Takes a call back that no server has taken. `false` if one has. The request is the client's again, who frees the slot.
+    pub(crate) fn take_back(&self, call: Call) -> bool {
+        let (ready, back) = (call.control(Phase::Ready).word(), call.control(Phase::Withdrawn).word());
+        // Relaxed: nobody else has touched the request. On failure only the fact counts.
+        self.control(call.index()).compare_exchange(ready, back, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Frees the slot of a call that no server has taken. `false` if one has.
+    fn withdraw(&self, call: Call) -> bool {
         let (ready, free) = (call.control(Phase::Ready).word(), Control::free(call.serial).word());
         // Release: the request has been written before the next one is; pairs with the Acquire in `claim`. Relaxed on
         // failure: only the fact counts.
@@ -515,8 +590,8 @@ impl Calls {
         Progress::from_stamp(self.stamp(taken.index()).load(Ordering::Acquire), taken.call.serial)
     }
 
-    /// Says that a reply has been written, or that the call ends, or both. `false` if the client has gone, which frees the
-    /// slot. After that, and after an end, the call is not the server's any more.
+    /// Says that a reply has been written, or that the call ends, or both. `false` if the client has gone. After an end the
+    /// call is not the server's any more; if the client has gone, an end frees the slot.
     ///
     /// An end without a new reply leaves an earlier one in place for the client to read.
     #[inline(always)]
@@ -541,7 +616,9 @@ impl Calls {
                         expected = found;
                     }
                     Progress { end: End::Abandoned, .. } => {
-                        self.free_abandoned(taken);
+                        if wanted.end != End::Open {
+                            self.free_abandoned(taken);
+                        }
                         return false;
                     }
                     _ => return false,
@@ -552,7 +629,7 @@ impl Calls {
     }
 
     /// Frees the slot of a call that its client abandoned (K3).
-    pub(crate) fn free_abandoned(&self, taken: Taken) {
+    fn free_abandoned(&self, taken: Taken) {
         let free = Control::free(taken.call.serial).word();
         // Release: the request has been read and the reply written; pairs with the Acquire in `claim`. It fails only if
         // somebody freed it who took this server for dead, and then there is nothing to do.

@@ -4,10 +4,10 @@ use super::{Pages, Segment, not_a_segment, program_name};
 use crate::error::OpenError;
 use crate::histogram::Histogram;
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, FLAG_TIMESTAMPS, FLAG_VARIABLE,
-    FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_LOSSLESS_BROADCAST,
-    KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE, LATEST_SLOTS, LINE_BYTES, MAGIC, PAGE_BYTES, WORD_BYTES,
-    padded,
+    self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, CallLayout, FLAG_TIMESTAMPS,
+    FLAG_VARIABLE, FLAG_VARIABLE_REPLY, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST,
+    KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE, LATEST_SLOTS, LINE_BYTES, MAGIC,
+    PAGE_BYTES, Room, WORD_BYTES, padded,
 };
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
@@ -57,6 +57,10 @@ const MAX_CALLS: usize = crate::ring::calls::MAX_CALLS;
 /// Calls of a service that can be under way at the same time, unless somebody says otherwise.
 const DEFAULT_CALLS: usize = 256;
 
+/// Bytes of the longest request, and of the longest reply, of a service where they vary in length, unless somebody says
+/// otherwise: with the default number of calls, a service has as much memory as a ring then.
+const DEFAULT_CALL_MESSAGE_BYTES: usize = 8192;
+
 /// Default size of a ring. Measured on Zen 4, rings of a few MiB carry several times the messages of small ones, whose
 /// dirty lines travel from core to core instead of through the shared cache.
 const DEFAULT_RING_BYTES: usize = 4 << 20;
@@ -67,11 +71,13 @@ const DEFAULT_MIN_CAPACITY: usize = 16;
 /// What a service replies with.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplySpec {
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
     pub(crate) bytes: usize,
     pub(crate) align: usize,
-    pub(crate) schema: &'static [u8],
+    pub(crate) schema: Cow<'static, [u8]>,
     pub(crate) fingerprint: u128,
+    /// Bytes of the longest reply, if they vary in length. `None` leaves the choice to the library.
+    pub(crate) limit: Option<usize>,
 }
 
 /// What a program wants of a channel.
@@ -97,6 +103,8 @@ pub(crate) struct Spec {
     pub(crate) evict_after: Option<Duration>,
     /// The `FLAG_` bits.
     pub(crate) flags: u32,
+    /// Bytes of the longest request of a service, if they vary in length. `None` leaves the choice to the library.
+    pub(crate) request_limit: Option<usize>,
     /// How this process wants the memory.
     pub(crate) pages: Pages,
     /// Whether this process only reads, so that its mapping is to be read-only.
@@ -110,14 +118,7 @@ impl Spec {
         kind: u32,
         roles: [u32; 2],
     ) -> Result<Self, OpenError> {
-        let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
-        let varies = T::TYPE.tail().is_some();
-        if T::TYPE.size == 0 && !varies {
-            return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
-        }
-        if T::TYPE.align > LINE_BYTES {
-            return refuse("it is aligned to more than 128 bytes; lower its `align`");
-        }
+        check_sendable::<T>()?;
         Ok(Spec {
             name,
             kind,
@@ -132,30 +133,61 @@ impl Spec {
             lifetime: Lifetime::default(),
             history: 0,
             evict_after: None,
-            flags: if varies { FLAG_VARIABLE } else { 0 },
+            flags: if T::TYPE.tail().is_some() { FLAG_VARIABLE } else { 0 },
+            request_limit: None,
             pages: Pages::default(),
             reads_only: false,
         })
     }
 
-    /// What to want of a channel in order to join it as it is.
-    pub(crate) fn of_segment(segment: &Segment, name: SegmentName, message: &str, schema: Vec<u8>) -> Self {
+    /// Makes it a service that replies with a `T`, of at most `limit` bytes if they vary in length.
+    pub(crate) fn reply_with<T: IpcMessage + ?Sized>(&mut self, limit: Option<usize>) -> Result<(), OpenError> {
+        check_sendable::<T>()?;
+        self.flags |= if T::TYPE.tail().is_some() { FLAG_VARIABLE_REPLY } else { 0 };
+        self.reply = Some(ReplySpec {
+            message: T::NAME.into(),
+            bytes: T::TYPE.size,
+            align: T::TYPE.align,
+            schema: T::SCHEMA.into(),
+            fingerprint: T::FINGERPRINT,
+            limit,
+        });
+        Ok(())
+    }
+
+    /// What to want of a channel in order to join it as it is. The messages, and the replies of a service, are given by
+    /// their names and schemas.
+    pub(crate) fn of_segment(
+        segment: &Segment,
+        name: SegmentName,
+        (message, schema): (String, Vec<u8>),
+        reply: Option<(String, Vec<u8>)>,
+    ) -> Self {
         let geometry = segment.geometry();
+        let reply = reply.map(|(message, schema)| ReplySpec {
+            message: message.into(),
+            bytes: geometry.reply_bytes as usize,
+            align: geometry.reply_align as usize,
+            schema: schema.into(),
+            fingerprint: u128::from_le_bytes(geometry.reply_fingerprint),
+            limit: Some(geometry.reply_limit as usize),
+        });
         Spec {
             name,
             kind: geometry.kind,
-            message: message.to_owned().into(),
+            message: message.into(),
             message_bytes: geometry.message_bytes as usize,
             message_align: geometry.message_align as usize,
             fingerprint: u128::from_le_bytes(geometry.fingerprint),
             schema: schema.into(),
-            reply: None,
+            reply,
             capacity: Some(geometry.user_capacity()),
             roles: [geometry.first_role, geometry.participants - geometry.first_role],
             lifetime: geometry.lifetime(),
             history: geometry.history as usize,
             evict_after: Some(Duration::from_nanos(geometry.evict_after_ns)).filter(|limit| !limit.is_zero()),
             flags: geometry.flags,
+            request_limit: Some(geometry.request_limit as usize),
             pages: Pages::default(),
             reads_only: false,
         }
@@ -185,21 +217,47 @@ impl Spec {
 
     /// Bytes of a slot, or of a unit if messages vary in length.
     fn slot_bytes(&self) -> usize {
-        let reply = self.reply.as_ref().map_or((0, 1), |reply| (reply.bytes, reply.align));
-        let slot_bytes = slot_bytes(self.kind, self.flags, (self.message_bytes, self.message_align), reply);
+        let slot_bytes = match self.kind {
+            KIND_SERVICE => self.call_layout().map(|layout| layout.slot_bytes),
+            _ => slot_bytes(self.kind, self.flags, (self.message_bytes, self.message_align)),
+        };
         slot_bytes.unwrap_or(usize::MAX)
+    }
+
+    /// How the slots of a service are laid out.
+    fn call_layout(&self) -> Option<CallLayout> {
+        let reply = self.reply.as_ref()?;
+        let request = room(self.message_bytes, self.message_align, self.request_limit());
+        let reply = room(reply.bytes, reply.align, self.reply_limit());
+        CallLayout::new(request, reply, self.flags & FLAG_TIMESTAMPS != 0)
+    }
+
+    /// Bytes of the longest request of a service, which has room for one with an empty tail at least. 0 if they do not vary
+    /// in length.
+    fn request_limit(&self) -> usize {
+        if self.kind != KIND_SERVICE || !self.is_variable() {
+            return 0;
+        }
+        self.request_limit.unwrap_or(DEFAULT_CALL_MESSAGE_BYTES).max(self.message_bytes).max(1)
+    }
+
+    /// The same of its replies.
+    fn reply_limit(&self) -> usize {
+        let varies = self.flags & FLAG_VARIABLE_REPLY != 0;
+        let limit = |reply: &ReplySpec| reply.limit.unwrap_or(DEFAULT_CALL_MESSAGE_BYTES).max(reply.bytes).max(1);
+        self.reply.as_ref().filter(|_| varies).map_or(0, limit)
     }
 
     /// The capacity in slots, or in units if messages vary in length.
     fn slots(&self) -> usize {
+        if self.kind == KIND_SERVICE {
+            return self.capacity.unwrap_or(DEFAULT_CALLS);
+        }
         let slot_bytes = self.slot_bytes();
         if self.is_variable() {
             // A message takes half of them at most: so many that one with an empty tail can be sent at least.
             let least = (self.message_bytes.div_ceil(slot_bytes) + 1).saturating_mul(2).max(DEFAULT_MIN_CAPACITY);
             return self.capacity.unwrap_or(DEFAULT_RING_BYTES).div_ceil(slot_bytes).max(least);
-        }
-        if self.kind == KIND_SERVICE {
-            return self.capacity.unwrap_or(DEFAULT_CALLS);
         }
         self.capacity.unwrap_or((DEFAULT_RING_BYTES / slot_bytes).max(DEFAULT_MIN_CAPACITY))
     }
@@ -213,7 +271,8 @@ impl Spec {
 
     /// The capacity that was asked for as the channel will have it: if messages vary in length, in whole units.
     pub(crate) fn requested_capacity(&self) -> Option<usize> {
-        let unit_bytes = if self.is_variable() { self.slot_bytes() } else { 1 };
+        let is_in_units = self.is_variable() && self.kind != KIND_SERVICE;
+        let unit_bytes = if is_in_units { self.slot_bytes() } else { 1 };
         self.capacity.map(|_| self.slots().saturating_mul(unit_bytes))
     }
 
@@ -262,7 +321,9 @@ impl Geometry {
             reply_schema_bytes: reply.map_or(0, |reply| reply.schema.len() as u32),
             reply_fingerprint: reply.map_or([0; 16], |reply| reply.fingerprint.to_le_bytes()),
             histogram_offset: 0,
-            reserved: [0; 64],
+            request_limit: spec.request_limit() as u64,
+            reply_limit: spec.reply_limit() as u64,
+            reserved: [0; 48],
         };
         geometry.slots =
             geometry.slots_of_kind().ok_or(spec.refuse_capacity("the segment would be larger than 2^46 bytes"))?;
@@ -299,7 +360,8 @@ impl Geometry {
         self.histogram_offset = 0;
         if self.has_histogram() {
             self.histogram_offset = end.checked_next_multiple_of(line)?;
-            end = self.histogram_offset.checked_add(size_of::<Histogram>() as u64)?;
+            let bytes = self.histograms() as u64 * size_of::<Histogram>() as u64;
+            end = self.histogram_offset.checked_add(bytes)?;
         }
         self.total_bytes = end.checked_next_multiple_of(page)?;
         (self.total_bytes <= MAX_SEGMENT_BYTES).then_some(())
@@ -337,10 +399,28 @@ impl Geometry {
         self.slots.saturating_mul(CALL_CELLS_PER_SLOT)
     }
 
-    /// Where the parts of a service's slot lie. `None` for sizes that `check` refuses.
-    pub(super) fn call_layout(&self) -> Option<layout::CallLayout> {
-        let request = (usize::try_from(self.message_bytes).ok()?, self.message_align as usize);
-        layout::call_layout(request, (usize::try_from(self.reply_bytes).ok()?, self.reply_align as usize))
+    /// Where the parts of a service's slot lie. `None` if it has sizes that `check` refuses, or if this is no service.
+    pub(super) fn call_layout(&self) -> Option<CallLayout> {
+        if self.kind != KIND_SERVICE {
+            return None;
+        }
+        let room = |bytes, align, limit| {
+            let (bytes, limit) = (usize::try_from(bytes).ok()?, usize::try_from(limit).ok()?);
+            Some(room(bytes, align, limit)).filter(|room| room.bytes >= bytes)
+        };
+        let varies = [self.is_variable(), self.flags & FLAG_VARIABLE_REPLY != 0];
+        if varies != [self.request_limit, self.reply_limit].map(|limit| limit != 0) {
+            return None;
+        }
+        let request = room(self.message_bytes, self.message_align as usize, self.request_limit)?;
+        let reply = room(self.reply_bytes, self.reply_align as usize, self.reply_limit)?;
+        CallLayout::new(request, reply, self.has_timestamps())
+    }
+
+    /// Bytes of a service's requests, or of the longest one, and the same of its replies.
+    pub(crate) fn call_rooms(&self) -> [usize; 2] {
+        let room = |bytes: u64, limit: u64| if limit == 0 { bytes as usize } else { limit as usize };
+        [room(self.message_bytes, self.request_limit), room(self.reply_bytes, self.reply_limit)]
     }
 
     /// Number of slots that a channel of this kind, capacity and history has. `None` if it is absurdly large.
@@ -354,18 +434,20 @@ impl Geometry {
     /// Checks everything that addressing will rest on. The error says what is wrong.
     fn check(&self, file_bytes: u64) -> Result<(), String> {
         let mut expected = *self;
-        let (message, reply) =
-            (size(self.message_bytes, self.message_align), size(self.reply_bytes, self.reply_align.max(1)));
+        let message = size(self.message_bytes, self.message_align);
         let is_known = layout::kind_name(self.kind).is_some();
-        let fits = message.zip(reply).is_some_and(|(message, reply)| {
-            let slot_bytes = slot_bytes(self.kind, self.flags, message, reply);
+        let fits = message.is_some_and(|message| {
+            let slot_bytes = match self.kind {
+                KIND_SERVICE => self.call_layout().map(|layout| layout.slot_bytes),
+                _ => slot_bytes(self.kind, self.flags, message),
+            };
             self.slot_bytes % WORD_BYTES as u64 == 0
                 // A kind that is not known can be removed, and so has to be mapped, but nothing will touch its slots.
                 && (!is_known || slot_bytes == usize::try_from(self.slot_bytes).ok())
         });
         let is_its_kind =
             !is_known || self.ring_lines == layout::ring_lines(self.kind) && Some(self.slots) == self.slots_of_kind();
-        let least = if self.is_variable() { 2 } else { 1 };
+        let least = if self.is_variable() && self.kind != KIND_SERVICE { 2 } else { 1 };
         let most_slots = if self.kind == KIND_EXCLUSIVE_QUEUE { MAX_CAPACITY } else { MAX_SHARED_SLOTS };
         let bounded = (least..=MAX_CAPACITY as u64).contains(&self.capacity)
             && self.history <= MAX_CAPACITY as u64
@@ -405,6 +487,19 @@ impl Geometry {
         self.has_timestamps() && self.kind != KIND_LOSSY_BROADCAST
     }
 
+    /// How many histograms a channel of this kind has, if it has timestamps. That of a service's calls, from being made to
+    /// being accepted, is followed by one of the whole round trips.
+    fn histograms(&self) -> usize {
+        if self.kind == KIND_SERVICE { 2 } else { 1 }
+    }
+
+    /// Where the histograms lie; none without timestamps.
+    pub(super) fn histogram_offsets(&self) -> impl Iterator<Item = u64> + use<> {
+        let (first, bytes) = (self.histogram_offset, size_of::<Histogram>() as u64);
+        let histograms = if self.has_histogram() { self.histograms() as u64 } else { 0 };
+        (0..histograms).map(move |at| first + at * bytes)
+    }
+
     /// How many bytes from where a message begins the word with its time lies: before the slot's stamp or, if messages vary
     /// in length, before the message. `None` without timestamps, and for services.
     pub(crate) fn time_offset(&self) -> Option<isize> {
@@ -417,7 +512,8 @@ impl Geometry {
 
     /// The capacity as users know it: in messages, or in bytes if they vary in length.
     pub(crate) fn user_capacity(&self) -> usize {
-        let unit_bytes = if self.is_variable() { self.slot_bytes } else { 1 };
+        let is_in_units = self.is_variable() && self.kind != KIND_SERVICE;
+        let unit_bytes = if is_in_units { self.slot_bytes } else { 1 };
         self.capacity.saturating_mul(unit_bytes) as usize
     }
 
@@ -454,16 +550,31 @@ fn size(bytes: u64, align: u32) -> Option<(usize, usize)> {
     Some((usize::try_from(bytes).ok()?, align))
 }
 
-/// Bytes of a slot, or of a unit if messages vary in length, for a message and, in a service, a reply, each given by its
+/// What a service's slot has to have room for: messages of this size and alignment, or, with a limit other than 0, of any
+/// length up to that.
+fn room(bytes: usize, align: usize, limit: usize) -> Room {
+    Room { bytes: if limit == 0 { bytes } else { limit }, align, varies: limit != 0 }
+}
+
+/// Bytes of a slot of any kind but a service, or of a unit if messages vary in length, for a message that is given by its
 /// size and alignment. `None` if that overflows.
-fn slot_bytes(kind: u32, flags: u32, message: (usize, usize), reply: (usize, usize)) -> Option<usize> {
-    if kind == KIND_SERVICE {
-        return layout::call_layout(message, reply).map(|layout| layout.slot_bytes);
-    }
+fn slot_bytes(kind: u32, flags: u32, message: (usize, usize)) -> Option<usize> {
     if flags & FLAG_VARIABLE != 0 {
         return Some(layout::unit_bytes(message.1));
     }
     layout::slot_bytes(kind, layout::content_bytes(flags, message.0)?, message.1)
+}
+
+/// Refuses what cannot be a message.
+fn check_sendable<T: IpcMessage + ?Sized>() -> Result<(), OpenError> {
+    let refuse = |rule| Err(OpenError::Message { message: T::NAME, rule });
+    if T::TYPE.size == 0 && T::TYPE.tail().is_none() {
+        return refuse("it has no bytes; give it a field, of type u8 if nothing else comes to mind");
+    }
+    if T::TYPE.align > LINE_BYTES {
+        return refuse("it is aligned to more than 128 bytes; lower its `align`");
+    }
+    Ok(())
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.

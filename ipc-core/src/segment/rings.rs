@@ -78,7 +78,16 @@ impl Segment {
 
     /// The histogram of latencies, if the channel has timestamps.
     pub(crate) fn histogram(&self) -> Option<&Histogram> {
-        let offset = Some(self.geometry.histogram_offset).filter(|&offset| offset != 0)?;
+        self.histogram_at(0)
+    }
+
+    /// The histogram of a service's round trips, if it has timestamps.
+    pub(crate) fn round_trips(&self) -> Option<&Histogram> {
+        self.histogram_at(1)
+    }
+
+    fn histogram_at(&self, index: usize) -> Option<&Histogram> {
+        let offset = self.geometry.histogram_offsets().nth(index)?;
         // SAFETY: `Geometry::check` found the histogram to lie in the segment, all of which is mapped, at a multiple of its
         // alignment. It consists of atomics.
         Some(unsafe { self.at(offset).cast().as_ref() })
@@ -163,11 +172,15 @@ impl Segment {
     pub(crate) fn calls(&self) -> Option<Calls> {
         let geometry = &self.geometry;
         let layout = geometry.call_layout().filter(|layout| layout.slot_bytes as u64 == geometry.slot_bytes)?;
+        let word = |bytes: usize| bytes / WORD_BYTES;
         let words = calls::Layout {
-            stride: layout.slot_bytes / WORD_BYTES,
-            request: layout.request / WORD_BYTES,
-            reply: layout.reply / WORD_BYTES,
-            stamp: layout.stamp / WORD_BYTES,
+            stride: word(layout.slot_bytes),
+            request_length: layout.request_length.map(word),
+            time: layout.time.map(word),
+            request: word(layout.request),
+            reply_length: layout.reply_length.map(word),
+            reply: word(layout.reply),
+            stamp: word(layout.stamp),
         };
         let first = self.at(geometry.slots_offset).cast();
         // SAFETY: `Geometry::check` found `capacity` slots of this layout from `slots_offset` on to lie in the segment, at

@@ -1,66 +1,35 @@
 //! The calling end of a service.
 
-use super::desk::{Desk, turn};
+use super::caller::Caller;
+use super::desk::Desk;
+use super::draft::Draft;
 use super::pending::{Pending, Replies};
-use crate::error::{CallError, Corrupt, Peer};
+use crate::error::CallError;
 use crate::info::ChannelInfo;
-use crate::layout::Side;
-use crate::liveness::{self, Census};
-use crate::message::IpcMessage;
-use crate::ring::Company;
-use crate::ring::calls::Call;
-use crate::ring::shared::{self, Producer};
+use crate::interest::{Interest, Sealed};
+use crate::message::{IpcMessage, TooLong};
+use crate::ring::shared;
 use crate::station::Patience;
-use crate::waiting::{self, Sleepers};
-use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering;
+use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
 /// The calling end of a service. Dropping it withdraws what it has not waited for.
 ///
-/// A client may be moved to another thread; threads that call at the same time have a client each. A call that comes
-/// before the first server waits for it. So does one that comes when all servers have left of their own will: a service
-/// may be restarted without its clients noticing more than a delay. Use [`call_timeout`](Client::call_timeout) where that
-/// has to have an end.
-pub struct Client<Req, Rep> {
-    pub(super) desk: Desk,
-    queue: RefCell<Producer>,
-    /// Slots that this client had last, which it finds in its own cache.
-    spare: RefCell<Vec<u32>>,
-    /// Calls of this client that have a slot.
-    under_way: Cell<usize>,
-    /// Deaths of servers that are known to this client.
-    pub(super) deaths: Cell<u64>,
-    messages: PhantomData<fn(Req) -> Rep>,
+/// Threads may share a client, and wait for calls of their own, each for as long as it likes. A call that comes before the
+/// first server waits for it. So does one that comes when all servers have left of their own will: a service may be restarted
+/// without its clients noticing more than a delay. Use [`call_timeout`](Client::call_timeout) where that has to have an end.
+///
+/// It can be waited for in a [`WaitSet`](crate::WaitSet), together with other ends, and is then ready when a call can be
+/// made without waiting for a slot.
+pub struct Client<Req: ?Sized, Rep: ?Sized> {
+    caller: Caller,
+    messages: PhantomData<fn(&Req) -> Rep>,
 }
 
-/// Why a call could not be made, or came to nothing.
-pub(super) enum Failure {
-    Timeout,
-    /// No server is left, and this one died.
-    Died(Peer),
-    /// Every slot is taken by a call of this client.
-    Full,
-    Corrupt(Corrupt),
-}
-
+/// Requests and replies of one length.
 impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
-    pub(super) fn new((desk, queue): (Desk, shared::Parts)) -> Self {
-        // The queue's ends are never alone: a client that is the only one now would have to be told when it no longer is.
-        let queue = Producer::attach(queue, desk.queue_line(), Company::Others);
-        let deaths = Cell::new(census(&desk).deaths);
-        Client {
-            desk,
-            queue: RefCell::new(queue),
-            spare: RefCell::default(),
-            under_way: Cell::new(0),
-            deaths,
-            messages: PhantomData,
-        }
-    }
-
     /// Calls the service, and waits for the reply.
     ///
     /// # Errors
@@ -79,6 +48,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
     /// # server.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn call(&self, request: Req) -> Result<Rep, CallError<Req>> {
         self.submit(request)?.wait()
     }
@@ -90,13 +60,22 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
     /// [`CallError::Timeout`], with the request if no server had taken it; otherwise as for [`call`](Client::call).
     pub fn call_timeout(&self, request: Req, limit: Duration) -> Result<Rep, CallError<Req>> {
         let patience = Patience::from_timeout(limit);
-        let mut pending = self.start(request, patience)?;
-        match pending.advance(patience) {
-            Some(result) => result,
-            None => pending.give_up(),
-        }
+        self.start(request, patience)?.wait_or_cancel(patience)
     }
 
+    /// Makes a call whose server may send many replies (with [`Request::reply_stream`](super::Request::reply_stream)); one
+    /// that answers with a single reply is fine, too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`submit`](Client::submit).
+    pub fn call_stream(&self, request: Req) -> Result<Replies<'_, Req, Rep>, CallError<Req>> {
+        self.submit(request).map(Pending::into_replies)
+    }
+}
+
+/// Requests of one length, whatever the replies are.
+impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
     /// Makes a call, and leaves waiting for the reply to the caller, who can make others meanwhile. Waits for a free slot
     /// if there is none.
     ///
@@ -118,6 +97,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
     /// # server.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn submit(&self, request: Req) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
         self.start(request, Patience::Forever)
     }
@@ -131,192 +111,236 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
         self.start(request, Patience::from_timeout(limit))
     }
 
-    /// Makes a call whose server may send many replies (with [`Request::reply_stream`](super::Request::reply_stream)); one
-    /// that answers with a single reply is fine, too.
+    #[inline(always)]
+    fn start(&self, request: Req, patience: Patience) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
+        let ongoing = match self.caller.open(patience) {
+            Ok(ongoing) => ongoing,
+            Err(failure) => return Err(failure.with(Some(Box::new(request)))),
+        };
+        // SAFETY: the slot is this client's own, and the place one for a `Req`.
+        unsafe { ongoing.request().put(&request) };
+        Pending::new(ongoing).post(patience)
+    }
+}
+
+/// Requests and replies of any kind.
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
+    pub(super) fn new(opened: (Desk, shared::Parts)) -> Self {
+        Client { caller: Caller::new(opened), messages: PhantomData }
+    }
+
+    /// Makes a call with a copy of a request, whatever its length; otherwise as [`submit`](Client::submit).
     ///
     /// # Errors
     ///
-    /// As for [`submit`](Client::submit).
-    pub fn call_stream(&self, request: Req) -> Result<Replies<'_, Req, Rep>, CallError<Req>> {
-        self.submit(request).map(Replies::new)
+    /// [`CallError::TooLarge`] if the request is longer than the service has room for; otherwise as for `submit`.
+    ///
+    /// ```
+    /// # let service = ipc_core::Service::<str, [u32]>::new("submit_copy").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, server) = (service.client()?, service.server()?);
+    /// let call = client.submit_copy("how long are the words?")?;
+    /// # let request = server.accept_ref()?.unwrap();
+    /// # let words: Vec<u32> = request.split(' ').map(|word| word.len() as u32).collect();
+    /// # request.reply_copy(&words)?;
+    /// assert_eq!(*call.wait_boxed()?, [3, 4, 3, 3, 6]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit_copy(&self, request: &Req) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
+        self.start_copy(request, Patience::Forever)
+    }
+
+    /// As [`submit_copy`](Client::submit_copy), and waits for a free slot at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Timeout`] if there was none in time; otherwise as for `submit_copy`.
+    pub fn submit_copy_timeout(&self, request: &Req, limit: Duration) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
+        self.start_copy(request, Patience::from_timeout(limit))
+    }
+
+    /// Calls the service with a copy of a request, and waits for the reply, whatever the lengths of the two.
+    ///
+    /// # Errors
+    ///
+    /// As for [`submit_copy`](Client::submit_copy) and [`call`](Client::call).
+    pub fn call_copy(&self, request: &Req) -> Result<Box<Rep>, CallError<Req>> {
+        self.submit_copy(request)?.wait_boxed()
+    }
+
+    /// Lends the place of a request whose tail has the length `len`, in items or bytes of text, to be filled; waits for a
+    /// free slot if there is none. [`RequestLoan::submit`] makes the call.
+    ///
+    /// The tail holds some valid items (text: NUL characters), to be overwritten. For a request without a tail, `len` means
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`submit_copy`](Client::submit_copy), but that there is no request to give back.
+    ///
+    /// ```
+    /// # let service = ipc_core::Service::<[u16], u64>::new("loan_len").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, server) = (service.client()?, service.server()?);
+    /// let mut samples = client.loan_len(3)?;
+    /// samples.copy_from_slice(&[7, 8, 9]);
+    /// let call = samples.submit()?;
+    /// # let request = server.accept_ref()?.unwrap();
+    /// # let sum = request.iter().map(|&sample| u64::from(sample)).sum();
+    /// # request.reply(sum);
+    /// assert_eq!(call.wait()?, 24);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan_len(&self, len: usize) -> Result<RequestLoan<'_, Req, Rep>, CallError<()>> {
+        self.lend(len, Patience::Forever)
+    }
+
+    /// As [`loan_len`](Client::loan_len), and waits for a free slot at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Timeout`] if there was none in time; otherwise as for `loan_len`.
+    pub fn loan_len_timeout(&self, len: usize, limit: Duration) -> Result<RequestLoan<'_, Req, Rep>, CallError<()>> {
+        self.lend(len, Patience::from_timeout(limit))
+    }
+
+    /// The length of the longest tail of a request that there is room for, in items or bytes of text; 0 if requests have
+    /// none.
+    pub fn max_request_len(&self) -> usize {
+        self.caller.desk().request(0).max_tail_len::<Req>()
+    }
+
+    /// The same of replies.
+    pub fn max_reply_len(&self) -> usize {
+        self.caller.desk().reply(0).max_tail_len::<Rep>()
     }
 
     /// Calls that can be under way at the same time, of all clients together.
     pub fn capacity(&self) -> usize {
-        self.desk.calls.slots()
+        self.caller.desk().calls.slots()
     }
 
     /// Calls that have a slot, of all clients together, as far as can be seen at this moment.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
-        self.desk.calls.in_use()
+        self.caller.desk().calls.in_use()
     }
 
     /// The service as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
-        self.desk.info()
+        self.caller.info()
     }
 
-    #[inline(always)]
-    fn start(&self, request: Req, patience: Patience) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
-        if self.desk.is_forked() {
-            return Err(CallError::Forked(Some(request)));
-        }
-        let deaths = self.deaths.get();
-        let call = match self.claim() {
-            Some(call) => call,
-            None => match self.wait_for_slot(patience, deaths) {
-                Ok(call) => call,
-                Err(failure) => return Err(failure.of(request)),
-            },
-        };
-        // From here on dropping it gives the slot back.
-        let mut pending = Pending::new(self, call, deaths);
-        // SAFETY: the slot is this client's own, with room and alignment for a `Req`, which the geometry ensures.
-        unsafe { request.place(self.desk.calls.request(call.index()).as_ptr().cast()) };
-        let ticket = self.desk.calls.post(call);
-        match self.announce(ticket, patience, deaths) {
-            Ok(()) => {
-                pending.keep(request);
-                Ok(pending)
-            }
-            Err(failure) => Err(failure.of(request)),
-        }
+    fn start_copy(&self, request: &Req, patience: Patience) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
+        let room = self.caller.desk().request(0);
+        let bytes = room.bytes_for::<Req>(Req::tail_len(request)).map_err(CallError::TooLarge)?;
+        let ongoing = self.caller.open(patience).map_err(|failure| failure.with(Some(boxed(request))))?;
+        // SAFETY: the slot is this client's own, and the place one for a `Req` with room for so many bytes.
+        unsafe { ongoing.request().put_copy(request, bytes) };
+        Pending::new(ongoing).post(patience)
     }
 
-    /// Claims a slot if one is free, those first that this client had last.
-    #[inline(always)]
-    fn claim(&self) -> Option<Call> {
-        let (calls, line) = (&self.desk.calls, self.desk.line());
-        let mut spare = self.spare.borrow_mut();
-        let mut claimed = None;
-        while let Some(index) = spare.pop() {
-            claimed = calls.claim(index as usize, line);
-            if claimed.is_some() {
-                break;
-            }
-        }
-        drop(spare);
-        let call = claimed.or_else(|| self.search())?;
-        self.under_way.set(self.under_way.get() + 1);
-        Some(call)
-    }
-
-    /// Looks at all slots, from a place on that differs from client to client.
-    #[cold]
-    fn search(&self) -> Option<Call> {
-        let (calls, line) = (&self.desk.calls, self.desk.line());
-        let slots = calls.slots();
-        let first = line as usize * slots / desk_places(&self.desk);
-        (first..slots).chain(0..first).find_map(|index| calls.claim(index, line))
-    }
-
-    #[cold]
-    fn wait_for_slot(&self, patience: Patience, deaths: u64) -> Result<Call, Failure> {
-        if self.under_way.get() >= self.desk.calls.slots() {
-            return Err(Failure::Full);
-        }
-        let probe = || self.probe_queue(deaths).map(Err);
-        let found = self.desk.wait(self.desk.slot_word(), Sleepers::Many, patience, || self.claim().map(Ok), probe);
-        found.unwrap_or(Err(Failure::Timeout))
-    }
-
-    /// Puts a ticket into the queue, and wakes a server.
-    #[inline(always)]
-    fn announce(&self, ticket: u64, patience: Patience, deaths: u64) -> Result<(), Failure> {
-        let is_done = self.enqueue(ticket).map_err(Failure::Corrupt)?;
-        if !is_done {
-            self.wait_for_room(ticket, patience, deaths)?;
-        }
-        waiting::wake_some(self.desk.call_word(), 1);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn enqueue(&self, ticket: u64) -> Result<bool, Corrupt> {
-        let mut queue = self.queue.borrow_mut();
-        if !turn(queue.claim(1))? {
-            return Ok(false);
-        }
-        // SAFETY: the cell has been claimed, and its first word holds the ticket.
-        let word = unsafe { queue.payload().as_ref() };
-        // Relaxed: published by `pass`.
-        word.store(ticket, Ordering::Relaxed);
-        queue.pass();
-        Ok(true)
-    }
-
-    /// Waits until the queue has room: it is full of the tickets of calls that were withdrawn, or somebody has died.
-    #[cold]
-    fn wait_for_room(&self, ticket: u64, patience: Patience, deaths: u64) -> Result<(), Failure> {
-        let look = || match self.enqueue(ticket) {
-            Ok(true) => Some(Ok(())),
-            Ok(false) => None,
-            Err(corrupt) => Some(Err(Failure::Corrupt(corrupt))),
-        };
-        let probe = || self.probe_queue(deaths).map(Err);
-        let found = self.desk.wait(self.desk.slot_word(), Sleepers::Many, patience, look, probe);
-        found.unwrap_or(Err(Failure::Timeout))
-    }
-
-    /// Does what is to be done for the dead while waiting for the queue or the table.
-    fn probe_queue(&self, deaths: u64) -> Option<Failure> {
-        self.desk.tend();
-        self.nobody_left(deaths).map(Failure::Died)
-    }
-
-    /// Who died, if no server is left and one has died since `deaths` were known.
-    pub(super) fn nobody_left(&self, deaths: u64) -> Option<Peer> {
-        let Census { living, deaths: now, fallen } = census(&self.desk);
-        self.deaths.set(now);
-        if living > 0 || now == deaths {
-            return None;
-        }
-        let first_server = Side::Second.lines_of(self.desk.segment().geometry()).start;
-        Some(liveness::last_dead(self.desk.segment(), fallen.unwrap_or(first_server)))
-    }
-
-    /// Notes that a call has its slot no more; `is_free` if it is free, and not left to a server.
-    #[inline(always)]
-    pub(super) fn done(&self, call: Call, is_free: bool) {
-        self.under_way.set(self.under_way.get().saturating_sub(1));
-        if is_free {
-            self.spare.borrow_mut().push(call.index() as u32);
-            waiting::wake_some(self.desk.slot_word(), 1);
-        }
+    fn lend(&self, len: usize, patience: Patience) -> Result<RequestLoan<'_, Req, Rep>, CallError<()>> {
+        let ongoing = self.caller.open(patience).map_err(|failure| failure.with(Some(Box::new(()))))?;
+        // SAFETY: the slot is this client's own while the call is not made, and the place one for a `Req`.
+        let draft = unsafe { Draft::new(self.caller.desk(), ongoing.request(), len) }.map_err(CallError::TooLarge)?;
+        Ok(RequestLoan { draft, pending: Pending::new(ongoing) })
     }
 }
 
-impl Failure {
-    /// The error of a call that no server has taken.
-    fn of<Req>(self, request: Req) -> CallError<Req> {
-        match self {
-            Failure::Timeout => CallError::Timeout(Some(request)),
-            Failure::Died(peer) => CallError::ServerDied(Some(request), peer),
-            Failure::Full => CallError::Full(request),
-            Failure::Corrupt(corrupt) => CallError::Corrupt(Some(request), corrupt),
-        }
+/// A copy of a request of any length, to be given back.
+#[cold]
+fn boxed<T: IpcMessage + ?Sized>(message: &T) -> Box<T> {
+    let layout = core::alloc::Layout::for_value(message);
+    if layout.size() == 0 {
+        // SAFETY: a box of no bytes may lead anywhere that is aligned.
+        return unsafe { Box::from_raw(T::pointer(core::ptr::without_provenance_mut(layout.align()), 0)) };
+    }
+    // SAFETY: the layout has bytes.
+    let copy = unsafe { std::alloc::alloc(layout) };
+    if copy.is_null() {
+        std::alloc::handle_alloc_error(layout);
+    }
+    // SAFETY: both have as many bytes as the message, and the copy is new.
+    unsafe { copy.copy_from_nonoverlapping((&raw const *message).cast(), layout.size()) };
+    // SAFETY: the memory has the message's layout, and holds its bytes; a message has no destructor, nor anything else that a
+    // copy could not have as well.
+    unsafe { Box::from_raw(T::pointer(copy, T::tail_len(message))) }
+}
+
+impl<Req: ?Sized, Rep: ?Sized> Sealed for Client<Req, Rep> {
+    fn interest(&self) -> Interest {
+        self.caller.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.caller.has_slot()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.caller.probe()
     }
 }
 
-fn census(desk: &Desk) -> Census {
-    liveness::census(desk.segment(), Side::Second.lines_of(desk.segment().geometry()))
-}
-
-/// Lines of clients.
-fn desk_places(desk: &Desk) -> usize {
-    Side::First.lines_of(desk.segment().geometry()).len().max(1)
-}
-
-impl<Req, Rep> Drop for Client<Req, Rep> {
-    fn drop(&mut self) {
-        let Client { desk, queue, .. } = self;
-        desk.leave(|| queue.get_mut().detach());
-    }
-}
-
-impl<Req, Rep> fmt::Debug for Client<Req, Rep> {
+impl<Req: ?Sized, Rep: ?Sized> fmt::Debug for Client<Req, Rep> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("service", &self.desk.info().name).finish_non_exhaustive()
+        f.debug_struct("Client").field("service", &self.caller.info().name).finish_non_exhaustive()
+    }
+}
+
+/// The place of a request, to be filled: it derefs to the request. Dropped without [`submit`](RequestLoan::submit), it is
+/// given back and no call is made.
+///
+/// It is memory that the service's other participants can write too. That is sound as long as they are slipring programs,
+/// which leave a loaned place alone whatever happens to them.
+#[must_use = "a loaned place that is not submitted is given back"]
+pub struct RequestLoan<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> {
+    draft: Draft<'c, Req>,
+    pending: Pending<'c, Req, Rep>,
+}
+
+impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> RequestLoan<'c, Req, Rep> {
+    /// Makes the call.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::submit`].
+    pub fn submit(self) -> Result<Pending<'c, Req, Rep>, CallError<Req>> {
+        let RequestLoan { draft, pending } = self;
+        draft.finish();
+        pending.post(Patience::Forever)
+    }
+
+    /// Makes the tail shorter, to `len` items or bytes of text; a tail that is not longer stays as it is. Text is cut before
+    /// the character that does not fit whole.
+    pub fn truncate(&mut self, len: usize) {
+        self.draft.truncate(len);
+    }
+
+    /// Copies text into the tail, which is a `str`, and makes it as long as the text. What was there is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] if the tail is shorter than the text; nothing has changed then.
+    pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {
+        self.draft.set_text(text)
+    }
+}
+
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Deref for RequestLoan<'_, Req, Rep> {
+    type Target = Req;
+
+    fn deref(&self) -> &Req {
+        &self.draft
+    }
+}
+
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> DerefMut for RequestLoan<'_, Req, Rep> {
+    fn deref_mut(&mut self) -> &mut Req {
+        &mut self.draft
+    }
+}
+
+impl<Req: IpcMessage + fmt::Debug + ?Sized, Rep: IpcMessage + ?Sized> fmt::Debug for RequestLoan<'_, Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RequestLoan").field(&&**self).finish()
     }
 }

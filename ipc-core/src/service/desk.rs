@@ -1,39 +1,40 @@
 //! What clients and servers have in common: a place at the service, its table of calls, waiting, and what is done for the
 //! dead.
 
+use super::place::Place;
 use crate::error::{Corrupt, OpenError, Role};
 use crate::info::ChannelInfo;
+use crate::interest::Interest;
 use crate::layout::{CallHead, Side};
 use crate::liveness::{self, PROBE_INTERVAL, Participant};
-use crate::message::IpcMessage;
 use crate::os::fork::Epoch;
 use crate::ring::calls::{Calls, End, Resolved};
 use crate::ring::{Evidence, Life, Repair, Turn, shared};
 use crate::segment::{Segment, Spec};
 use crate::station::{self, Patience};
 use crate::waiting::{self, Announced, Sleepers, Spin};
-use crate::words;
-use core::cell::{Cell, RefCell};
-use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// How often a slot that a dead participant had a part in may change under the hands of whoever takes its line over,
 /// before that is put off.
 const SWEEP_ROUNDS: usize = 64;
 
-/// A place at a service.
+/// A place at a service. Any number of threads may use it at once.
 pub(super) struct Desk {
     participant: Participant,
     pub(super) calls: Calls,
+    /// Bytes of a request, or of the longest one, and the same of replies.
+    rooms: [usize; 2],
     queue: shared::Parts,
     info: Box<ChannelInfo>,
     /// When the service was opened. In a child that was forked since, nothing here leads to it any more.
     epoch: Epoch,
-    spin: RefCell<Spin>,
-    last_tended: Cell<Option<Instant>>,
+    spin: Mutex<Spin>,
+    last_tended: Mutex<Option<Instant>>,
 }
 
 impl Desk {
@@ -50,8 +51,9 @@ impl Desk {
         waiting::register(words.into_iter().chain(heads.flat_map(|head| [&head.replies, &head.room])));
         let (participant, info) = joined.into_place(spec);
         let (queue, epoch) = (segment.call_queue(), segment.epoch());
-        let (spin, last_tended) = (RefCell::new(Spin::new()), Cell::new(None));
-        Ok((Desk { participant, calls, queue, info, epoch, spin, last_tended }, queue))
+        let rooms = segment.geometry().call_rooms();
+        let (spin, last_tended) = (Mutex::new(Spin::new()), Mutex::default());
+        Ok((Desk { participant, calls, rooms, queue, info, epoch, spin, last_tended }, queue))
     }
 
     /// The line in the participant table.
@@ -99,6 +101,40 @@ impl Desk {
         self.segment().call_head(index)
     }
 
+    /// The place of the request of a call.
+    #[inline(always)]
+    pub(super) fn request(&self, index: usize) -> Place<'_> {
+        // SAFETY: the segment, which the participant keeps, has a place of this size there, aligned as the geometry says.
+        unsafe { Place::new(self.calls.request(index), self.calls.request_length(index), self.rooms[0]) }
+    }
+
+    /// The place of the reply of a call.
+    #[inline(always)]
+    pub(super) fn reply(&self, index: usize) -> Place<'_> {
+        // SAFETY: as in `request`.
+        unsafe { Place::new(self.calls.reply(index), self.calls.reply_length(index), self.rooms[1]) }
+    }
+
+    /// For guards over messages that not all bits are: in a forked child their slot is blank.
+    ///
+    /// # Panics
+    ///
+    /// In a child that was forked since the service was opened.
+    pub(super) fn assert_not_forked(&self) {
+        assert!(!self.is_forked(), "this guard was taken before a fork, and its message is not in the child");
+    }
+
+    /// Whether there is room for another ticket in the queue, as far as can be seen at this moment.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < self.queue.cells.capacity()
+    }
+
+    /// What somebody has to know who waits for `word`, and for the lives of `lines`, on behalf of this participant.
+    pub(super) fn interest(&self, word: &AtomicU32, lines: Range<u32>) -> Interest {
+        // SAFETY: the words of a desk lie in its segment.
+        unsafe { Interest::new(self.segment().clone(), NonNull::from(word), Sleepers::Many, lines) }
+    }
+
     /// Waits on `word` until `look` finds something. `None` if the patience is over.
     ///
     /// Before this participant falls asleep, and whenever it wakes, `probe` finds out who has died and acts on it, so that
@@ -108,7 +144,6 @@ impl Desk {
     pub(super) fn wait<T>(
         &self,
         word: &AtomicU32,
-        sleepers: Sleepers,
         patience: Patience,
         mut look: impl FnMut() -> Option<T>,
         mut probe: impl FnMut() -> Option<T>,
@@ -119,8 +154,11 @@ impl Desk {
                 found = look();
                 found.is_some()
             };
-            // A handler that waits for another call of the same end finds the spin in use, and has one of its own.
-            let (mut own, mut spin) = (Spin::new(), self.spin.try_borrow_mut());
+            if waiting::poll(&mut ready) {
+                return found;
+            }
+            // A thread that waits at the same time finds the spin in use, and has one of its own.
+            let (mut own, mut spin) = (Spin::new(), self.spin.try_lock());
             let spin = spin.as_deref_mut().unwrap_or(&mut own);
             if spin.until(patience.deadline(), false, ready) {
                 return found;
@@ -130,7 +168,7 @@ impl Desk {
         loop {
             let mut announced = match patience {
                 Patience::None => None,
-                _ => Some(Announced::new(word, sleepers)),
+                _ => Some(Announced::new(word, Sleepers::Many)),
             };
             loop {
                 // R2 of the waiting protocol; whoever was found dead did everything that it did before this look.
@@ -151,10 +189,12 @@ impl Desk {
 
     /// Repairs what dead participants hold up in the queue, and resolves their calls, if the last time is a while ago.
     pub(super) fn tend(&self) {
-        if self.last_tended.get().is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
+        let mut last_tended = self.last_tended.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_tended.is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
             return;
         }
-        self.last_tended.set(Some(Instant::now()));
+        *last_tended = Some(Instant::now());
+        drop(last_tended);
         let segment = self.segment();
         // Observed before it is asked who lives, as `Calls::resolve` demands.
         let observed: Vec<_> = (0..self.calls.slots()).map(|index| self.calls.observe(index)).collect();
@@ -214,24 +254,6 @@ impl Desk {
             Resolved::Nothing | Resolved::Changed => {}
         }
     }
-}
-
-/// Copies a message out of shared memory, and validates the copy.
-///
-/// # Safety
-///
-/// `from` leads to the request or the reply of a slot whose layout is that of a `T`, and which belongs to the caller.
-#[inline(always)]
-pub(super) unsafe fn copy_out<T: IpcMessage>(from: NonNull<crate::atomics::AtomicU64>) -> Result<T, Corrupt> {
-    let mut copy = MaybeUninit::<T>::uninit();
-    // SAFETY: the caller vouches for the place, which starts at a multiple of 8 bytes and has room for a `T` in whole words.
-    unsafe { words::load(from.as_ptr().cast(), copy.as_mut_ptr().cast(), size_of::<T>()) };
-    if !T::ANY_BITS {
-        // SAFETY: `load` has initialised every byte of the copy.
-        unsafe { T::validate(copy.as_ptr()) }?;
-    }
-    // SAFETY: every byte is initialised, and any bits are a `T`, or `validate` has found these to be one.
-    Ok(unsafe { copy.assume_init() })
 }
 
 /// Whether it is this end's turn; an error if the queue's words are none that it can have.

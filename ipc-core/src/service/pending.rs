@@ -1,64 +1,40 @@
 //! Calls that have been made and not yet answered.
 
-use super::client::Client;
-use super::desk;
+use super::caller::{Failure, Fate, Found, GivenUp, Ongoing};
+use super::place::Place;
 use crate::error::{CallError, Corrupt};
-use crate::liveness;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
-use crate::ring::calls::{Call, Cancelled, End, Holder, Progress};
+use crate::ring::calls::End;
 use crate::station::Patience;
-use crate::waiting::{self, Sleepers};
 use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
 use core::time::Duration;
 
-/// A call that has been made, made by [`Client::submit`]. Dropping it cancels the call: if no server has taken it, none
-/// will, and otherwise nobody hears of the reply.
+/// A call that has been made, by [`Client::submit`](super::Client::submit) and the like. Dropping it cancels the call: if
+/// no server has taken it, none will, and otherwise nobody hears of the reply.
+///
+/// The first reply is the result; the verbs with `_ref` return it in its place, and those with `boxed` copy one of any
+/// length. A call that was made for many replies is made a [stream](Pending::into_replies) of them.
+///
+/// It can be waited for in a [`WaitSet`](crate::WaitSet), together with others, and is then ready when there is a result.
 #[must_use = "dropping it cancels the call"]
-pub struct Pending<'c, Req: IpcMessage, Rep: IpcMessage> {
-    client: &'c Client<Req, Rep>,
-    call: Call,
-    /// To be given back if no server takes it.
-    request: Option<Req>,
-    /// Deaths of servers that were known when the call was made.
-    deaths: u64,
-    /// How the call ended, if that came with a reply that has been read.
-    ended: Option<End>,
-    /// Whether the slot is still this call's.
-    is_open: bool,
+pub struct Pending<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> {
+    ongoing: Ongoing<'c>,
+    messages: PhantomData<fn(&Req) -> Rep>,
 }
 
-/// What a call has come to.
-enum Outcome {
-    /// A reply that has to be read, and how the call goes on after it.
-    Reply(End),
-    /// No (further) reply.
-    End(End),
-    /// No server has taken it, none is left, and this one died.
-    NobodyLeft(crate::error::Peer),
-    Corrupt(Corrupt),
-}
-
-impl<'c, Req: IpcMessage, Rep: IpcMessage> Pending<'c, Req, Rep> {
-    #[inline(always)]
-    pub(super) fn new(client: &'c Client<Req, Rep>, call: Call, deaths: u64) -> Self {
-        Pending { client, call, request: None, deaths, ended: None, is_open: true }
-    }
-
-    /// Keeps the request, to give it back.
-    #[inline(always)]
-    pub(super) fn keep(&mut self, request: Req) {
-        self.request = Some(request);
-    }
-
+/// Replies of one length.
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Pending<'_, Req, Rep> {
     /// Waits for the reply.
     ///
     /// # Errors
     ///
-    /// As for [`Client::call`].
+    /// As for [`Client::call`](super::Client::call).
     #[inline(always)]
     pub fn wait(mut self) -> Result<Rep, CallError<Req>> {
-        // A wait without a limit ends with a result.
-        self.advance(Patience::Forever).unwrap_or(Err(CallError::Timeout(None)))
+        self.first(Patience::Forever, take).unwrap_or(Err(CallError::Dropped))
     }
 
     /// Waits for the reply at most `limit`. `None` if it has not come, in which case the call goes on. After the result
@@ -66,225 +42,385 @@ impl<'c, Req: IpcMessage, Rep: IpcMessage> Pending<'c, Req, Rep> {
     ///
     /// # Errors
     ///
-    /// As for [`Client::call`].
+    /// As for [`Client::call`](super::Client::call).
     pub fn wait_timeout(&mut self, limit: Duration) -> Option<Result<Rep, CallError<Req>>> {
-        self.advance(Patience::from_timeout(limit))
+        self.first(Patience::from_timeout(limit), take)
     }
 
     /// The reply, if it has come. Otherwise as [`wait_timeout`](Pending::wait_timeout).
     ///
     /// # Errors
     ///
-    /// As for [`Client::call`].
+    /// As for [`Client::call`](super::Client::call).
     pub fn try_take(&mut self) -> Option<Result<Rep, CallError<Req>>> {
-        self.advance(Patience::None)
+        self.first(Patience::None, take)
+    }
+
+    /// Waits for the reply at most so long, and cancels the call if it does not come.
+    pub(super) fn wait_or_cancel(mut self, patience: Patience) -> Result<Rep, CallError<Req>> {
+        match self.first(patience, take) {
+            Some(result) => result,
+            None => match self.ongoing.give_up() {
+                GivenUp::Back => Err(CallError::Timeout(self.read_back())),
+                GivenUp::Unheard => Err(CallError::Timeout(None)),
+                GivenUp::TooLate => self.first(Patience::None, take).unwrap_or(Err(CallError::Timeout(None))),
+            },
+        }
+    }
+}
+
+/// Replies of any kind.
+impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Rep> {
+    /// For a slot whose request is yet to be written, and posted.
+    #[inline(always)]
+    pub(super) fn new(ongoing: Ongoing<'c>) -> Self {
+        Pending { ongoing, messages: PhantomData }
+    }
+
+    /// Makes the call, whose request has been written.
+    #[inline(always)]
+    pub(super) fn post(mut self, patience: Patience) -> Result<Self, CallError<Req>> {
+        match self.ongoing.post(patience) {
+            Ok(()) => Ok(self),
+            Err(failure) => {
+                let request = if self.ongoing.is_back() { self.read_back() } else { None };
+                Err(failure.with(request))
+            }
+        }
+    }
+
+    /// Waits for the reply, and returns it in its place, for as long as the guard lives.
+    ///
+    /// It was validated before this returns. It stays in memory that the service's other participants can write too: that is
+    /// sound as long as they are slipring programs, which leave a reply alone that is being read.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::call`](super::Client::call); [`CallError::Dropped`] if the result was returned before.
+    ///
+    /// ```
+    /// # let service = ipc_core::Service::<str, str>::new("wait_ref").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, server) = (service.client()?, service.server()?);
+    /// let mut call = client.submit_copy("what is it like?")?;
+    /// # server.accept_ref()?.unwrap().reply_copy("as long as it has to be")?;
+    /// assert_eq!(&*call.wait_ref()?, "as long as it has to be");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_ref(&mut self) -> Result<Reply<'_, Rep>, CallError<Req>> {
+        self.first_ref(Patience::Forever).unwrap_or(Err(CallError::Dropped))
+    }
+
+    /// As [`wait_ref`](Pending::wait_ref), for at most `limit`. `None` if the reply has not come, or has come before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::call`](super::Client::call).
+    pub fn wait_ref_timeout(&mut self, limit: Duration) -> Option<Result<Reply<'_, Rep>, CallError<Req>>> {
+        self.first_ref(Patience::from_timeout(limit))
+    }
+
+    /// As [`wait_ref_timeout`](Pending::wait_ref_timeout), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::call`](super::Client::call).
+    pub fn try_take_ref(&mut self) -> Option<Result<Reply<'_, Rep>, CallError<Req>>> {
+        self.first_ref(Patience::None)
+    }
+
+    /// Waits for the reply, and copies it out, whatever its length.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::call`](super::Client::call).
+    pub fn wait_boxed(mut self) -> Result<Box<Rep>, CallError<Req>> {
+        self.first(Patience::Forever, take_boxed).unwrap_or(Err(CallError::Dropped))
+    }
+
+    /// Waits for all the replies that the server sends (with
+    /// [`Request::reply_stream`](super::Request::reply_stream)), and not for the first one alone.
+    pub fn into_replies(self) -> Replies<'c, Req, Rep> {
+        Replies { pending: self }
     }
 
     /// The first reply, which is the only one that anybody asked for.
     #[inline(always)]
-    pub(super) fn advance(&mut self, patience: Patience) -> Option<Result<Rep, CallError<Req>>> {
-        let result = self.next(patience)?;
-        if self.is_open {
+    fn first<R>(
+        &mut self,
+        patience: Patience,
+        read: impl FnOnce(Place<'_>) -> Result<R, Corrupt>,
+    ) -> Option<Result<R, CallError<Req>>> {
+        let result = self.next(patience, read)?;
+        if self.ongoing.is_open() {
             // A stream, of which the rest is of no interest.
-            self.cancel();
+            self.ongoing.cancel();
         }
         Some(result.unwrap_or(Err(CallError::Dropped)))
     }
 
+    /// The same in its place.
+    fn first_ref(&mut self, patience: Patience) -> Option<Result<Reply<'_, Rep>, CallError<Req>>> {
+        self.next_ref(patience, true).map(|result| result.unwrap_or(Err(CallError::Dropped)))
+    }
+
     /// The next reply. `None` if the patience is over; `Some(None)` if the server has sent all that it had to send.
     #[inline(always)]
-    fn next(&mut self, patience: Patience) -> Option<Option<Result<Rep, CallError<Req>>>> {
-        if !self.is_open {
-            return None;
-        }
-        if self.client.desk.is_forked() {
-            self.is_open = false;
-            return Some(Some(Err(CallError::Forked(None))));
-        }
-        let outcome = match self.look() {
-            Some(outcome) => outcome,
-            None => self.wait_for_outcome(patience)?,
-        };
-        Some(match outcome {
-            Outcome::Reply(end) => Some(self.read(end).map_err(|corrupt| CallError::Corrupt(None, corrupt))),
-            outcome => self.end(outcome).map(Err),
+    fn next<R>(
+        &mut self,
+        patience: Patience,
+        read: impl FnOnce(Place<'_>) -> Result<R, Corrupt>,
+    ) -> Option<Option<Result<R, CallError<Req>>>> {
+        Some(match self.ongoing.next(patience)? {
+            Found::Reply(end) => {
+                let reply = read(self.ongoing.reply());
+                self.ongoing.finish_reading(end);
+                Some(reply.map_err(|corrupt| CallError::Corrupt(None, corrupt)))
+            }
+            Found::Finished => None,
+            Found::Failed(fate) => Some(Err(self.failed(fate))),
         })
     }
 
-    #[inline(always)]
-    fn look(&self) -> Option<Outcome> {
-        if let Some(end) = self.ended {
-            return Some(Outcome::End(end));
-        }
-        match self.client.desk.calls.progress(self.call) {
-            Progress::NONE => None,
-            Progress { has_reply: true, end } => Some(Outcome::Reply(end)),
-            Progress { end, .. } => Some(Outcome::End(end)),
-        }
-    }
-
-    #[cold]
-    fn wait_for_outcome(&self, patience: Patience) -> Option<Outcome> {
-        let desk = &self.client.desk;
-        let word = &desk.head(self.call.index()).replies;
-        desk.wait(word, Sleepers::One, patience, || self.look(), || self.probe())
-    }
-
-    /// Finds out whether there is still somebody to wait for. If the server that took the call has died, the call ends.
-    fn probe(&self) -> Option<Outcome> {
-        let desk = &self.client.desk;
-        match desk.calls.holder(self.call) {
-            Holder::Nobody => {
-                let peer = self.client.nobody_left(self.deaths)?;
-                // Whoever comes now may still take it.
-                if desk.calls.withdraw(self.call) { Some(Outcome::NobodyLeft(peer)) } else { None }
-            }
-            Holder::Server(line) => {
-                if desk.is_gone(line) {
-                    desk.resolve(self.call.index());
-                }
-                None
-            }
-            // The call may have ended a moment ago; and if not, it never will.
-            Holder::Broken(evidence) => self.look().or(Some(Outcome::Corrupt(desk::corrupt(evidence)))),
-        }
-    }
-
-    /// Reads a reply, and gives its place, or the slot, back.
-    #[inline(always)]
-    fn read(&mut self, end: End) -> Result<Rep, Corrupt> {
-        let desk = &self.client.desk;
-        // SAFETY: the stamp says that the reply is this client's to read, and the geometry that it is laid out for a `Rep`.
-        let reply = unsafe { desk::copy_out(desk.calls.reply(self.call.index())) };
-        let end = match end {
-            End::Open => {
-                // The call may have ended meanwhile, with this reply as its last.
-                let end = desk.calls.acknowledge(self.call).end;
-                waiting::wake(&desk.head(self.call.index()).room);
-                end
-            }
-            end => end,
-        };
-        match end {
-            End::Open => {}
-            End::Finished => self.free(),
-            end => self.ended = Some(end),
-        }
-        reply
-    }
-
-    /// Gives the slot back, and says what the call has come to. `None` if everything has been said.
-    #[cold]
-    fn end(&mut self, outcome: Outcome) -> Option<CallError<Req>> {
-        let desk = &self.client.desk;
-        match outcome {
-            Outcome::NobodyLeft(peer) => {
-                // It has been withdrawn, and so the slot is free.
-                self.is_open = false;
-                self.client.done(self.call, true);
-                Some(CallError::ServerDied(self.request.take(), peer))
-            }
-            Outcome::Corrupt(corrupt) => {
-                // The slot is left alone, since it cannot be known whose it is.
-                self.is_open = false;
-                self.client.done(self.call, false);
-                Some(CallError::Corrupt(None, corrupt))
-            }
-            Outcome::Reply(end) | Outcome::End(end) => {
-                let server = match desk.calls.holder(self.call) {
-                    Holder::Server(line) if line < desk.segment().geometry().participants => line,
-                    _ => 0,
-                };
-                self.free();
-                match end {
-                    End::Finished | End::Open => None,
-                    End::Died => Some(CallError::ServerDied(None, liveness::last_dead(desk.segment(), server))),
-                    End::Dropped | End::Abandoned => Some(CallError::Dropped),
+    /// The same in its place.
+    fn next_ref(
+        &mut self,
+        patience: Patience,
+        is_only: bool,
+    ) -> Option<Option<Result<Reply<'_, Rep>, CallError<Req>>>> {
+        Some(match self.ongoing.next(patience)? {
+            Found::Reply(end) => {
+                let mut reply = Reply { held: &mut self.ongoing, end, is_only, tail_len: 0, message: PhantomData };
+                // SAFETY: a reply has been found, so that its place is this client's; and it is one for a `Rep`.
+                match unsafe { reply.held.place().check::<Rep>() } {
+                    Ok(tail_len) => {
+                        reply.tail_len = tail_len;
+                        Some(Ok(reply))
+                    }
+                    Err(corrupt) => Some(Err(CallError::Corrupt(None, corrupt))),
                 }
             }
-        }
+            Found::Finished => None,
+            Found::Failed(fate) => Some(Err(self.failed(fate))),
+        })
     }
 
-    #[inline(always)]
-    fn free(&mut self) {
-        self.is_open = false;
-        self.client.desk.calls.free(self.call);
-        self.client.done(self.call, true);
-    }
-
-    /// Cancels a call that was not answered in time.
     #[cold]
-    pub(super) fn give_up(&mut self) -> Result<Rep, CallError<Req>> {
-        match self.client.desk.calls.cancel(self.call) {
-            Cancelled::TooLate(_) => self.advance(Patience::None).unwrap_or(Err(CallError::Timeout(None))),
-            cancelled => {
-                self.is_open = false;
-                self.client.done(self.call, cancelled == Cancelled::Withdrawn);
-                let request = if cancelled == Cancelled::Withdrawn { self.request.take() } else { None };
-                Err(CallError::Timeout(request))
-            }
+    fn failed(&mut self, fate: Fate) -> CallError<Req> {
+        match fate {
+            Fate::Died(peer) => CallError::ServerDied(None, peer),
+            Fate::Untaken(peer) => CallError::ServerDied(self.read_back(), peer),
+            Fate::Dropped => CallError::Dropped,
+            Fate::Corrupt(corrupt) => CallError::Corrupt(None, corrupt),
+            Fate::Forked => CallError::Forked(None),
         }
     }
 
-    fn cancel(&mut self) {
-        if self.client.desk.is_forked() {
-            self.is_open = false;
-            return;
-        }
-        match self.client.desk.calls.cancel(self.call) {
-            Cancelled::TooLate(_) => self.free(),
-            cancelled => {
-                self.is_open = false;
-                self.client.done(self.call, cancelled == Cancelled::Withdrawn);
-                // The server may be waiting for room for another reply.
-                waiting::wake(&self.client.desk.head(self.call.index()).room);
-            }
+    /// Reads the request back, which has become this client's again, and frees the slot. `None` if it was damaged.
+    #[cold]
+    fn read_back(&mut self) -> Option<Box<Req>> {
+        // SAFETY: the request is this client's again, and its place is one for a `Req`.
+        let request = unsafe { self.ongoing.request().take_boxed::<Req>() };
+        self.ongoing.release();
+        request.ok()
+    }
+}
+
+impl Failure {
+    /// The error of a call that no server has taken, and whose request is given back, if there is one.
+    #[cold]
+    pub(super) fn with<Req: ?Sized>(self, request: Option<Box<Req>>) -> CallError<Req> {
+        match (self, request) {
+            (Failure::Timeout, request) => CallError::Timeout(request),
+            (Failure::Died(peer), request) => CallError::ServerDied(request, peer),
+            (Failure::Full, Some(request)) => CallError::Full(request),
+            (Failure::Full, None) => CallError::Timeout(None),
+            (Failure::Corrupt(corrupt), request) => CallError::Corrupt(request, corrupt),
+            (Failure::Forked, request) => CallError::Forked(request),
         }
     }
 }
 
-impl<Req: IpcMessage, Rep: IpcMessage> Drop for Pending<'_, Req, Rep> {
-    fn drop(&mut self) {
-        if self.is_open {
-            self.cancel();
-        }
+/// Reads a reply of one length.
+#[inline(always)]
+fn take<Rep: IpcMessage>(place: Place<'_>) -> Result<Rep, Corrupt> {
+    // SAFETY: called when a reply has been found, so that its place is this client's; and it is one for a `Rep`.
+    unsafe { place.take() }
+}
+
+/// Reads a reply of any length.
+fn take_boxed<Rep: IpcMessage + ?Sized>(place: Place<'_>) -> Result<Box<Rep>, Corrupt> {
+    // SAFETY: as in `take`.
+    unsafe { place.take_boxed() }
+}
+
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Sealed for Pending<'_, Req, Rep> {
+    fn interest(&self) -> Interest {
+        self.ongoing.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.ongoing.is_decided()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.ongoing.probe_ready()
     }
 }
 
-impl<Req: IpcMessage, Rep: IpcMessage> fmt::Debug for Pending<'_, Req, Rep> {
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> fmt::Debug for Pending<'_, Req, Rep> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending").field("slot", &self.call.index()).finish_non_exhaustive()
+        f.debug_struct("Pending").field("slot", &self.ongoing.slot()).finish_non_exhaustive()
     }
 }
 
-/// The replies to a call, one after the other, made by [`Client::call_stream`]. The iteration ends when the server has
-/// finished, or with an error. Dropping it early tells the server that nobody listens.
+/// The replies to a call, one after the other, made by [`Client::call_stream`](super::Client::call_stream) and
+/// [`Pending::into_replies`]. Those of one length are iterated over, until the server has finished, or an error. Dropping it
+/// early tells the server that nobody listens.
 #[must_use = "dropping it cancels the call"]
 #[derive(Debug)]
-pub struct Replies<'c, Req: IpcMessage, Rep: IpcMessage> {
+pub struct Replies<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> {
     pending: Pending<'c, Req, Rep>,
 }
 
-impl<'c, Req: IpcMessage, Rep: IpcMessage> Replies<'c, Req, Rep> {
-    pub(super) fn new(pending: Pending<'c, Req, Rep>) -> Self {
-        Replies { pending }
-    }
-
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Replies<'_, Req, Rep> {
     /// The next reply, if it comes within `limit`. `None` if it does not, in which case the call goes on; `Some(None)` if
     /// there are no more.
     ///
     /// # Errors
     ///
-    /// As for [`Client::call`].
+    /// As for [`Client::call`](super::Client::call).
     pub fn next_timeout(&mut self, limit: Duration) -> Option<Option<Result<Rep, CallError<Req>>>> {
-        if self.pending.is_open { self.pending.next(Patience::from_timeout(limit)) } else { Some(None) }
+        if self.pending.ongoing.is_open() { self.pending.next(Patience::from_timeout(limit), take) } else { Some(None) }
     }
 }
 
-impl<Req: IpcMessage, Rep: IpcMessage> Iterator for Replies<'_, Req, Rep> {
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Replies<'_, Req, Rep> {
+    /// Waits for the next reply, and returns it in its place: see [`Pending::wait_ref`]. The server can send another one when
+    /// the guard is dropped. `None` if there are no more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::call`](super::Client::call).
+    ///
+    /// ```
+    /// # let service = ipc_core::Service::<str, [u8]>::new("next_ref").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, server) = (service.client()?, service.server()?);
+    /// # let call = client.submit_copy("/etc/hosts")?;
+    /// # let server = std::thread::spawn(move || {
+    /// #     let mut replies = server.accept_ref().unwrap().unwrap().reply_stream();
+    /// #     replies.send_copy(b"a part, ").unwrap();
+    /// #     replies.send_copy(b"and another one").unwrap();
+    /// #     replies.finish();
+    /// # });
+    /// let mut file = Vec::new();
+    /// let mut parts = call.into_replies();
+    /// while let Some(part) = parts.next_ref() {
+    ///     file.extend_from_slice(&part?);
+    /// }
+    /// assert_eq!(file, b"a part, and another one");
+    /// # server.join().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_ref(&mut self) -> Option<Result<Reply<'_, Rep>, CallError<Req>>> {
+        self.pending.next_ref(Patience::Forever, false).flatten()
+    }
+
+    /// Waits for the next reply, and copies it out, whatever its length. `None` if there are no more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::call`](super::Client::call).
+    pub fn next_boxed(&mut self) -> Option<Result<Box<Rep>, CallError<Req>>> {
+        self.pending.next(Patience::Forever, take_boxed).flatten()
+    }
+}
+
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Iterator for Replies<'_, Req, Rep> {
     type Item = Result<Rep, CallError<Req>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.pending.next(Patience::Forever).flatten()
+        self.pending.next(Patience::Forever, take).flatten()
+    }
+}
+
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Sealed for Replies<'_, Req, Rep> {
+    fn interest(&self) -> Interest {
+        self.pending.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.pending.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.pending.probe()
+    }
+}
+
+/// What a reply in its place is held by. It hides a lifetime, so that a guard has one.
+trait Held: Send + Sync {
+    fn place(&self) -> Place<'_>;
+    fn finish(&mut self, end: End, is_only: bool);
+    fn assert_not_forked(&self);
+}
+
+impl Held for Ongoing<'_> {
+    fn place(&self) -> Place<'_> {
+        self.reply()
+    }
+
+    fn finish(&mut self, end: End, is_only: bool) {
+        if self.desk().is_forked() {
+            return;
+        }
+        self.finish_reading(end);
+        if is_only && self.is_open() {
+            // A stream, of which the rest is of no interest.
+            self.cancel();
+        }
+    }
+
+    fn assert_not_forked(&self) {
+        self.desk().assert_not_forked();
+    }
+}
+
+/// A reply in its place. Dropping it gives the place back.
+///
+/// It is `Send` and `Sync`, as the message is. After a fork the child's copy of it leads to a blank place of the child's own,
+/// and to use it there panics unless any bits are a message.
+#[must_use = "dropping the guard gives the reply's place back"]
+pub struct Reply<'p, Rep: IpcMessage + ?Sized> {
+    held: &'p mut dyn Held,
+    end: End,
+    /// Whether the rest of a stream is of no interest.
+    is_only: bool,
+    /// The length of the message's tail; 0 if it has none.
+    tail_len: usize,
+    message: PhantomData<&'p Rep>,
+}
+
+impl<Rep: IpcMessage + ?Sized> Deref for Reply<'_, Rep> {
+    type Target = Rep;
+
+    fn deref(&self) -> &Rep {
+        if !Rep::ANY_BITS {
+            self.held.assert_not_forked();
+        }
+        // SAFETY: the place is this client's until `drop`, and holds a valid `Rep`: any bits are one (in a forked child, where
+        // the place is a blank one), or `next_ref` has checked.
+        unsafe { &*Rep::pointer(self.held.place().start(), self.tail_len) }
+    }
+}
+
+impl<Rep: IpcMessage + ?Sized> Drop for Reply<'_, Rep> {
+    fn drop(&mut self) {
+        self.held.finish(self.end, self.is_only);
+    }
+}
+
+impl<Rep: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for Reply<'_, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reply").field(&&**self).finish()
     }
 }

@@ -1,199 +1,327 @@
 //! Requests that a server has taken.
 
+use super::answer::Answer;
 use super::desk::Desk;
-use super::server::Server;
-use crate::error::ReplyError;
-use crate::message::IpcMessage;
-use crate::ring::calls::{End, Progress, Taken};
-use crate::station::Patience;
-use crate::waiting::{self, Sleepers};
+use super::draft::Draft;
+use crate::error::{Corrupt, ReplyError, TooLarge};
+use crate::message::{IpcMessage, TooLong};
+use crate::ring::calls::Progress;
 use core::fmt;
 use core::marker::PhantomData;
-use core::ops::Deref;
+use core::ops::{Deref, DerefMut};
 
-/// A request, which derefs to its message: a validated copy. Dropping it unanswered tells the client so.
+/// One reply of several.
+const ONE_OF_SEVERAL: Progress = Progress { has_reply: true, ..Progress::NONE };
+
+/// A request, which derefs to its message `M`: a validated copy (a `Req`, or a `Box<Req>`), or the message [in its
+/// place](InPlace). Dropping it unanswered tells the client so.
 #[must_use = "dropping it leaves the client without a reply"]
-pub struct Request<'s, Req: IpcMessage, Rep: IpcMessage> {
-    answer: Answer<'s, Rep>,
-    message: Req,
+pub struct Request<'s, M, Rep: ?Sized> {
+    answer: Answer<'s>,
+    message: M,
+    reply: PhantomData<fn(&Rep)>,
 }
 
-/// The right to answer a call.
-struct Answer<'s, Rep> {
-    desk: &'s Desk,
-    taken: Taken,
-    /// Whether the call is still this server's.
-    is_open: bool,
-    reply: PhantomData<fn(Rep)>,
-}
-
-impl<'s, Req: IpcMessage, Rep: IpcMessage> Request<'s, Req, Rep> {
-    /// Takes the call over, whose request has been copied out; or tells the client that it was no value.
-    #[inline(always)]
-    pub(super) fn new<E>(
-        server: &'s Server<Req, Rep>,
-        taken: Taken,
-        copy: impl FnOnce(&Desk) -> Result<Req, E>,
-    ) -> Result<Self, E> {
-        // If the copy is refused, dropping this answers.
-        let answer = Answer { desk: &server.desk, taken, is_open: true, reply: PhantomData };
-        let message = copy(&server.desk)?;
-        Ok(Request { answer, message })
-    }
-
+/// Replies of one length.
+impl<'s, M, Rep: IpcMessage> Request<'s, M, Rep> {
     /// Sends the reply. `false` if the client has died or does not wait for it any longer, which is no concern of most
     /// servers.
     #[inline(always)]
     pub fn reply(mut self, reply: Rep) -> bool {
-        self.answer.place(reply);
+        put(&self.answer, &reply);
         self.answer.say(Progress::ANSWERED)
     }
 
     /// Sends what `handler` makes of the request.
     #[inline(always)]
-    pub(super) fn reply_with(self, handler: impl FnOnce(Req) -> Rep) {
-        let Request { mut answer, message } = self;
-        let reply = handler(message);
-        answer.place(reply);
+    pub(super) fn reply_with(self, handler: impl FnOnce(M) -> Rep) {
+        let Request { mut answer, message, .. } = self;
+        put(&answer, &handler(message));
         answer.say(Progress::ANSWERED);
-    }
-
-    /// Begins a reply of many parts, each of which is a message. [`Client::call_stream`](super::Client::call_stream)
-    /// receives them all, and the other calls the first.
-    pub fn reply_stream(self) -> ReplyStream<'s, Req, Rep> {
-        let Request { answer, message } = self;
-        ReplyStream { answer, message }
     }
 }
 
-impl<Req: IpcMessage, Rep: IpcMessage> Deref for Request<'_, Req, Rep> {
-    type Target = Req;
+/// Replies of any kind.
+impl<'s, M, Rep: IpcMessage + ?Sized> Request<'s, M, Rep> {
+    #[inline(always)]
+    pub(super) fn new(answer: Answer<'s>, message: M) -> Self {
+        Request { answer, message, reply: PhantomData }
+    }
 
-    fn deref(&self) -> &Req {
+    /// Sends a copy of a reply, whatever its length. `Ok(false)` if the client has died or does not wait for it any longer.
+    ///
+    /// # Errors
+    ///
+    /// If the reply is longer than the service has room for ([`Server::max_reply_len`](super::Server::max_reply_len)). The
+    /// client is told that the request was dropped.
+    pub fn reply_copy(mut self, reply: &Rep) -> Result<bool, TooLarge> {
+        put_copy(&self.answer, reply)?;
+        Ok(self.answer.say(Progress::ANSWERED))
+    }
+
+    /// Lends the place of a reply whose tail has the length `len`, in items or bytes of text, to be filled; it brings the
+    /// request along. [`ReplyLoan::send`] sends it.
+    ///
+    /// The tail holds some valid items (text: NUL characters), to be overwritten. For a reply without a tail, `len` means
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`reply_copy`](Request::reply_copy).
+    ///
+    /// ```
+    /// # let service = ipc_core::Service::<[u16], [u32]>::new("reply_loan").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, server) = (service.client()?, service.server()?);
+    /// # let call = client.submit_copy(&[3, 4, 5])?;
+    /// let request = server.accept_ref()?.expect("nobody stops the server");
+    /// let len = request.len();
+    /// let mut squares = request.loan_len(len)?;
+    /// let (numbers, reply) = squares.parts();
+    /// for (square, &number) in reply.iter_mut().zip(numbers.iter()) {
+    ///     *square = u32::from(number).pow(2);
+    /// }
+    /// squares.send();
+    /// assert_eq!(*call.wait_boxed()?, [9, 16, 25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan_len(self, len: usize) -> Result<ReplyLoan<'s, M, Rep>, TooLarge> {
+        let Request { answer, message, .. } = self;
+        // SAFETY: the call is this server's, and with it the place of the reply, which is one for a `Rep`.
+        let draft = unsafe { Draft::new(answer.desk(), answer.reply(), len) }?;
+        Ok(ReplyLoan { draft, answer, message })
+    }
+
+    /// Begins a reply of many parts, each of which is a message.
+    /// [`Client::call_stream`](super::Client::call_stream) and
+    /// [`Pending::into_replies`](super::Pending::into_replies) receive them all, and other calls the first.
+    pub fn reply_stream(self) -> ReplyStream<'s, M, Rep> {
+        let Request { answer, message, reply } = self;
+        ReplyStream { answer, message, reply }
+    }
+}
+
+/// Writes a reply of one length to its place, which is free.
+#[inline(always)]
+fn put<Rep: IpcMessage>(answer: &Answer<'_>, reply: &Rep) {
+    if !answer.is_forked() {
+        // SAFETY: the call is this server's, and the place of the reply with it, as has been seen if a reply was sent
+        // before; it is one for a `Rep`.
+        unsafe { answer.reply().put(reply) };
+    }
+}
+
+/// Writes a reply of any length to its place, which is free.
+fn put_copy<Rep: IpcMessage + ?Sized>(answer: &Answer<'_>, reply: &Rep) -> Result<(), TooLarge> {
+    let place = answer.reply();
+    let bytes = place.bytes_for::<Rep>(Rep::tail_len(reply))?;
+    if !answer.is_forked() {
+        // SAFETY: as in `put`, and there is room for so many bytes.
+        unsafe { place.put_copy(reply, bytes) };
+    }
+    Ok(())
+}
+
+impl<M, Rep: ?Sized> Deref for Request<'_, M, Rep> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
         &self.message
     }
 }
 
-impl<Req: IpcMessage + fmt::Debug, Rep: IpcMessage> fmt::Debug for Request<'_, Req, Rep> {
+impl<M: fmt::Debug, Rep: ?Sized> fmt::Debug for Request<'_, M, Rep> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Request").field(&self.message).finish()
     }
 }
 
-impl<Rep> Answer<'_, Rep> {
-    /// Writes a reply to its place, which is free.
-    #[inline(always)]
-    fn place(&self, reply: Rep)
-    where
-        Rep: IpcMessage,
-    {
-        if self.desk.is_forked() {
-            return;
-        }
-        // SAFETY: the call is this server's, and the place of the reply with it, as has been seen if a reply was sent
-        // before; the geometry ensures that there is room and alignment for a `Rep`.
-        unsafe { reply.place(self.desk.calls.reply(self.taken.index()).as_ptr().cast()) };
-    }
+/// A request in its place: it derefs to the message. Made by [`Server::accept_ref`](super::Server::accept_ref), and to be
+/// had only from the [`Request`] that it is part of.
+///
+/// After a fork the child's copy of it leads to a blank place of the child's own, and to use it there panics unless any bits
+/// are a message.
+pub struct InPlace<'s, Req: ?Sized> {
+    desk: &'s Desk,
+    message: *const Req,
+}
 
-    /// Says how far the answer has come, and wakes the client. `false` if it has gone.
-    #[inline(always)]
-    fn say(&mut self, progress: Progress) -> bool {
-        if self.desk.is_forked() {
-            self.is_open = false;
-            return false;
-        }
-        let is_heard = self.desk.calls.answer(self.taken, progress);
-        if progress.end != End::Open || !is_heard {
-            self.is_open = false;
-        }
-        if is_heard {
-            waiting::wake(&self.desk.head(self.taken.index()).replies);
-        } else {
-            waiting::wake_some(self.desk.slot_word(), 1);
-        }
-        is_heard
-    }
+// SAFETY: the message is memory that any thread may read for as long as the request is not answered.
+unsafe impl<Req: IpcMessage + ?Sized> Send for InPlace<'_, Req> {}
+// SAFETY: a shared one gives out shared references to a message, which is `Sync`.
+unsafe impl<Req: IpcMessage + ?Sized> Sync for InPlace<'_, Req> {}
 
-    /// Waits until the client has read the last reply. `false` if it has gone.
-    fn wait_for_place(&mut self) -> bool {
-        if self.desk.is_forked() {
-            return false;
-        }
-        let look = || match self.desk.calls.server_progress(self.taken) {
-            Progress::NONE => Some(true),
-            Progress { end: End::Open, .. } => None,
-            _ => Some(false),
-        };
-        if let Some(found) = look() {
-            return found;
-        }
-        let probe = || {
-            if self.desk.is_gone(self.taken.client()) {
-                self.desk.resolve(self.taken.index());
-            }
-            None
-        };
-        let word = &self.desk.head(self.taken.index()).room;
-        self.desk.wait(word, Sleepers::One, Patience::Forever, look, probe).unwrap_or(false)
+impl<'s, Req: IpcMessage + ?Sized> InPlace<'s, Req> {
+    /// The request of a call, if it is valid.
+    ///
+    /// # Safety
+    ///
+    /// The place of the request is one for a `Req`, and the value is used only as long as the call is this server's.
+    pub(super) unsafe fn new(answer: &Answer<'s>) -> Result<Self, Corrupt> {
+        let place = answer.request();
+        // SAFETY: as the caller promises.
+        let tail_len = unsafe { place.check::<Req>() }?;
+        Ok(InPlace { desk: answer.desk(), message: Req::pointer(place.start(), tail_len) })
     }
 }
 
-impl<Rep> Drop for Answer<'_, Rep> {
-    fn drop(&mut self) {
-        if self.is_open {
-            self.say(Progress { end: End::Dropped, ..Progress::NONE });
+impl<Req: IpcMessage + ?Sized> Deref for InPlace<'_, Req> {
+    type Target = Req;
+
+    fn deref(&self) -> &Req {
+        if !Req::ANY_BITS {
+            self.desk.assert_not_forked();
         }
+        // SAFETY: the place is this server's as long as this is used (`new`), and holds a valid `Req`: any bits are one (in
+        // a forked child, where the place is a blank one), or `new` has checked.
+        unsafe { &*self.message }
+    }
+}
+
+impl<Req: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for InPlace<'_, Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InPlace").field(&&**self).finish()
+    }
+}
+
+/// The place of a reply, to be filled: it derefs to the reply. Dropping it tells the client that there is none.
+///
+/// It is memory that the service's other participants can write too. That is sound as long as they are slipring programs,
+/// which leave a loaned place alone whatever happens to them.
+#[must_use = "dropping it leaves the client without a reply"]
+pub struct ReplyLoan<'s, M, Rep: IpcMessage + ?Sized> {
+    draft: Draft<'s, Rep>,
+    answer: Answer<'s>,
+    message: M,
+}
+
+impl<M, Rep: IpcMessage + ?Sized> ReplyLoan<'_, M, Rep> {
+    /// Sends the reply. `false` if the client has died or does not wait for it any longer.
+    pub fn send(mut self) -> bool {
+        if !self.answer.is_forked() {
+            self.draft.finish();
+        }
+        self.answer.say(Progress::ANSWERED)
+    }
+
+    /// The request.
+    pub fn request(&self) -> &M {
+        &self.message
+    }
+
+    /// The request, and the reply to it.
+    pub fn parts(&mut self) -> (&M, &mut Rep) {
+        (&self.message, &mut self.draft)
+    }
+
+    /// Makes the tail shorter, to `len` items or bytes of text; a tail that is not longer stays as it is. Text is cut before
+    /// the character that does not fit whole.
+    pub fn truncate(&mut self, len: usize) {
+        self.draft.truncate(len);
+    }
+
+    /// Copies text into the tail, which is a `str`, and makes it as long as the text. What was there is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] if the tail is shorter than the text; nothing has changed then.
+    pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {
+        self.draft.set_text(text)
+    }
+}
+
+impl<M, Rep: IpcMessage + ?Sized> Deref for ReplyLoan<'_, M, Rep> {
+    type Target = Rep;
+
+    fn deref(&self) -> &Rep {
+        &self.draft
+    }
+}
+
+impl<M, Rep: IpcMessage + ?Sized> DerefMut for ReplyLoan<'_, M, Rep> {
+    fn deref_mut(&mut self) -> &mut Rep {
+        &mut self.draft
+    }
+}
+
+impl<M, Rep: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for ReplyLoan<'_, M, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReplyLoan").field(&&**self).finish()
     }
 }
 
 /// A reply of many parts. It derefs to the request. Dropping it without [`finish`](ReplyStream::finish) tells the client
 /// that something is missing.
 #[must_use = "dropping it tells the client that something is missing"]
-pub struct ReplyStream<'s, Req: IpcMessage, Rep: IpcMessage> {
-    answer: Answer<'s, Rep>,
-    message: Req,
+pub struct ReplyStream<'s, M, Rep: ?Sized> {
+    answer: Answer<'s>,
+    message: M,
+    reply: PhantomData<fn(&Rep)>,
 }
 
-impl<Req: IpcMessage, Rep: IpcMessage> ReplyStream<'_, Req, Rep> {
+impl<M, Rep: IpcMessage> ReplyStream<'_, M, Rep> {
     /// Sends the next reply. There is room for one at a time, so this waits until the client has read the last one.
     ///
     /// # Errors
     ///
     /// [`ReplyError::ClientGone`] if the client has died or does not want more.
     pub fn send(&mut self, reply: Rep) -> Result<(), ReplyError> {
-        let is_heard = self.answer.is_open && self.answer.wait_for_place() && {
-            self.answer.place(reply);
-            self.answer.say(Progress { has_reply: true, ..Progress::NONE })
-        };
-        if !is_heard {
-            self.close();
-            return Err(ReplyError::ClientGone);
-        }
-        Ok(())
+        self.wait_for_place()?;
+        put(&self.answer, &reply);
+        self.say()
+    }
+}
+
+impl<M, Rep: IpcMessage + ?Sized> ReplyStream<'_, M, Rep> {
+    /// Sends a copy of the next reply, whatever its length; otherwise as [`send`](ReplyStream::send).
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError::TooLarge`] if the reply is longer than the service has room for, after which the stream goes on; and
+    /// [`ReplyError::ClientGone`].
+    pub fn send_copy(&mut self, reply: &Rep) -> Result<(), ReplyError> {
+        self.wait_for_place()?;
+        put_copy(&self.answer, reply)?;
+        self.say()
+    }
+
+    /// Writes the next reply in its place, with a tail of the length `len`: `fill` is given the request, and a reply whose
+    /// tail holds some valid items (text: NUL characters). Otherwise as [`send_copy`](ReplyStream::send_copy).
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_copy`](ReplyStream::send_copy).
+    pub fn send_with(&mut self, len: usize, fill: impl FnOnce(&M, &mut Rep)) -> Result<(), ReplyError> {
+        self.wait_for_place()?;
+        // SAFETY: the place is this server's until a reply is said to be there, and one for a `Rep`.
+        let mut draft = unsafe { Draft::new(self.answer.desk(), self.answer.reply(), len) }?;
+        fill(&self.message, &mut draft);
+        draft.finish();
+        self.say()
     }
 
     /// Says that this is all. `false` if the client has gone before it has heard of it.
     pub fn finish(mut self) -> bool {
-        self.answer.is_open && self.answer.say(Progress { end: End::Finished, ..Progress::NONE })
+        self.answer.finish()
     }
 
-    /// Gives the slot back, if the client has left it to this server.
-    fn close(&mut self) {
-        if self.answer.is_open {
-            self.answer.say(Progress { end: End::Dropped, ..Progress::NONE });
-        }
+    fn wait_for_place(&self) -> Result<(), ReplyError> {
+        if self.answer.wait_for_place() { Ok(()) } else { Err(ReplyError::ClientGone) }
+    }
+
+    fn say(&mut self) -> Result<(), ReplyError> {
+        if self.answer.say(ONE_OF_SEVERAL) { Ok(()) } else { Err(ReplyError::ClientGone) }
     }
 }
 
-impl<Req: IpcMessage, Rep: IpcMessage> Deref for ReplyStream<'_, Req, Rep> {
-    type Target = Req;
+impl<M, Rep: ?Sized> Deref for ReplyStream<'_, M, Rep> {
+    type Target = M;
 
-    fn deref(&self) -> &Req {
+    fn deref(&self) -> &M {
         &self.message
     }
 }
 
-impl<Req: IpcMessage + fmt::Debug, Rep: IpcMessage> fmt::Debug for ReplyStream<'_, Req, Rep> {
+impl<M: fmt::Debug, Rep: ?Sized> fmt::Debug for ReplyStream<'_, M, Rep> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ReplyStream").field(&self.message).finish()
     }

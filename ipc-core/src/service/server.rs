@@ -1,22 +1,18 @@
 //! The answering end of a service.
 
-use super::desk::{self, Desk, turn};
-use super::request::Request;
+use super::answer::{Acceptor, Stopper};
+use super::desk::Desk;
+use super::place::Place;
+use super::request::{InPlace, Request};
 use crate::error::{AcceptError, Corrupt};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
-use crate::ring::Company;
-use crate::ring::calls::Taken;
-use crate::ring::shared::{self, Consumer};
-use crate::segment::Segment;
+use crate::ring::shared;
 use crate::station::Patience;
-use crate::waiting::{self, Sleepers};
-use core::cell::RefCell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::sync::Arc;
 
 /// The answering end of a service. Dropping it leaves the service to the other servers, and to those that come.
 ///
@@ -25,20 +21,17 @@ use std::sync::Arc;
 ///
 /// A service outlives its clients, unlike a queue, whose receivers hear of it when the last sender has left: a server that
 /// has nobody to answer waits for the next client. A [`Stopper`] ends the wait.
-pub struct Server<Req, Rep> {
-    pub(super) desk: Desk,
-    queue: RefCell<Consumer>,
-    stop: Arc<AtomicBool>,
-    messages: PhantomData<fn(Req) -> Rep>,
+///
+/// It can be waited for in a [`WaitSet`](crate::WaitSet), together with other ends, and is then ready when there is a request
+/// to accept, or when it has been stopped. The request is this server's own from then on, and goes to another one only if
+/// this one is dropped or dies without accepting it.
+pub struct Server<Req: ?Sized, Rep: ?Sized> {
+    acceptor: Acceptor,
+    messages: PhantomData<fn(&Req) -> Rep>,
 }
 
+/// Requests and replies of one length.
 impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
-    pub(super) fn new((desk, queue): (Desk, shared::Parts)) -> Self {
-        // As for clients: never alone.
-        let queue = Consumer::attach(queue, desk.queue_line(), Company::Others);
-        Server { desk, queue: RefCell::new(queue), stop: Arc::default(), messages: PhantomData }
-    }
-
     /// Answers every request with what `handler` makes of it, until a [`Stopper`] stops it.
     ///
     /// # Errors
@@ -51,7 +44,10 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
         }
         Ok(())
     }
+}
 
+/// Requests of one length, whatever the replies are.
+impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
     /// Takes the next request, and waits for one if there is none. `None` when a [`Stopper`] has stopped this server.
     ///
     /// # Errors
@@ -71,7 +67,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
     /// ```
     #[inline(always)]
     pub fn accept(&self) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
-        self.accept_within(Patience::Forever)
+        self.accept_within(Patience::Forever, take)
     }
 
     /// Takes the next request, and waits for one at most `limit`. `None` if there was none.
@@ -80,7 +76,7 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
     ///
     /// As for [`serve`](Server::serve).
     pub fn accept_timeout(&self, limit: Duration) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
-        self.accept_within(Patience::from_timeout(limit))
+        self.accept_within(Patience::from_timeout(limit), take)
     }
 
     /// Takes the next request, if there is one now.
@@ -89,120 +85,166 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
     ///
     /// As for [`serve`](Server::serve).
     pub fn try_accept(&self) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
-        self.accept_within(Patience::None)
+        self.accept_within(Patience::None, take)
+    }
+}
+
+/// Requests and replies of any kind.
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
+    pub(super) fn new(opened: (Desk, shared::Parts)) -> Self {
+        Server { acceptor: Acceptor::new(opened), messages: PhantomData }
+    }
+
+    /// Takes the next request, to be read in its place until it is answered; waits for one if there is none. `None` when a
+    /// [`Stopper`] has stopped this server.
+    ///
+    /// It was validated before this returns. It stays in memory that the service's other participants can write too: that is
+    /// sound as long as they are slipring programs, which leave a request alone that a server has taken. Accept a copy where
+    /// you trust them less than that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Server::serve).
+    ///
+    /// ```
+    /// # let service = ipc_core::Service::<str, u64>::new("accept_ref").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, server) = (service.client()?, service.server()?);
+    /// # let call = client.submit_copy("how many letters?")?;
+    /// if let Some(request) = server.accept_ref()? {
+    ///     let letters = request.chars().filter(|c| c.is_alphabetic()).count();
+    ///     request.reply(letters as u64);
+    /// }
+    /// # assert_eq!(call.wait()?, 14);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn accept_ref(&self) -> Result<Option<Request<'_, InPlace<'_, Req>, Rep>>, AcceptError> {
+        self.accept_in_place(Patience::Forever)
+    }
+
+    /// As [`accept_ref`](Server::accept_ref), and waits for a request at most `limit`. `None` if there was none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Server::serve).
+    pub fn accept_ref_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<Request<'_, InPlace<'_, Req>, Rep>>, AcceptError> {
+        self.accept_in_place(Patience::from_timeout(limit))
+    }
+
+    /// As [`accept_ref`](Server::accept_ref), if there is a request now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Server::serve).
+    pub fn try_accept_ref(&self) -> Result<Option<Request<'_, InPlace<'_, Req>, Rep>>, AcceptError> {
+        self.accept_in_place(Patience::None)
+    }
+
+    /// Takes a copy of the next request, whatever its length, and waits for one if there is none. `None` when a [`Stopper`]
+    /// has stopped this server.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Server::serve).
+    pub fn accept_boxed(&self) -> Result<Option<Request<'_, Box<Req>, Rep>>, AcceptError> {
+        self.accept_within(Patience::Forever, take_boxed)
+    }
+
+    /// As [`accept_boxed`](Server::accept_boxed), and waits for a request at most `limit`. `None` if there was none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Server::serve).
+    pub fn accept_boxed_timeout(&self, limit: Duration) -> Result<Option<Request<'_, Box<Req>, Rep>>, AcceptError> {
+        self.accept_within(Patience::from_timeout(limit), take_boxed)
+    }
+
+    /// As [`accept_boxed`](Server::accept_boxed), if there is a request now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Server::serve).
+    pub fn try_accept_boxed(&self) -> Result<Option<Request<'_, Box<Req>, Rep>>, AcceptError> {
+        self.accept_within(Patience::None, take_boxed)
     }
 
     /// What stops this server, from another thread or from a signal handler.
     pub fn stopper(&self) -> Stopper {
-        Stopper { stop: self.stop.clone(), segment: self.desk.segment().clone() }
+        self.acceptor.stopper()
+    }
+
+    /// The length of the longest tail of a reply that there is room for, in items or bytes of text; 0 if replies have none.
+    pub fn max_reply_len(&self) -> usize {
+        self.acceptor.desk().reply(0).max_tail_len::<Rep>()
     }
 
     /// Calls that can be under way at the same time.
     pub fn capacity(&self) -> usize {
-        self.desk.calls.slots()
+        self.acceptor.desk().calls.slots()
     }
 
     /// Calls that have a slot, of all clients together, as far as can be seen at this moment.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
-        self.desk.calls.in_use()
+        self.acceptor.desk().calls.in_use()
     }
 
     /// The service as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
-        self.desk.info()
+        self.acceptor.info()
     }
 
+    /// Takes the next call, and reads its request. One that is no value is told to its client as dropped.
     #[inline(always)]
-    fn accept_within(&self, patience: Patience) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
-        if self.desk.is_forked() {
-            return Err(AcceptError::Forked);
-        }
-        let taken = match self.look() {
-            Some(found) => found?,
-            None => self.wait(patience)?,
-        };
-        let Some(taken) = taken else { return Ok(None) };
-        // SAFETY: the call has been taken, and its request with it; the geometry says that it is laid out for a `Req`.
-        let copy = |desk: &Desk| unsafe { desk::copy_out(desk.calls.request(taken.index())) };
-        Ok(Some(Request::new(self, taken, copy)?))
+    fn accept_within<M>(
+        &self,
+        patience: Patience,
+        read: impl FnOnce(Place<'_>) -> Result<M, Corrupt>,
+    ) -> Result<Option<Request<'_, M, Rep>>, AcceptError> {
+        let Some(answer) = self.acceptor.accept(patience)? else { return Ok(None) };
+        let message = read(answer.request())?;
+        Ok(Some(Request::new(answer, message)))
     }
 
-    /// The next call, or `None` in it if this server has been stopped. `None` if there is none.
-    #[inline(always)]
-    fn look(&self) -> Option<Result<Option<Taken>, Corrupt>> {
-        // Acquire: whoever stops this server may have prepared something for afterwards; pairs with the Release in `stop`.
-        if self.stop.load(Ordering::Acquire) {
-            return Some(Ok(None));
-        }
-        self.take().transpose().map(|taken| taken.map(Some))
-    }
-
-    /// Takes the call of the next ticket that is not void.
-    #[inline(always)]
-    fn take(&self) -> Result<Option<Taken>, Corrupt> {
-        let mut queue = self.queue.borrow_mut();
-        // There are not more tickets than cells, unless others are at it, too.
-        for _ in 0..self.desk.calls.slots().saturating_mul(4) {
-            if !turn(queue.claim())? {
-                return Ok(None);
-            }
-            // SAFETY: the cell has been claimed, and its first word holds the ticket.
-            let word = unsafe { queue.payload().as_ref() };
-            // Relaxed: acquired by `claim`.
-            let taken = self.desk.calls.take(word.load(Ordering::Relaxed), self.desk.line());
-            queue.pass();
-            waiting::wake_some(self.desk.slot_word(), 1);
-            if taken.is_some() {
-                return Ok(taken);
-            }
-        }
-        Ok(None)
-    }
-
-    #[cold]
-    fn wait(&self, patience: Patience) -> Result<Option<Taken>, Corrupt> {
-        let probe = || {
-            self.desk.tend();
-            None
-        };
-        let found = self.desk.wait(self.desk.call_word(), Sleepers::Many, patience, || self.look(), probe);
-        found.unwrap_or(Ok(None))
+    fn accept_in_place(&self, patience: Patience) -> Result<Option<Request<'_, InPlace<'_, Req>, Rep>>, AcceptError> {
+        let Some(answer) = self.acceptor.accept(patience)? else { return Ok(None) };
+        // SAFETY: the call has been taken, and the request goes with it; its place is one for a `Req`.
+        let message = unsafe { InPlace::new(&answer) }?;
+        Ok(Some(Request::new(answer, message)))
     }
 }
 
-impl<Req, Rep> Drop for Server<Req, Rep> {
-    fn drop(&mut self) {
-        let Server { desk, queue, .. } = self;
-        desk.leave(|| queue.get_mut().detach());
+/// Reads a request of one length.
+#[inline(always)]
+fn take<Req: IpcMessage>(place: Place<'_>) -> Result<Req, Corrupt> {
+    // SAFETY: called when the call has been taken, and its request with it; and the place is one for a `Req`.
+    unsafe { place.take() }
+}
+
+/// Reads a request of any length.
+fn take_boxed<Req: IpcMessage + ?Sized>(place: Place<'_>) -> Result<Box<Req>, Corrupt> {
+    // SAFETY: as in `take`.
+    unsafe { place.take_boxed() }
+}
+
+impl<Req: ?Sized, Rep: ?Sized> Sealed for Server<Req, Rep> {
+    fn interest(&self) -> Interest {
+        self.acceptor.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.acceptor.has_call()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.acceptor.probe()
     }
 }
 
-impl<Req, Rep> fmt::Debug for Server<Req, Rep> {
+impl<Req: ?Sized, Rep: ?Sized> fmt::Debug for Server<Req, Rep> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("service", &self.desk.info().name).finish_non_exhaustive()
-    }
-}
-
-/// Stops a [`Server`], for good: its `serve` returns, and its `accept` and the like return `None`. Requests that it has
-/// accepted may still be answered.
-#[derive(Clone)]
-pub struct Stopper {
-    stop: Arc<AtomicBool>,
-    segment: Arc<Segment>,
-}
-
-impl Stopper {
-    /// Stops the server.
-    pub fn stop(&self) {
-        // Release: pairs with the Acquire in `Server::look`.
-        self.stop.store(true, Ordering::Release);
-        waiting::wake(&self.segment.wait_line(0).word);
-    }
-}
-
-impl fmt::Debug for Stopper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stopper").field("stop", &self.stop).finish_non_exhaustive()
+        f.debug_struct("Server").field("service", &self.acceptor.info().name).finish_non_exhaustive()
     }
 }

@@ -92,6 +92,8 @@ enum Form {
 const OPTIONS: &[ChannelOption] = &[
     ChannelOption { name: "reply", form: Form::Type, kinds: &[Kind::Service] },
     ChannelOption { name: "capacity", form: Form::Int, kinds: &[Kind::Queue, Kind::Broadcast, Kind::Service] },
+    ChannelOption { name: "max_request", form: Form::Int, kinds: &[Kind::Service] },
+    ChannelOption { name: "max_reply", form: Form::Int, kinds: &[Kind::Service] },
     ChannelOption { name: "spsc", form: Form::Flag, kinds: &[Kind::Queue] },
     ChannelOption { name: "redeliver", form: Form::Bool, kinds: &[Kind::Queue] },
     ChannelOption { name: "lossless", form: Form::Flag, kinds: &[Kind::Broadcast] },
@@ -101,7 +103,7 @@ const OPTIONS: &[ChannelOption] = &[
     ChannelOption { name: "lifetime", form: Form::Text, kinds: &Kind::ALL },
     ChannelOption { name: "prefault", form: Form::Bool, kinds: &Kind::ALL },
     ChannelOption { name: "huge_pages", form: Form::Flag, kinds: &Kind::ALL },
-    ChannelOption { name: "timestamps", form: Form::Flag, kinds: &[Kind::Queue, Kind::Broadcast, Kind::Latest] },
+    ChannelOption { name: "timestamps", form: Form::Flag, kinds: &Kind::ALL },
 ];
 
 /// The parts of a channel as they are met.

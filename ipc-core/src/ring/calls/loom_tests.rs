@@ -7,7 +7,8 @@ use loom::sync::Arc;
 use loom::thread;
 use std::sync::atomic::AtomicUsize;
 
-const LAYOUT: Layout = Layout { stride: 2, request: 0, reply: 0, stamp: 1 };
+const LAYOUT: Layout =
+    Layout { stride: 2, request_length: None, time: None, request: 0, reply_length: None, reply: 0, stamp: 1 };
 
 /// Lines.
 const CLIENT: u32 = 0;
@@ -252,6 +253,45 @@ fn loom_a_call_is_withdrawn_abandoned_or_answered() {
 }
 
 #[test]
+fn loom_a_request_is_read_back_or_answered() {
+    // The client may die when it has taken the call back, when it has read the request, or not at all.
+    for steps in [0, 1, Steps::FOREVER] {
+        explore(&format!("taken back, {steps} steps"), PREEMPTIONS, move || {
+            let memory = Memory::new();
+            let shared = memory.clone();
+            let server = thread::spawn(move || {
+                let forever = &mut Steps(Steps::FOREVER);
+                while let Some(taken) = shared.accept(SERVER, || false) {
+                    if shared.serve(taken, forever) == Some(2) {
+                        break;
+                    }
+                }
+            });
+            let (calls, forever) = (memory.calls(), &mut Steps(Steps::FOREVER));
+            let call = memory.submit(CLIENT, 1, forever).unwrap();
+            if calls.take_back(call) {
+                let mut read_back = |steps: &mut Steps| {
+                    steps.next()?;
+                    assert_eq!(memory.read_request(), 1);
+                    steps.next()?;
+                    calls.free(call);
+                    Some(())
+                };
+                if read_back(&mut Steps(steps)).is_none() {
+                    memory.die(CLIENT);
+                    memory.sweep(CLIENT);
+                }
+            } else {
+                assert_eq!(memory.collect(call, forever), Some(10));
+            }
+            let call = memory.submit(OTHERS, 2, forever).unwrap();
+            assert_eq!(memory.collect(call, forever), Some(20));
+            server.join().unwrap();
+        });
+    }
+}
+
+#[test]
 fn loom_one_client_after_the_other_has_the_slot() {
     for withdraws in [false, true] {
         explore(&format!("two clients, the first withdraws: {withdraws}"), PREEMPTIONS, move || {
@@ -445,7 +485,9 @@ fn loom_a_stream_can_be_abandoned() {
             let Some(taken) = shared.accept(SERVER, || shared.is_gone(CLIENT)) else { return };
             shared.write_reply(1);
             if !calls.answer(taken, Progress { has_reply: true, ..Progress::NONE }) {
-                return;
+                // The request is the server's until it says so.
+                assert_eq!(shared.read_request(), 1);
+                return calls.free_abandoned(taken);
             }
             loop {
                 match calls.server_progress(taken) {

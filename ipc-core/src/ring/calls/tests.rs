@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::thread;
 
-const LAYOUT: Layout = Layout { stride: 6, request: 2, reply: 4, stamp: 5 };
+const LAYOUT: Layout =
+    Layout { stride: 6, request_length: None, time: None, request: 2, reply_length: None, reply: 4, stamp: 5 };
 
 /// Lines of clients; those of servers follow.
 const CLIENTS: u32 = 3;
@@ -45,6 +46,8 @@ enum Slot {
     Free,
     /// Being written, or ready to be taken.
     Waiting(Call),
+    /// Taken back by its client.
+    Back(Call),
     /// Taken, how far the answer has come, and the reply that can be read.
     Taken(Taken, Progress, u64),
 }
@@ -56,6 +59,8 @@ enum Work {
     /// Posted, and the ticket not yet in the queue.
     Posted(Call, u64),
     Waiting(Call),
+    /// Taken back, with the request that it was made with.
+    Back(Call, u64),
     Serving(Taken),
 }
 
@@ -78,6 +83,8 @@ enum Step {
     Advance(u32, usize),
     /// The client on a line gives up one of its calls.
     Cancel(u32, usize),
+    /// The client on a line takes one of its calls back, to read the request.
+    TakeBack(u32, usize),
     /// The server on a line takes the next ticket.
     Take(u32),
     /// A server that is given a ticket a second time.
@@ -102,7 +109,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => client.clone().prop_map(Step::Claim),
         16 => (0..LINES, 0..4usize).prop_map(|(line, at)| Step::Advance(line, at)),
-        2 => (client, 0..4usize).prop_map(|(line, at)| Step::Cancel(line, at)),
+        2 => (client.clone(), 0..4usize).prop_map(|(line, at)| Step::Cancel(line, at)),
+        2 => (client, 0..4usize).prop_map(|(line, at)| Step::TakeBack(line, at)),
         6 => server.clone().prop_map(Step::Take),
         1 => Just(Step::Repeat),
         3 => (server.clone(), 0..4usize).prop_map(|(line, at)| Step::Reply(line, at)),
@@ -150,6 +158,11 @@ impl World {
             }
             Step::Cancel(line, at) => match self.work(line, at) {
                 Some(Work::Waiting(call)) => self.cancel(call),
+                Some(work) => self.give(line, work),
+                None => {}
+            },
+            Step::TakeBack(line, at) => match self.work(line, at) {
+                Some(Work::Waiting(call)) => self.take_back(line, call),
                 Some(work) => self.give(line, work),
                 None => {}
             },
@@ -217,6 +230,11 @@ impl World {
                 self.give(line, Work::Waiting(call));
             }
             Work::Waiting(call) => self.collect(line, call),
+            Work::Back(call, request) => {
+                assert_eq!(word(self.calls.request(call.index())).load(Ordering::Relaxed), request);
+                self.calls.free(call);
+                self.slots[call.index()] = Slot::Free;
+            }
             Work::Serving(_) => {
                 self.give(line, work);
                 let last = self.owners[line as usize].as_ref().map_or(0, Vec::len) - 1;
@@ -256,7 +274,19 @@ impl World {
                 }
                 self.give(line, Work::Waiting(call));
             }
-            Slot::Free => panic!("the slot of a call that goes on was freed"),
+            Slot::Back(_) | Slot::Free => panic!("the slot of a call that goes on was freed"),
+        }
+    }
+
+    fn take_back(&mut self, line: u32, call: Call) {
+        let is_waiting = self.slots[call.index()] == Slot::Waiting(call);
+        assert_eq!(self.calls.take_back(call), is_waiting);
+        if is_waiting {
+            self.slots[call.index()] = Slot::Back(call);
+            let request = word(self.calls.request(call.index())).load(Ordering::Relaxed);
+            self.give(line, Work::Back(call, request));
+        } else {
+            self.give(line, Work::Waiting(call));
         }
     }
 
@@ -265,7 +295,7 @@ impl World {
             Slot::Waiting(_) => Cancelled::Withdrawn,
             Slot::Taken(_, Progress { end: End::Open, .. }, _) => Cancelled::Abandoned,
             Slot::Taken(_, progress, _) => Cancelled::TooLate(progress),
-            Slot::Free => panic!("the slot of a call that goes on was freed"),
+            Slot::Back(_) | Slot::Free => panic!("the slot of a call that goes on was freed"),
         };
         assert_eq!(self.calls.cancel(call), expected);
         self.slots[call.index()] = match (expected, self.slots[call.index()]) {
@@ -325,11 +355,15 @@ impl World {
     /// The table of the module's documentation, once more.
     fn resolve(&mut self, index: usize, observed: Observed, gone: &[bool]) {
         let is_gone = |line: u32| gone[line as usize];
+        let before = self.calls.control(index).load(Ordering::Relaxed);
         self.calls.resolve(index, observed, is_gone, End::Died);
         let Some(control) = Control::from_word(observed.0) else { panic!("it was no word of the table") };
         let (client, server) = (is_gone(control.client.into()), is_gone(control.server.into()));
         self.slots[index] = match self.slots[index] {
-            Slot::Waiting(call) if control.phase != Phase::Taken && call.serial == control.serial && client => {
+            // Seen before it was taken back or after.
+            Slot::Waiting(call) | Slot::Back(call)
+                if control == Control::from_word(before).unwrap() && call.serial == control.serial && client =>
+            {
                 Slot::Free
             }
             Slot::Taken(taken, progress, reply) if control == taken.control() => match progress.end {
@@ -355,8 +389,9 @@ impl World {
                     Slot::Taken(taken, progress, _) => {
                         assert_eq!((taken.call, self.calls.progress(call)), (call, progress));
                     }
-                    Slot::Free => panic!("a client was robbed"),
+                    Slot::Back(_) | Slot::Free => panic!("a client was robbed"),
                 },
+                Work::Back(call, _) => assert_eq!(self.slots[call.index()], Slot::Back(call)),
                 Work::Serving(taken) => {
                     assert!(matches!(self.slots[taken.index()], Slot::Taken(owner, ..) if owner == taken));
                 }
@@ -399,6 +434,7 @@ proptest! {
         calls.holder(taken.call);
         calls.progress(taken.call);
         calls.acknowledge(taken.call);
+        calls.take_back(taken.call);
         calls.cancel(taken.call);
         calls.claim(0, line);
         prop_assert!(calls.in_use() <= 1);
@@ -410,7 +446,7 @@ fn wild() -> impl Strategy<Value = u64> {
     let ends = prop::sample::select(&[End::Open, End::Finished, End::Dropped, End::Died, End::Abandoned][..]);
     let stamp =
         (ends, any::<bool>(), 0..4u64).prop_map(|(end, has_reply, serial)| Progress { has_reply, end }.stamp(serial));
-    let phases = prop::sample::select(&[Phase::Free, Phase::Filling, Phase::Ready, Phase::Taken][..]);
+    let phases = prop::sample::select(&[Phase::Free, Phase::Filling, Phase::Ready, Phase::Taken, Phase::Withdrawn][..]);
     let control = (phases, 0..4u16, 0..4u16, 0..4u64)
         .prop_map(|(phase, client, server, serial)| Control { phase, client, server, serial }.word());
     prop_oneof![any::<u64>(), stamp, control, 0..4u64, (0..4u64).prop_map(|serial| serial << LINE_BITS)]

@@ -1,0 +1,88 @@
+//! Why a call came to nothing, on either side of a service.
+
+use super::{Corrupt, Peer, TooLarge};
+use core::fmt;
+use thiserror::Error;
+
+/// Why a call to a service was not made, or not answered. The request is given back where no server has taken it, so that
+/// making the call again does nothing twice.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CallError<Req: ?Sized> {
+    /// The server that had taken the call died; or no server had taken it, none is left, and this one died. In the second
+    /// case the request is given back, and the next call waits for a successor.
+    #[error("the server ({1}) died{how}", how = died_how(.0))]
+    ServerDied(Option<Box<Req>>, Peer),
+    /// The server dropped the request without a reply, or the rest of its replies.
+    #[error("the server dropped the request without answering it")]
+    Dropped,
+    /// No reply came in time. The call has been cancelled.
+    #[error("no reply came in time{how}", how = late_how(.0))]
+    Timeout(Option<Box<Req>>),
+    /// Every slot of the service is taken by a call that this very client has not waited for.
+    #[error("all calls that the service has room for are this client's own: wait for one of them first")]
+    Full(Box<Req>),
+    /// The request is longer than the service has room for.
+    #[error(transparent)]
+    TooLarge(TooLarge),
+    /// The reply, or shared memory, is damaged.
+    #[error("{1}")]
+    Corrupt(Option<Box<Req>>, Corrupt),
+    /// This process was forked from the one that opened the service, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the service again in the child")]
+    Forked(Option<Box<Req>>),
+}
+
+/// What a server's death means for a call, given the request if it has been given back.
+fn died_how<Req: ?Sized>(request: &Option<Box<Req>>) -> &'static str {
+    if request.is_some() { ", and none is left to take the call" } else { " with the call" }
+}
+
+/// How far a call had come when its time was over, in the same way.
+fn late_how<Req: ?Sized>(request: &Option<Box<Req>>) -> &'static str {
+    if request.is_some() { ", and no server had taken the call" } else { "" }
+}
+
+impl<Req: ?Sized> CallError<Req> {
+    /// The request, if no server has taken it.
+    pub fn into_request(self) -> Option<Box<Req>> {
+        match self {
+            CallError::ServerDied(request, _) | CallError::Corrupt(request, _) => request,
+            CallError::Timeout(request) | CallError::Forked(request) => request,
+            CallError::Full(request) => Some(request),
+            CallError::Dropped | CallError::TooLarge(_) => None,
+        }
+    }
+}
+
+/// Prints the variant and what is known besides the request, which need not be printable.
+impl<Req: ?Sized> fmt::Debug for CallError<Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallError({self})")
+    }
+}
+
+/// Why a server was given no request.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// A request is no valid value, in which case its client is told that it was dropped, and the next call goes on after
+    /// it; or shared memory is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// This process was forked from the one that opened the service, and the handle is dead in it.
+    #[error("this handle was opened before a fork: open the service again in the child")]
+    Forked,
+}
+
+/// Why a server cannot go on with a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// The client has died, or does not want to hear more. (In a child that was forked since, every client is gone.)
+    #[error("the client does not wait for this reply any longer")]
+    ClientGone,
+    /// The reply is longer than the service has room for. It was not sent; another one can be.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+}
