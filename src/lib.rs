@@ -77,14 +77,14 @@ pub use ipc_core::{dynamic, error, inspect, message, schema};
 
 pub use ipc_core::{
     AcceptError, Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError,
-    ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, Invalid, IpcMessage, Latest,
-    Lifetime, List, Loan, LoanBatch, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending, Pipe,
-    PipeEnd, Published, Publisher, Queue, ReadError, Reader, Received, ReceivedBatch, Receiver, RecvError,
-    RecvTimeoutError, Replies, ReplyError, ReplyStream, Request, Role, SendBatchError, SendError, SendTimeoutError,
-    Sender, Server, Service, Source, Stopper, Str, Subscriber, TooLarge, TooLong, TryLoanError, TryRecvError,
-    TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
+    ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, InPlace, Invalid, IpcMessage,
+    Latest, Lifetime, List, Loan, LoanBatch, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending,
+    Pipe, PipeEnd, Published, Publisher, Queue, ReadError, Reader, Received, ReceivedBatch, Receiver, RecvError,
+    RecvTimeoutError, Replies, Reply, ReplyError, ReplyLoan, ReplyStream, Request, RequestLoan, Role, SendBatchError,
+    SendError, SendTimeoutError, Sender, Server, Service, Source, Stopper, Str, Subscriber, TooLarge, TooLong,
+    TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
 #[cfg(feature = "async")]
-pub use ipc_core::{Async, AsyncReceiver, AsyncSender};
+pub use ipc_core::{Async, AsyncClient, AsyncReceiver, AsyncSender, AsyncServer, PendingFuture};
 pub use ipc_macros::IpcMessage;
 pub use ipc_process as process;

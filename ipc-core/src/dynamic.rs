@@ -27,12 +27,14 @@ mod latest;
 mod publisher;
 mod receiver;
 mod sender;
+mod service;
 mod subscriber;
 
 pub use latest::{ReadValueError, Reader, WriteValueError, Writer};
 pub use publisher::Publisher;
 pub use receiver::{Receiver, RecvValueError, RecvValueTimeoutError, TryRecvValueError};
 pub use sender::{SendValueError, Sender, TrySendValueError};
+pub use service::{AcceptValueError, CallValueError, Client, Pending, ReplyValueError, Request, Server};
 pub use subscriber::{BroadcastRecvValueError, BroadcastRecvValueTimeoutError, BroadcastTryRecvValueError, Subscriber};
 
 use crate::broadcast;
@@ -45,7 +47,9 @@ use crate::layout::{
 use crate::name::SegmentName;
 use crate::queue;
 use crate::schema::{Schema, decode};
-use crate::segment::{self, Spec};
+use crate::segment::{self, Segment, Spec};
+use crate::service as calls;
+use service::Schemas;
 
 /// What a channel does with its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +92,8 @@ pub struct Channel {
     spec: Spec,
     kind: Kind,
     schema: Schema,
+    /// What a service replies with.
+    reply: Option<Schema>,
 }
 
 impl Channel {
@@ -117,18 +123,20 @@ impl Channel {
         let kind = segment.geometry().kind;
         let kind = Kind::of(kind)
             .ok_or_else(|| damaged(format!("it is a channel of a kind that this version does not know ({kind})")))?;
-        let encoded = segment.schema()?;
-        let schema = decode(&encoded).map_err(|error| damaged(format!("its schema is damaged: {error}")))?;
         let geometry = segment.geometry();
-        let fits = match schema.tail() {
-            None => !geometry.is_variable() && schema.size_bytes() == geometry.message_bytes,
-            Some(_) => geometry.is_variable(),
+        let shape = (geometry.message_bytes, geometry.is_variable());
+        let (schema, encoded) = checked(&segment, segment.schema()?, shape)?;
+        let reply = match kind {
+            Kind::Service => {
+                let shape = (geometry.reply_bytes, geometry.has_variable_replies());
+                Some(checked(&segment, segment.reply_schema()?, shape)?)
+            }
+            _ => None,
         };
-        if !fits {
-            return Err(damaged("its header is damaged: it contradicts the schema beside it".into()));
-        }
-        let spec = Spec::of_segment(&segment, name, (schema.type_text(), encoded), None);
-        Ok(Channel { spec, kind, schema })
+        let (reply, encoded_reply) = reply.unzip();
+        let named_reply = reply.as_ref().map(Schema::type_text).zip(encoded_reply);
+        let spec = Spec::of_segment(&segment, name, (schema.type_text(), encoded), named_reply);
+        Ok(Channel { spec, kind, schema, reply })
     }
 
     /// What it does with its messages.
@@ -139,6 +147,50 @@ impl Channel {
     /// What its messages are. `Display` shows it in the manner of Rust.
     pub fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// What a service replies with; `None` for channels of other kinds, whose [`schema`](Channel::schema) is all.
+    pub fn reply_schema(&self) -> Option<&Schema> {
+        self.reply.as_ref()
+    }
+
+    /// Opens a calling end of a service.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no service, and otherwise as for [`Service::client`](crate::Service::client).
+    ///
+    /// ```
+    /// use ipc_core::dynamic::Channel;
+    /// use ipc_core::schema::Value;
+    /// # let domain = format!("doc-{}", std::process::id());
+    /// # let service = ipc_core::Service::<str, u64>::new("count").domain(&domain);
+    /// # let server = service.server()?;
+    /// # let stopper = server.stopper();
+    /// # let server = std::thread::spawn(move || while let Some(request) = server.accept_ref().unwrap() {
+    /// #     let count = request.chars().count() as u64;
+    /// #     request.reply(count);
+    /// # });
+    /// let service = Channel::open_in(&domain, "count")?;
+    /// assert_eq!(service.schema().to_string(), "str");
+    /// assert_eq!(service.client()?.call(&Value::Str("größer".into()))?, Value::Uint(6));
+    /// # stopper.stop();
+    /// # server.join().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn client(&self) -> Result<Client, OpenError> {
+        let schemas = self.expect_service()?;
+        Ok(Client::new(calls::open_caller(&self.spec)?, schemas))
+    }
+
+    /// Opens an answering end of a service.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kind`] if the channel is no service, and otherwise as for [`Service::server`](crate::Service::server).
+    pub fn server(&self) -> Result<Server, OpenError> {
+        let schemas = self.expect_service()?;
+        Ok(Server::new(calls::open_acceptor(&self.spec)?, schemas))
     }
 
     /// Opens a receiving end of a queue.
@@ -205,17 +257,42 @@ impl Channel {
         Ok(Writer::new(latest_value::open_writer(&self.spec)?, self.schema.clone()))
     }
 
+    /// The schemas of a service.
+    fn expect_service(&self) -> Result<Schemas, OpenError> {
+        match &self.reply {
+            Some(reply) => Ok(Schemas { request: self.schema.clone(), reply: reply.clone() }),
+            None => Err(self.refusal("a service")?),
+        }
+    }
+
     /// Refuses to open an end that channels of this kind do not have.
     fn expect(&self, kinds: &[Kind], expected: &'static str) -> Result<(), OpenError> {
-        if kinds.contains(&self.kind) {
-            return Ok(());
-        }
+        if kinds.contains(&self.kind) { Ok(()) } else { Err(self.refusal(expected)?) }
+    }
+
+    /// The error of opening an end that is one of another kind.
+    fn refusal(&self, expected: &'static str) -> Result<OpenError, OpenError> {
         let creator = segment::peek(&self.spec.name)?.map(|segment| segment.creator());
-        Err(OpenError::Kind {
+        Ok(OpenError::Kind {
             channel: self.spec.name.channel().into(),
             found: kind_name(self.spec.kind).unwrap_or("a channel of another kind"),
             expected,
             creator: creator.unwrap_or_else(|| Peer { pid: 0, program: "nobody any more".into() }),
         })
+    }
+}
+
+/// Decodes a schema of a segment, and holds it against what the header says of the message: its size, and whether it varies.
+fn checked(segment: &Segment, encoded: Vec<u8>, (bytes, varies): (u64, bool)) -> Result<(Schema, Vec<u8>), OpenError> {
+    let damaged = |reason: String| OpenError::NotASegment { path: segment.path().into(), reason };
+    let schema = decode(&encoded).map_err(|error| damaged(format!("its schema is damaged: {error}")))?;
+    let fits = match schema.tail() {
+        None => !varies && schema.size_bytes() == bytes,
+        Some(_) => varies,
+    };
+    if fits {
+        Ok((schema, encoded))
+    } else {
+        Err(damaged("its header is damaged: it contradicts the schema beside it".into()))
     }
 }

@@ -218,6 +218,13 @@ impl Observer {
     pub fn latency(&self) -> Option<Latency> {
         Some(Latency::new(self.segment.histogram()?.read()?))
     }
+
+    /// How long calls of a service have taken, from being made to the (first) reply, as their clients saw it; what
+    /// [`latency`](Observer::latency) tells of a service is how long they took to be accepted. `None` for channels of other
+    /// kinds, and otherwise as there.
+    pub fn round_trips(&self) -> Option<Latency> {
+        Some(Latency::new(self.segment.round_trips()?.read()?))
+    }
 }
 
 impl fmt::Debug for Observer {

@@ -8,7 +8,24 @@
 //! Requests and replies may vary in length, each for itself. A slot has room for the longest of either that the service was
 //! created for, so a message never has to wait for room of its own, and what was proven of the table holds for all of them.
 //!
-//! @COST@
+//! # What a call costs
+//!
+//! One cache line there and back is the least that a round trip can take. With requests of up to 48 bytes and replies of
+//! up to 56, the lines that change hands in a call are
+//!
+//! - the cell of the queue, twice: the client looks whether it is free, the server polls it;
+//! - the request's line, which the server takes with one locked swap: the ticket says what the word has to be, so there is
+//!   no load before it;
+//! - the reply's line, which the client polls, and which comes with the reply;
+//! - the request's line again, when the client frees the slot.
+//!
+//! The counters of the queue, the records and the words that say whether somebody sleeps stay with those who use them, as
+//! long as there is one client and one server.
+//!
+//! A locked instruction waits for all stores before it, and nothing after it is loaded before it is done. So lines are asked
+//! for ahead, where it is known that they will be needed: while a client waits for a reply, the lines of the slot that it will
+//! use next (it has two in turn, `spare.rs`); with the stamp, the beginning of the reply; and before the swap that takes a
+//! call, the rest of the request.
 
 mod answer;
 mod caller;
@@ -26,6 +43,7 @@ pub(crate) use answer::{Acceptor, Answer};
 pub(crate) use caller::{Caller, Failure, Fate, Found, GivenUp, Ongoing};
 pub use client::{Client, RequestLoan};
 pub use pending::{Pending, Replies, Reply};
+pub(crate) use place::Place;
 pub use request::{InPlace, ReplyLoan, ReplyStream, Request};
 pub use server::Server;
 
@@ -184,7 +202,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
     /// [`OpenError::Mismatch`] if the service has another request or reply, [`OpenError::TableFull`] if there are 64
     /// clients already, and the other [`OpenError`]s as they say.
     pub fn client(&self) -> Result<Client<Req, Rep>, OpenError> {
-        Desk::open(&self.spec()?, Side::First, Role::Client).map(Client::new)
+        open_caller(&self.spec()?).map(Client::new)
     }
 
     /// Opens an end that answers. There need not be a client yet.
@@ -193,7 +211,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
     ///
     /// As for [`client`](Service::client), with 64 servers.
     pub fn server(&self) -> Result<Server<Req, Rep>, OpenError> {
-        Desk::open(&self.spec()?, Side::Second, Role::Server).map(Server::new)
+        open_acceptor(&self.spec()?).map(Server::new)
     }
 
     /// Removes the service. `Ok(false)` if there is none.
@@ -215,4 +233,14 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
         (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
         Ok(spec)
     }
+}
+
+/// Takes a client's place in the service that `spec` describes.
+pub(crate) fn open_caller(spec: &Spec) -> Result<Caller, OpenError> {
+    Desk::open(spec, Side::First, Role::Client).map(Caller::new)
+}
+
+/// Takes a server's place in the service that `spec` describes.
+pub(crate) fn open_acceptor(spec: &Spec) -> Result<Acceptor, OpenError> {
+    Desk::open(spec, Side::Second, Role::Server).map(Acceptor::new)
 }

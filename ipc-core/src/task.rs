@@ -6,6 +6,10 @@
 //!
 //! [`Waker`]: core::task::Waker
 
+mod service;
+
+pub use service::{AsyncClient, AsyncServer, PendingFuture};
+
 use crate::broadcast::{Publisher, Subscriber};
 use crate::error::{
     BroadcastRecvError, BroadcastTryRecvError, OpenError, RecvError, SendError, TryLoanError, TryRecvError,

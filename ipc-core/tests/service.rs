@@ -4,9 +4,15 @@
 mod damage;
 #[path = "service/deaths.rs"]
 mod deaths;
+#[path = "service/outside.rs"]
+mod outside;
+#[path = "service/ready.rs"]
+mod ready;
 #[path = "service/streams.rs"]
 mod streams;
 mod support;
+#[path = "service/tasks.rs"]
+mod tasks;
 #[path = "service/variable.rs"]
 mod variable;
 
@@ -26,6 +32,9 @@ const PARTS: &[(&str, Part)] = &[
     ("call_thousands", call_thousands),
     ("call_until_killed", call_until_killed),
     ("leave_calls", leave_calls),
+    ("serve_sums", deaths::serve_sums_in),
+    ("stop_at_a_step", deaths::stop_at_a_step),
+    ("ask_until_killed", deaths::ask_until_killed),
 ];
 
 #[test]

@@ -110,6 +110,9 @@ pub(crate) const MAX_LINES: u32 = 1 << LINE_BITS;
 /// no accident.
 const ATTEMPTS: usize = 64;
 
+/// How far into a request its second line begins, at the latest, if there is one: the head is before it.
+const SECOND_LINE_BYTES: usize = 48;
+
 /// Whose a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -397,7 +400,7 @@ impl Calls {
     #[inline(always)]
     pub(crate) fn prefetch_to_fill(&self, index: usize) {
         words::prefetch_to_write(self.part(index, 0).as_ptr().cast());
-        words::prefetch_to_write(self.part(index, self.layout.request).as_ptr().cast::<u8>().wrapping_add(48));
+        words::prefetch_to_write(self.request(index).as_ptr().cast::<u8>().wrapping_add(SECOND_LINE_BYTES));
     }
 
     /// The length of the request of slot `index`, if it has one. To be touched only by whom the request belongs to (K1).
@@ -482,6 +485,8 @@ impl Calls {
     /// How far the answer has come.
     #[inline(always)]
     pub(crate) fn progress(&self, call: Call) -> Progress {
+        // The reply may begin in another line than the stamp's, which is then on its way when the stamp says so.
+        words::prefetch_to_read(self.reply(call.index()).as_ptr().cast());
         // Acquire: the reply is there if the stamp says so; pairs with the Release in `answer` and `resolve`.
         Progress::from_stamp(self.stamp(call.index()).load(Ordering::Acquire), call.serial)
     }
@@ -577,6 +582,8 @@ impl Calls {
         if taken.index() >= self.slots {
             return None;
         }
+        // Nothing is loaded before the swap is done, so what else there is of a short request is asked for ahead of it.
+        words::prefetch_to_read(self.request(taken.index()).as_ptr().cast::<u8>().wrapping_add(SECOND_LINE_BYTES));
         let (ready, now) = (taken.call.control(Phase::Ready).word(), taken.control().word());
         // AcqRel: Acquire so that the request is there, pairs with the Release in `post`; Release pairs with the Acquire in
         // `holder`. Relaxed on failure: the ticket is void.

@@ -408,7 +408,7 @@ impl Geometry {
             let (bytes, limit) = (usize::try_from(bytes).ok()?, usize::try_from(limit).ok()?);
             Some(room(bytes, align, limit)).filter(|room| room.bytes >= bytes)
         };
-        let varies = [self.is_variable(), self.flags & FLAG_VARIABLE_REPLY != 0];
+        let varies = [self.is_variable(), self.has_variable_replies()];
         if varies != [self.request_limit, self.reply_limit].map(|limit| limit != 0) {
             return None;
         }
@@ -475,6 +475,11 @@ impl Geometry {
     /// Whether messages vary in length.
     pub(crate) fn is_variable(&self) -> bool {
         self.flags & FLAG_VARIABLE != 0
+    }
+
+    /// Whether the replies of a service vary in length.
+    pub(crate) fn has_variable_replies(&self) -> bool {
+        self.flags & FLAG_VARIABLE_REPLY != 0
     }
 
     /// Whether each message has the time at which it was sent beside it.

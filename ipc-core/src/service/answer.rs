@@ -54,7 +54,23 @@ impl Acceptor {
             Some(found) => found?,
             None => self.wait(patience)?,
         };
-        Ok(taken.map(|taken| Answer { desk: &self.desk, taken, is_open: true }))
+        Ok(taken.map(|taken| self.answer(taken)))
+    }
+
+    /// The right to answer a call that this end has taken.
+    #[inline(always)]
+    pub(crate) fn answer(&self, taken: Taken) -> Answer<'_> {
+        Answer { desk: &self.desk, taken, is_open: true }
+    }
+
+    /// Takes the next call if there is one, for a task: `None` if there is none, and `None` in it if this end has been
+    /// stopped. Whoever takes it [answers](Acceptor::answer) it.
+    #[cfg(feature = "async")]
+    pub(crate) fn try_take(&self) -> Option<Result<Option<Taken>, AcceptError>> {
+        if self.desk.is_forked() {
+            return Some(Err(AcceptError::Forked));
+        }
+        self.look().map(|found| found.map_err(AcceptError::from))
     }
 
     /// Whether there is a call to be taken, by looking alone. It is this end's from then on: another one gets it only if this
@@ -215,12 +231,12 @@ impl<'s> Answer<'s> {
     }
 
     /// Waits until there is a place for another reply. `false` if the client has gone.
-    pub(super) fn wait_for_place(&self) -> bool {
+    pub(crate) fn wait_for_place(&self) -> bool {
         self.is_open && self.look_for_place()
     }
 
     /// Says that the answer is complete, without another reply. `false` if the client has gone.
-    pub(super) fn finish(&mut self) -> bool {
+    pub(crate) fn finish(&mut self) -> bool {
         self.is_open && self.say(Progress { end: End::Finished, ..Progress::NONE })
     }
 

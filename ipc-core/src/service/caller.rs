@@ -58,6 +58,11 @@ impl Caller {
         self.desk.info()
     }
 
+    /// The place of any request, as far as the room in it is concerned.
+    pub(crate) fn request_room(&self) -> Place<'_> {
+        self.desk.request(0)
+    }
+
     /// Claims a slot, and waits for one if there is none.
     #[inline(always)]
     pub(crate) fn open(&self, patience: Patience) -> Result<Ongoing<'_>, Failure> {

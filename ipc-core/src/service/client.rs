@@ -1,14 +1,12 @@
 //! The calling end of a service.
 
 use super::caller::Caller;
-use super::desk::Desk;
 use super::draft::Draft;
 use super::pending::{Pending, Replies};
 use crate::error::CallError;
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::{IpcMessage, TooLong};
-use crate::ring::shared;
 use crate::station::Patience;
 use core::fmt;
 use core::marker::PhantomData;
@@ -125,8 +123,8 @@ impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
 
 /// Requests and replies of any kind.
 impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
-    pub(super) fn new(opened: (Desk, shared::Parts)) -> Self {
-        Client { caller: Caller::new(opened), messages: PhantomData }
+    pub(super) fn new(caller: Caller) -> Self {
+        Client { caller, messages: PhantomData }
     }
 
     /// Makes a call with a copy of a request, whatever its length; otherwise as [`submit`](Client::submit).
@@ -227,6 +225,11 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
     /// The service as it is, beside what was asked for.
     pub fn info(&self) -> &ChannelInfo {
         self.caller.info()
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     fn start_copy(&self, request: &Req, patience: Patience) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {

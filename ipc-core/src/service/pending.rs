@@ -137,10 +137,30 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
         self.first(Patience::Forever, take_boxed).unwrap_or(Err(CallError::Dropped))
     }
 
+    /// The reply, copied out whatever its length, if it has come. `None` if it has not, or has come before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::call`](super::Client::call).
+    pub fn try_take_boxed(&mut self) -> Option<Result<Box<Rep>, CallError<Req>>> {
+        self.first(Patience::None, take_boxed)
+    }
+
     /// Waits for all the replies that the server sends (with
     /// [`Request::reply_stream`](super::Request::reply_stream)), and not for the first one alone.
     pub fn into_replies(self) -> Replies<'c, Req, Rep> {
         Replies { pending: self }
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn ongoing(&self) -> &Ongoing<'c> {
+        &self.ongoing
+    }
+
+    /// Whether there is nothing more to come.
+    #[cfg(feature = "async")]
+    pub(crate) fn is_over(&self) -> bool {
+        !self.ongoing.is_open()
     }
 
     /// The first reply, which is the only one that anybody asked for.

@@ -1,14 +1,14 @@
 //! The answering end of a service.
 
-use super::answer::{Acceptor, Stopper};
-use super::desk::Desk;
+use super::answer::{Acceptor, Answer, Stopper};
 use super::place::Place;
 use super::request::{InPlace, Request};
 use crate::error::{AcceptError, Corrupt};
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
-use crate::ring::shared;
+#[cfg(feature = "async")]
+use crate::ring::calls::Taken;
 use crate::station::Patience;
 use core::fmt;
 use core::marker::PhantomData;
@@ -87,12 +87,18 @@ impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
     pub fn try_accept(&self) -> Result<Option<Request<'_, Req, Rep>>, AcceptError> {
         self.accept_within(Patience::None, take)
     }
+
+    /// The request of a call that this server has taken.
+    #[cfg(feature = "async")]
+    pub(crate) fn begin(&self, taken: Taken) -> Result<Request<'_, Req, Rep>, AcceptError> {
+        read(self.acceptor.answer(taken), take)
+    }
 }
 
 /// Requests and replies of any kind.
 impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
-    pub(super) fn new(opened: (Desk, shared::Parts)) -> Self {
-        Server { acceptor: Acceptor::new(opened), messages: PhantomData }
+    pub(super) fn new(acceptor: Acceptor) -> Self {
+        Server { acceptor, messages: PhantomData }
     }
 
     /// Takes the next request, to be read in its place until it is answered; waits for one if there is none. `None` when a
@@ -196,24 +202,58 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.acceptor.info()
     }
 
-    /// Takes the next call, and reads its request. One that is no value is told to its client as dropped.
+    #[cfg(feature = "async")]
+    pub(crate) fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
+    }
+
+    /// The request of a call that this server has taken, copied out.
+    #[cfg(feature = "async")]
+    pub(crate) fn begin_boxed(&self, taken: Taken) -> Result<Request<'_, Box<Req>, Rep>, AcceptError> {
+        read(self.acceptor.answer(taken), take_boxed)
+    }
+
+    /// The same in its place.
+    #[cfg(feature = "async")]
+    pub(crate) fn begin_ref(&self, taken: Taken) -> Result<Request<'_, InPlace<'_, Req>, Rep>, AcceptError> {
+        in_place(self.acceptor.answer(taken))
+    }
+
+    /// Takes the next call, and reads its request.
     #[inline(always)]
     fn accept_within<M>(
         &self,
         patience: Patience,
-        read: impl FnOnce(Place<'_>) -> Result<M, Corrupt>,
+        how: impl FnOnce(Place<'_>) -> Result<M, Corrupt>,
     ) -> Result<Option<Request<'_, M, Rep>>, AcceptError> {
-        let Some(answer) = self.acceptor.accept(patience)? else { return Ok(None) };
-        let message = read(answer.request())?;
-        Ok(Some(Request::new(answer, message)))
+        self.acceptor.accept(patience)?.map(|answer| read(answer, how)).transpose()
     }
 
     fn accept_in_place(&self, patience: Patience) -> Result<Option<Request<'_, InPlace<'_, Req>, Rep>>, AcceptError> {
-        let Some(answer) = self.acceptor.accept(patience)? else { return Ok(None) };
-        // SAFETY: the call has been taken, and the request goes with it; its place is one for a `Req`.
-        let message = unsafe { InPlace::new(&answer) }?;
-        Ok(Some(Request::new(answer, message)))
+        self.acceptor.accept(patience)?.map(in_place).transpose()
     }
+}
+
+/// Reads the request of a call that was taken. One that is no value is told to its client as dropped.
+#[inline(always)]
+fn read<'s, M, Rep: IpcMessage + ?Sized>(
+    answer: Answer<'s>,
+    how: impl FnOnce(Place<'_>) -> Result<M, Corrupt>,
+) -> Result<Request<'s, M, Rep>, AcceptError> {
+    let message = how(answer.request())?;
+    Ok(Request::new(answer, message))
+}
+
+/// The same in its place.
+fn in_place<'s, Req, Rep>(answer: Answer<'s>) -> Result<Request<'s, InPlace<'s, Req>, Rep>, AcceptError>
+where
+    Req: IpcMessage + ?Sized,
+    Rep: IpcMessage + ?Sized,
+{
+    // SAFETY: the call has been taken, and the request goes with it; its place is one for a `Req`. The request that is made of
+    // the two keeps the answer for as long as the message.
+    let message = unsafe { InPlace::new(&answer) }?;
+    Ok(Request::new(answer, message))
 }
 
 /// Reads a request of one length.

@@ -1,6 +1,172 @@
 //! Deaths of clients and servers, at every step of a call.
 
+use super::variable::{Numbers, Sums, add_up, ask, check, serve_sums, sums};
 use super::*;
+
+/// Answers calls of any length until it is told no more.
+pub(super) fn serve_sums_in(domain: &str) {
+    let server = sums(domain).server().unwrap();
+    let stopper = server.stopper();
+    say("ready");
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while listen().is_some() {}
+            stopper.stop();
+        });
+        serve_sums(&server);
+    });
+}
+
+/// Goes as far with a call as it is told, on either side, says so, and waits to be killed.
+pub(super) fn stop_at_a_step(domain: &str) {
+    let step = listen().unwrap();
+    let pause = || {
+        say(&step);
+        listen();
+    };
+    let (client, server);
+    match &step[..] {
+        "loaned" => {
+            client = sums(domain).client().unwrap();
+            let mut loan = client.loan_len(400).unwrap();
+            loan.numbers.fill(7);
+            pause();
+        }
+        "submitted" => {
+            client = sums(domain).client().unwrap();
+            let _call = ask(&client, 1, 400);
+            pause();
+        }
+        "reading" => {
+            client = sums(domain).client().unwrap();
+            let mut call = ask(&client, 1, 400);
+            let reply = call.wait_ref().unwrap();
+            check(&reply, 1, 400);
+            pause();
+        }
+        "accepted" | "replying" => {
+            server = sums(domain).server().unwrap();
+            let request = server.accept_ref().unwrap().unwrap();
+            let len = request.numbers.len();
+            match &step[..] {
+                "replying" => {
+                    let mut loan = request.loan_len(len).unwrap();
+                    loan.sums.fill(1);
+                    pause();
+                }
+                _ => pause(),
+            }
+        }
+        step => panic!("there is no step {step}"),
+    }
+}
+
+/// Calls with lengths that differ, checks every reply, and never ends.
+pub(super) fn ask_until_killed(domain: &str) {
+    let client = sums(domain).client().unwrap();
+    say("ready");
+    for number in 0.. {
+        ask_persistently(&client, number);
+    }
+}
+
+/// Calls until a server answers.
+fn ask_persistently(client: &Client<Numbers, Sums>, number: u64) {
+    let len = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as usize % 495;
+    for _ in 0..1000 {
+        let mut call = ask(client, number, len);
+        match call.wait_ref_timeout(PATIENCE).expect("somebody answers") {
+            Ok(reply) => return check(&reply, number, len),
+            Err(CallError::ServerDied(..)) => {}
+            Err(error) => panic!("{error}"),
+        };
+    }
+    panic!("no server lives long enough");
+}
+
+#[test]
+fn a_client_may_die_at_any_step_of_a_call_of_any_length() {
+    let domain = Domain::new("steps-client");
+    let server = sums(domain.name()).server().unwrap();
+    for step in ["loaned", "submitted", "reading", "loaned", "submitted"] {
+        let mut dying = Child::start("stop_at_a_step", &domain);
+        dying.tell(step);
+        if step == "reading" {
+            let request = server.accept_ref().unwrap().unwrap();
+            let len = request.numbers.len();
+            let mut loan = request.loan_len(len).unwrap();
+            let (request, reply) = loan.parts();
+            add_up(request, reply);
+            loan.send();
+        }
+        assert_eq!(dying.hear(), step);
+        dying.kill();
+        // All four slots come back, whoever had them, and nothing of the dead one's is in them.
+        let client = sums(domain.name()).client().unwrap();
+        let stopper = sums(domain.name()).server().unwrap();
+        let stop = stopper.stopper();
+        thread::scope(|scope| {
+            scope.spawn(move || serve_sums(&stopper));
+            let calls: Vec<_> = (0..4).map(|number| ask(&client, number, 100)).collect();
+            for (number, call) in calls.into_iter().enumerate() {
+                check(&call.wait_boxed().unwrap(), number as u64, 100);
+            }
+            stop.stop();
+        });
+    }
+}
+
+#[test]
+fn a_server_may_die_at_any_step_of_a_call_of_any_length() {
+    let domain = Domain::new("steps-server");
+    let client = sums(domain.name()).client().unwrap();
+    for step in ["accepted", "replying", "accepted"] {
+        let mut dying = Child::start("stop_at_a_step", &domain);
+        let pid = dying.pid();
+        dying.tell(step);
+        let mut call = ask(&client, 5, 300);
+        assert_eq!(dying.hear(), step);
+        dying.kill();
+        assert_eq!(call.wait_ref().unwrap_err(), CallError::ServerDied(None, peer(pid)));
+    }
+    // And one that nobody takes comes back as it was made.
+    let dying = child("serve_sums", &domain);
+    let pid = dying.pid();
+    ask_persistently(&client, 1);
+    dying.kill();
+    let error = ask(&client, 6, 77).wait_boxed().unwrap_err();
+    assert!(matches!(&error, CallError::ServerDied(Some(_), died) if *died == peer(pid)), "{error}");
+    let request = error.into_request().unwrap();
+    assert_eq!((request.seed, request.numbers.len()), (6, 77));
+    let server = child("serve_sums", &domain);
+    check(&client.submit_copy(&request).unwrap().wait_boxed().unwrap(), 6, 77);
+    server.finish();
+}
+
+#[test]
+fn calls_of_any_length_go_on_while_servers_and_clients_are_killed() {
+    const KILLS: u64 = 20;
+    let domain = Domain::new("var-kills");
+    let client = sums(domain.name()).client().unwrap();
+    let mut servers = vec![child("serve_sums", &domain), child("serve_sums", &domain)];
+    let mut clients = vec![child("ask_until_killed", &domain)];
+    for number in 0..KILLS {
+        for more in 0..number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57 {
+            ask_persistently(&client, number << 32 | more);
+        }
+        if number % 3 == 2 {
+            clients.remove(0).kill();
+            clients.push(child("ask_until_killed", &domain));
+        } else {
+            servers.remove(0).kill();
+            servers.push(child("serve_sums", &domain));
+        }
+    }
+    ask_persistently(&client, 1);
+    drop(clients);
+    drop(client);
+    servers.into_iter().for_each(Child::finish);
+}
 
 #[test]
 fn a_call_learns_of_the_death_of_the_server_that_took_it() {

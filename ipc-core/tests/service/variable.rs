@@ -8,19 +8,19 @@ use proptest::prelude::*;
 #[derive(IpcMessage, Debug, PartialEq)]
 #[ipc(crate = "ipc_core", service = "sums", reply = Sums, capacity = 4, max_request = 1000, max_reply = 3000)]
 #[repr(C)]
-struct Numbers {
-    seed: u64,
+pub(super) struct Numbers {
+    pub(super) seed: u64,
     scale: Opt<u16>,
-    numbers: [u16],
+    pub(super) numbers: [u16],
 }
 
 /// What comes of it: as many items.
 #[derive(IpcMessage, Debug, PartialEq)]
 #[ipc(crate = "ipc_core")]
 #[repr(C)]
-struct Sums {
-    seed: u64,
-    sums: [u32],
+pub(super) struct Sums {
+    pub(super) seed: u64,
+    pub(super) sums: [u32],
 }
 
 pub(super) fn sums(domain: &str) -> Service<Numbers, Sums> {
@@ -46,7 +46,7 @@ fn assert_whole(request: &Numbers) {
 }
 
 /// Answers a request in its place.
-fn add_up(request: &Numbers, reply: &mut Sums) {
+pub(super) fn add_up(request: &Numbers, reply: &mut Sums) {
     assert_whole(request);
     reply.seed = !request.seed;
     let mut sum = 0;
