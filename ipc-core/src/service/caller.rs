@@ -87,6 +87,11 @@ impl Caller {
 
     /// Whether making a call would not wait, for whatever reason: R2 of the waiting protocol.
     pub(crate) fn probe(&self) -> bool {
+        self.probe_slot() || self.is_full()
+    }
+
+    /// The same for one of several tasks, which wait for each other's slots.
+    pub(crate) fn probe_slot(&self) -> bool {
         if self.desk.is_forked() {
             return true;
         }
@@ -94,7 +99,7 @@ impl Caller {
         // Relaxed: as in `open`.
         let deaths = self.deaths.load(Ordering::Relaxed);
         let Census { living, deaths: now, .. } = census(&self.desk);
-        self.has_slot() || self.is_full() || living == 0 && now != deaths
+        self.has_slot() || living == 0 && now != deaths
     }
 
     /// What it takes to wait for a slot on this end's behalf.

@@ -15,7 +15,8 @@ use core::time::Duration;
 
 /// The calling end of a service. Dropping it withdraws what it has not waited for.
 ///
-/// Threads may share a client, and wait for calls of their own, each for as long as it likes. A call that comes before the
+/// Threads may share a client, and wait for calls of their own, each for as long as it likes. (To have all slots of the service
+/// taken is an error, since a thread that keeps them to itself would wait for ever: have more slots than threads.) A call that comes before the
 /// first server waits for it. So does one that comes when all servers have left of their own will: a service may be restarted
 /// without its clients noticing more than a delay. Use [`call_timeout`](Client::call_timeout) where that has to have an end.
 ///

@@ -131,8 +131,10 @@ impl Desk {
 
     /// What somebody has to know who waits for `word`, and for the lives of `lines`, on behalf of this participant.
     pub(super) fn interest(&self, word: &AtomicU32, lines: Range<u32>) -> Interest {
+        let is_client = Side::First.lines_of(self.segment().geometry()).contains(&self.line());
+        let side = if is_client { Side::First } else { Side::Second };
         // SAFETY: the words of a desk lie in its segment.
-        unsafe { Interest::new(self.segment().clone(), NonNull::from(word), Sleepers::Many, lines) }
+        unsafe { Interest::new(self.segment().clone(), NonNull::from(word), Sleepers::Many, lines, side) }
     }
 
     /// Waits on `word` until `look` finds something. `None` if the patience is over.
@@ -154,9 +156,6 @@ impl Desk {
                 found = look();
                 found.is_some()
             };
-            if waiting::poll(&mut ready) {
-                return found;
-            }
             // A thread that waits at the same time finds the spin in use, and has one of its own.
             let (mut own, mut spin) = (Spin::new(), self.spin.try_lock());
             let spin = spin.as_deref_mut().unwrap_or(&mut own);

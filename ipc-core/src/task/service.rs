@@ -57,13 +57,16 @@ impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Async<Client<Req, Rep>> {
     /// Makes a call, and waits for a free slot if there is none: [`Client::submit`]. What it returns can be awaited. If the
     /// future is dropped before it is finished, no call was made.
     ///
+    /// Where every slot is taken by calls of this client, it waits for one of them to end, since another task may have it: a
+    /// task that keeps them all to itself waits for ever.
+    ///
     /// # Errors
     ///
-    /// As for [`Client::submit`].
+    /// As for [`Client::submit`], but for [`CallError::Full`].
     pub async fn submit(&self, request: Req) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
         let mut unsent = Some(request);
-        self.poll_room(|client| match client.submit_timeout(unsent.take()?, Duration::ZERO) {
-            Err(CallError::Timeout(Some(request))) => {
+        self.poll_slot(|client| match client.submit_timeout(unsent.take()?, Duration::ZERO) {
+            Err(CallError::Timeout(Some(request)) | CallError::Full(request)) => {
                 unsent = Some(*request);
                 None
             }
@@ -81,18 +84,18 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Async<Client<Req, Rep>>
     ///
     /// As for [`Client::submit_copy`].
     pub async fn submit_copy(&self, request: &Req) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
-        self.poll_room(|client| match client.submit_copy_timeout(request, Duration::ZERO) {
-            Err(CallError::Timeout(_)) => None,
+        self.poll_slot(|client| match client.submit_copy_timeout(request, Duration::ZERO) {
+            Err(CallError::Timeout(_) | CallError::Full(_)) => None,
             result => Some(result),
         })
         .await
     }
 
     /// Waits until `attempt`, which does not wait for a slot, has a result.
-    async fn poll_room<'c, R>(&'c self, mut attempt: impl FnMut(&'c Client<Req, Rep>) -> Option<R>) -> R {
+    async fn poll_slot<'c, R>(&'c self, mut attempt: impl FnMut(&'c Client<Req, Rep>) -> Option<R>) -> R {
         let (client, caller) = (&self.end, self.end.caller());
         let mut wait = Wait::default();
-        let (look, probe) = (|| caller.has_slot(), || caller.probe());
+        let (look, probe) = (|| caller.has_slot(), || caller.probe_slot());
         poll_fn(|cx| wait.poll(cx, || caller.interest(), look, probe, || attempt(client))).await
     }
 }
