@@ -256,7 +256,7 @@ fn loom_a_call_is_withdrawn_abandoned_or_answered() {
 fn loom_a_request_is_read_back_or_answered() {
     // The client may die when it has taken the call back, when it has read the request, or not at all.
     for steps in [0, 1, Steps::FOREVER] {
-        explore(&format!("taken back, {steps} steps"), PREEMPTIONS, move || {
+        explore(&format!("taken back, dead after {} steps", steps.min(9)), PREEMPTIONS, move || {
             let memory = Memory::new();
             let shared = memory.clone();
             let server = thread::spawn(move || {
