@@ -24,7 +24,7 @@ pub(crate) struct Timing {
     offset: isize,
     /// Where those on the second side count. Those on the first stamp.
     tally: Option<Tally>,
-    /// When the message in this end's slot was received, if it was and the slot is not free yet.
+    /// When the messages in this end's slots were received, if they were and the slots are not free yet.
     arrival_ns: Option<u64>,
 }
 
@@ -65,9 +65,20 @@ impl Timing {
         Some(Timing { offset, tally, arrival_ns: None })
     }
 
-    /// Notes that the message in this end's slot is received now. Otherwise it is when the slot is passed.
+    /// Notes that the messages in this end's slots are received now. Otherwise each is when its slot is passed.
     pub(crate) fn note_arrival(&mut self) {
         self.arrival_ns = Some(os::monotonic_ns());
+    }
+
+    /// The arrival that was noted. It counts for the next slot alone; for more slots that were received at once it is noted
+    /// again.
+    pub(crate) fn arrival(&self) -> Option<u64> {
+        self.arrival_ns
+    }
+
+    /// Notes an arrival again, for the next slot.
+    pub(crate) fn note_arrival_again(&mut self, arrival_ns: Option<u64>) {
+        self.arrival_ns = arrival_ns;
     }
 
     /// Whether this end counts messages; otherwise it stamps them.

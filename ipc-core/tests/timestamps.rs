@@ -165,12 +165,20 @@ fn ns(from: Instant, to: Instant) -> u64 {
     (to - from).as_nanos() as u64
 }
 
+/// How a message is received.
+#[derive(Clone, Copy, Debug)]
+enum InPlace {
+    No,
+    Alone,
+    Batch,
+}
+
 #[test]
 fn a_latency_lies_between_what_the_ends_see_of_it() {
     let domain = Domain::new("between");
     for exclusive in [true, false] {
-        for in_place in [false, true] {
-            let channel = format!("channel-{exclusive}-{in_place}");
+        for in_place in [InPlace::No, InPlace::Alone, InPlace::Batch] {
+            let channel = format!("channel-{exclusive}-{in_place:?}");
             let queue = queue::<u64>(domain.name(), &channel, exclusive);
             let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
             let before_sending = Instant::now();
@@ -178,16 +186,21 @@ fn a_latency_lies_between_what_the_ends_see_of_it() {
             let sent = Instant::now();
             thread::sleep(Duration::from_millis(20));
             let before_receiving = Instant::now();
-            let received = if in_place {
-                let held = rx.recv_ref().unwrap().unwrap();
-                let received = Instant::now();
-                // How long it is held does not matter.
-                thread::sleep(Duration::from_millis(20));
-                drop(held);
-                received
-            } else {
-                recv(&mut rx).unwrap();
-                Instant::now()
+            // How long it is held does not matter.
+            let hold = || (Instant::now(), thread::sleep(Duration::from_millis(20))).0;
+            let received = match in_place {
+                InPlace::No => {
+                    recv(&mut rx).unwrap();
+                    Instant::now()
+                }
+                InPlace::Alone => {
+                    let _held = rx.recv_ref().unwrap().unwrap();
+                    hold()
+                }
+                InPlace::Batch => {
+                    let _held = rx.recv_batch_ref(2).unwrap().unwrap();
+                    hold()
+                }
             };
             let latency = latency(&domain, &channel);
             let bounds = ns(sent, before_receiving)..=ns(before_sending, received);
@@ -198,6 +211,26 @@ fn a_latency_lies_between_what_the_ends_see_of_it() {
             assert!(one == 1 && (20_000_000..).contains(&highest));
             assert_eq!(latency.value_at_quantile(0.99), highest);
         }
+    }
+}
+
+#[test]
+fn what_is_received_after_a_batch_in_place_arrives_later() {
+    let domain = Domain::new("later");
+    for exclusive in [true, false] {
+        let queue = queue::<u64>(domain.name(), "channel", exclusive);
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        let before_sending = Instant::now();
+        tx.send_batch(1..=3).unwrap();
+        let sent = Instant::now();
+        rx.recv_batch_ref(2).unwrap().unwrap().release_first(1);
+        let highest = ns(before_sending, Instant::now());
+        thread::sleep(Duration::from_millis(20));
+        let lowest = ns(sent, Instant::now());
+        assert_eq!((recv(&mut rx), recv(&mut rx)), (Ok(Some(2)), Ok(Some(3))));
+        let latency = latency(&domain, "channel");
+        assert_eq!(latency.count(), 3);
+        assert!(latency.min_ns() <= highest && latency.value_at_quantile(0.6) >= lowest, "{latency:?}");
     }
 }
 

@@ -113,6 +113,7 @@ impl<'a, T: IpcMessage> ReceivedBatch<'a, T> {
     /// that is the first, which is skipped.
     pub(super) fn new(link: &'a mut ReceiverLink, max: usize) -> Result<Self, Corrupt> {
         let owned = link.owned(max);
+        link.note_arrival();
         let mut len = 0;
         while len < owned {
             if !T::ANY_BITS {

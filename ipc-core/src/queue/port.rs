@@ -195,7 +195,7 @@ impl<E: Tended> Port<E> {
         self.flush(1);
     }
 
-    /// Notes that the message in the slot that this end owns has been received, though the slot is not free yet.
+    /// Notes that the messages in the slots that this end owns have been received, though the slots are not free yet.
     pub(super) fn note_arrival(&mut self) {
         if let Some(timing) = &mut self.timing {
             timing.note_arrival();
@@ -205,13 +205,17 @@ impl<E: Tended> Port<E> {
     /// Passes the slot to the other side and steps on. With timestamps, the message is stamped, or counted.
     #[inline(always)]
     fn step(&mut self) {
-        if self.timing.is_some() { self.step_timed() } else { self.end.pass() }
+        if self.timing.is_some() { self.step_timed(1) } else { self.end.pass() }
     }
 
+    /// Passes the next `count` slots one by one, all of whose messages were received at once, if that has been noted.
     #[inline(never)]
-    fn step_timed(&mut self) {
-        let payload = self.end.payload();
-        if let Some(timing) = &mut self.timing {
+    fn step_timed(&mut self, count: usize) {
+        let Some(timing) = &mut self.timing else { return };
+        let arrival_ns = timing.arrival();
+        for _ in 0..count {
+            let payload = self.end.payload();
+            timing.note_arrival_again(arrival_ns);
             // SAFETY: the slot is this end's own until it is passed, and one of the segment that the timing is for, which
             // `station` keeps mapped.
             unsafe { timing.pass(payload, || self.end.pass()) };
@@ -231,7 +235,7 @@ impl<E: Tended> Port<E> {
     /// As [`pass`](Port::pass), for the next `count` slots, all of which this end owns.
     pub(super) fn pass_many(&mut self, count: usize) {
         match &self.timing {
-            Some(timing) if timing.counts() => (0..count).for_each(|_| self.step_timed()),
+            Some(timing) if timing.counts() => self.step_timed(count),
             Some(timing) => {
                 for ahead in 0..count {
                     // SAFETY: as in `step_timed`; this end owns so many slots.
