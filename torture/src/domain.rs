@@ -2,6 +2,7 @@
 
 use crate::check::{Check, Context, ensure};
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process;
 use std::sync::Mutex;
@@ -35,17 +36,29 @@ impl Domain {
         ensure(leftovers.is_empty(), || format!("left behind: {leftovers:?}"))
     }
 
-    fn leftovers(&self) -> std::io::Result<Vec<PathBuf>> {
-        let prefix = format!("slipring.{}.", self.name);
-        let mut leftovers = Vec::new();
-        for entry in fs::read_dir(SHM)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                leftovers.push(entry.path());
-            }
-        }
-        Ok(leftovers)
+    fn leftovers(&self) -> io::Result<Vec<PathBuf>> {
+        segments(&format!("slipring.{}.", self.name))
     }
+}
+
+/// Removes whatever is in any domain of this process, which is about to end in the middle of a case.
+pub(crate) fn remove_all() {
+    for path in segments(&format!("slipring.torture-{}-", process::id())).unwrap_or_default() {
+        // It may be removed by the case itself at this moment.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// The segments whose files' names start so.
+fn segments(prefix: &str) -> io::Result<Vec<PathBuf>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(SHM)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            segments.push(entry.path());
+        }
+    }
+    Ok(segments)
 }
 
 impl Drop for Domain {

@@ -25,7 +25,7 @@ pub(crate) const NAME: &str = "soak";
 const KILLS_A_ROUND: u64 = 50;
 
 /// The longest time between two kills. With six processes, one lives for six times half of it.
-const LONGEST_PAUSE_US: u64 = 4_000;
+const LONGEST_PAUSE_US: u64 = 3_000;
 
 /// The size of the pipe that a ledger is in.
 const LEDGER_BYTES: libc::c_int = 1 << 20;

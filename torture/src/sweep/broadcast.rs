@@ -326,6 +326,10 @@ fn beside_stopped_publisher(
 ) -> Check<Option<Publisher<Message>>> {
     let scene = play.scene();
     let comes_or_goes = scene.comes_or_goes();
+    if scene.kind == LOSSY {
+        // Nobody waits for those who do not read.
+        readers.iter_mut().try_for_each(|reader| reader.take_until_quiet())?;
+    }
     let mut other = (!comes_or_goes).then(|| broadcast.publisher()).transpose().at("another publisher attaches")?;
     for (tx, number) in mate.into_iter().map(|mate| (mate, MATES)).chain(other.iter_mut().map(|tx| (tx, OTHERS))) {
         match tx.send_timeout(message(number), PAUSE) {

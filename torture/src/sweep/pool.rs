@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::case::Case;
+use crate::domain;
 use crate::trace::Goal;
 use std::collections::HashMap;
 use std::process;
@@ -74,6 +75,7 @@ fn end_if_hanging(under_way: &UnderWay) {
         for (case, _) in hanging {
             eprintln!("FAILED: a survivor hangs. Again: cargo run --release -p torture -- --case {case}");
         }
+        domain::remove_all();
         process::exit(1);
     }
 }

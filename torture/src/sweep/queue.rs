@@ -461,6 +461,12 @@ fn beside_stopped_receiver(
     }
     if let Some(mate) = mate {
         seen.take_until_quiet(mate)?;
+        // The victim waits for a message if it has none in hand and the other one took them all.
+        for number in AFTER - 3..AFTER - 1 {
+            if tx.try_send(message(number)).is_ok() {
+                books.must([number]);
+            }
+        }
     }
     seen.numbers.extend(play.resume()?);
     seen.numbers.extend(play.release()?);
