@@ -160,6 +160,13 @@ impl Parts {
         messages.min(cells.capacity() as usize)
     }
 
+    /// Whether a cell lies between the tail and the head's next lap. It may still be in the hands of a consumer. A damaged
+    /// ring has no room.
+    pub(crate) fn has_room(&self) -> bool {
+        let (head, tail) = (self.consumers.counter.load(&self.cells), self.producers.counter.load(&self.cells));
+        matches!((head, tail), (Ok(head), Ok(tail)) if self.cells.cells_between(head, tail) < self.cells.capacity())
+    }
+
     /// Whether no cell holds a message, be it waiting, returned or in a consumer's hands. It looks at all of them.
     pub(crate) fn is_drained(&self) -> bool {
         let (head, tail) = (self.consumers.counter.load(&self.cells), self.producers.counter.load(&self.cells));

@@ -126,7 +126,7 @@ impl Desk {
 
     /// Whether there is room for another ticket in the queue, as far as can be seen at this moment.
     pub(super) fn has_room(&self) -> bool {
-        self.queue.len() < self.queue.cells.capacity()
+        self.queue.has_room()
     }
 
     /// What somebody has to know who waits for `word`, and for the lives of `lines`, on behalf of this participant.
