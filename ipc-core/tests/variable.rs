@@ -247,6 +247,19 @@ fn a_damaged_header_ends_the_channel() {
     assert!(matches!(tx.loan_len(1), Err(SendError::Corrupt((), Corrupt::Stamp { .. }))), "a successor finds it too");
 }
 
+#[test]
+fn a_damaged_length_in_a_shared_queue_is_told_once_and_costs_one_message() {
+    let queue = Queue::<[u8]>::new("damaged-shared").domain(format!("variable-test-{}", std::process::id()));
+    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    for length in [21 + 44, u8::MAX] {
+        tx.send_copy(&[7; 20]).unwrap();
+        tx.send_copy(&[9; 3]).unwrap();
+        damage(&tx.info().path, &[20, 0, 0, 0, 0, 0, 0, 0, 7], &[length, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(matches!(rx.recv_ref(), Err(RecvError::Corrupt(Corrupt::Stamp { .. }))));
+        assert_eq!(*rx.recv_ref().unwrap().unwrap(), [9; 3]);
+    }
+}
+
 /// The same name with another tail.
 mod narrow {
     use super::*;

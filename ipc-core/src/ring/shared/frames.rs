@@ -152,12 +152,14 @@ pub(crate) struct FrameConsumer {
     shape: FrameShape,
     /// Bytes of the payload of the message that is this consumer's own.
     bytes: usize,
+    /// A frame that was skipped by a look that could not tell.
+    untold: Option<Evidence>,
 }
 
 impl FrameConsumer {
     /// A consumer that empties frames of this shape.
     pub(crate) fn new(consumer: Consumer, shape: FrameShape) -> Self {
-        FrameConsumer { consumer, shape, bytes: 0 }
+        FrameConsumer { consumer, shape, bytes: 0, untold: None }
     }
 
     /// See [`Consumer::settle`].
@@ -170,10 +172,17 @@ impl End for FrameConsumer {
     const IS_SHARED: bool = true;
 
     fn is_ready(&mut self) -> bool {
-        self.look() == Turn::Ours
+        let turn = self.look();
+        if let Turn::Broken(evidence) = turn {
+            self.untold = Some(evidence);
+        }
+        turn == Turn::Ours
     }
 
     fn look(&mut self) -> Turn {
+        if let Some(evidence) = self.untold.take() {
+            return Turn::Broken(evidence);
+        }
         if self.consumer.units() != 0 {
             return Turn::Ours;
         }
