@@ -83,7 +83,6 @@ pub(crate) const KIND_SERVICE: u32 = 6;
 pub(crate) const fn ring_lines(kind: u32) -> u32 {
     match kind {
         KIND_EXCLUSIVE_QUEUE | KIND_LATEST => 1,
-        KIND_SHARED_QUEUE => 3,
         _ => 2,
     }
 }

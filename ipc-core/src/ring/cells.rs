@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Every cell has one. The stamp of a message's first unit says what the message's state is; its other units keep the
-//! stamp that they had when they were free until they are freed for the next lap. In one lap a stamp goes through some of
+//! stamp that they had when they were free until they are freed for the next lap. In one lap a stamp goes through
 //!
 //! ```text
 //! FREE --> FULL --> RETURNED --> HELD --> FREE of the next lap
@@ -29,8 +29,7 @@
 //!   '--> LOST ---> SKIP ---------------------'
 //! ```
 //!
-//! and never back. (A shared ring frees cells also without a word in their stamps, so it skips some, and whole laps: see
-//! `shared`.) The owner of a returned message counts how often it has been returned. So a word that somebody has
+//! and never back: the owner of a returned message counts how often it has been returned. So a word that somebody has
 //! seen does not come again, and a compare-and-swap from it succeeds only if nothing has happened to the cell since. (A
 //! stamp has 33 bits of the lap. Somebody would have to be stopped between its look and its swap for a multiple of
 //! 2^33 laps, to the lap.)
@@ -137,12 +136,6 @@ impl Stamp {
     /// Whether the stamp is of the lap before `lap`.
     pub(crate) fn is_of_lap_before(self, lap: u64) -> bool {
         self.lap == (lap.wrapping_sub(1)) & LAP_MASK
-    }
-
-    /// Whether the stamp is of any lap before `lap`.
-    #[inline(always)]
-    pub(crate) fn is_older_than(self, lap: u64) -> bool {
-        (1..=LAP_MASK / 2).contains(&(lap.wrapping_sub(self.lap) & LAP_MASK))
     }
 }
 
@@ -290,17 +283,6 @@ impl Cells {
         }
     }
 
-    /// The position of the same cell in the next lap.
-    #[inline(always)]
-    pub(crate) fn a_lap_on(&self, at: Position) -> Position {
-        Position((at.0 + self.one_lap()) & POSITION_MASK)
-    }
-
-    /// The position of the same cell in the lap before.
-    pub(crate) fn a_lap_back(&self, at: Position) -> Position {
-        Position(at.0.wrapping_sub(self.one_lap()) & POSITION_MASK)
-    }
-
     /// The position of cell `index` in the latest lap that has the number `lap` in a stamp and does not lie after that
     /// of `now`. `None` if that is not the lap of `now` or the one before, or if there is no such cell.
     pub(crate) fn recent(&self, index: u64, lap: u64, now: Position) -> Option<Position> {
@@ -351,9 +333,6 @@ mod tests {
         }
         assert_eq!(Stamp::from_word(0), Stamp::free(0));
         assert!(Stamp::free(LAP_MASK).is_of_lap_before(0));
-        for (lap, other, is_older) in [(LAP_MASK, 0, true), (0, LAP_MASK, false), (5, 7, true), (7, 7, false)] {
-            assert_eq!(Stamp::free(lap).is_older_than(other), is_older);
-        }
     }
 
     #[test]

@@ -330,12 +330,6 @@ impl Claimant {
         self.mode != Mode::Joining
     }
 
-    /// Whether this participant has made its last claim, if any, as the only one of its role.
-    #[inline(always)]
-    pub(crate) fn is_alone(&self) -> bool {
-        matches!(self.mode, Mode::Solo(_))
-    }
-
     /// The position that comes next, as far as this participant knows. `Err` if the counter holds none.
     #[inline(always)]
     pub(crate) fn position(&self, cells: &Cells) -> Result<Position, Evidence> {

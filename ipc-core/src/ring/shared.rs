@@ -3,45 +3,30 @@
 //! ```text
 //! tail, solo            position of the next claim by a producer, in a line of its own
 //! head, solo, returns   position of the next claim by a consumer, in a line of its own
-//! taken                 all that lies before this position has been read, in a line of its own
 //! cells                 payloads, and a stamp for each (see `cells`)
 //! records               a line for each producer and each consumer (see `claims`)
 //! ```
 //!
 //! A producer claims the next cells by moving the tail, fills them, and stamps the first one FULL. A consumer claims the
-//! message at the head by moving the head, reads it, and frees its cells. How a claim is made, and how it is known whose
-//! it is, is in `claims`; this module says when.
-//!
-//! A cell is free for a lap if its stamp says FREE in that lap, or if its position a lap ago lies before `taken`. One of
-//! several consumers frees cells by their stamps. A consumer that is alone stores `taken` instead, and leaves the stamps as
-//! they are: then no line of the cells is written by both sides, and a producer looks at `taken` once a lap if it is not
-//! held up.
+//! message at the head by moving the head, reads it, and stamps its cells FREE for the next lap. How a claim is made,
+//! and how it is known whose it is, is in `claims`; this module says when.
 //!
 //! # Invariants
 //!
-//! S1. *A producer claims cells only when it has found all of them free for its lap*, and it stores to cells only between
-//!     its claim and its commit. A free cell stays free until it is claimed; the tail is then still where it was, or the
-//!     claim fails (C1). So it does not matter how long ago the cells were found free.
+//! S1. *A producer claims cells only when all of them are free for its lap*, and it stores to cells only between its
+//!     claim and its commit. The tail is then still where it was, or the claim fails (C1).
 //! S2. *A consumer claims a message only when its first cell is FULL (or SKIP) in the head's lap*, so the head never
 //!     passes the tail, nor a cell that has been claimed and not committed.
 //! S3. *The cells of a message are freed from the last to the first, and nobody claims any of them before the first is
 //!     free.* A claim that begins at or before the first cell finds it taken (S1). One that begins after it, inside, would
 //!     follow one that ended inside or at the first cell in the same lap, and so on back to one that contains the first
 //!     cell, since the claims of a lap cover it without gaps (C1).
-//! S4. *A message is committed by one store, and freed by one store*, that of its first stamp or of `taken`. Whoever dies
-//!     before has not sent (not freed) it, and by S3 its payload is then whole.
-//! S5. *All that lies before `taken` has been read and is nobody's any more, and `taken` never goes back.* Only a consumer
-//!     that claimed as the only one stores it, there is at most one of those at a time (see `claims`), and it does so only
-//!     when it frees what lies exactly there. One that begins to be alone does not know that of what lies between `taken`
-//!     and the head, which may be returned, or held by the dead. It frees by stamps until it has seen all of that freed, as
-//!     far back as one lap before the head; cells further back have been claimed again, so they were free.
+//! S4. *A message is committed by one store, and freed by one store*, that of its first stamp. Whoever dies before has
+//!     not sent (not freed) it, and by S3 its payload is then whole.
 //!
-//! The orderings follow: the first stamp's Release store gives the cells on, or that of `taken`, and the Acquire load in the
-//! next claim takes them. A claim that begins inside the cells of an earlier message does not load that message's first stamp; the
+//! The orderings follow: the first stamp's Release store gives the cells on, and the Acquire load in the next claim takes
+//! them. A claim that begins inside the cells of an earlier message does not load that message's first stamp; the
 //! producer before it did, and moved the tail afterwards (Release), which this one has loaded (Acquire).
-//!
-//! Since not every stamp is renewed in every lap, a stamp of an earlier lap says nothing of a cell but that nothing has been
-//! committed there in this lap.
 //!
 //! A message that would cross the end of the ring does not: its producer claims the rest of the lap as a gap, stamps it
 //! SKIP, and claims again. So a message of up to the whole capacity can be sent through a ring that is being emptied.
@@ -85,13 +70,6 @@ pub(crate) use frames::{FrameConsumer, FrameProducer, FrameShape};
 /// How often others may get in before one another's claim before a call comes back without one.
 const MAX_LOST_RACES: usize = 1 << 16;
 
-/// How many cells a producer looks at that finds no more known to be free. Their lines come from other processors at the
-/// same time then, not one after the other.
-const LOOK_AHEAD: usize = 16;
-
-/// How many cells a consumer that is alone looks at, apart from its own, to find out how far all has been read.
-const CATCH_UP: u64 = 4;
-
 /// What becomes of a message whose consumer died with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Orphans {
@@ -111,53 +89,38 @@ pub(crate) struct Parts {
     pub(crate) consumers: Role,
     /// How often a message has been returned.
     returns: NonNull<AtomicU64>,
-    /// All that lies before this position has been read and is free.
-    taken: NonNull<AtomicU64>,
 }
 
-// SAFETY: `returns` and `taken` lead to atomics, which any thread may use.
+// SAFETY: `returns` leads to an atomic, which any thread may use.
 unsafe impl Send for Parts {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Parts {}
 
 impl Parts {
-    /// A ring of these cells and roles. `returns` belongs into the line of the consumers' counter, `taken` into one of its
-    /// own.
+    /// A ring of these cells and roles. `returns` belongs into the line of the consumers' counter.
     ///
     /// # Safety
     ///
-    /// Both lead to atomic words that stay mapped for as long as the value and its copies are used.
-    pub(crate) unsafe fn new(
-        cells: Cells,
-        producers: Role,
-        consumers: Role,
-        returns: NonNull<AtomicU64>,
-        taken: NonNull<AtomicU64>,
-    ) -> Self {
-        Parts { cells, producers, consumers, returns, taken }
+    /// `returns` leads to an atomic word that stays mapped for as long as the value and its copies are used.
+    pub(crate) unsafe fn new(cells: Cells, producers: Role, consumers: Role, returns: NonNull<AtomicU64>) -> Self {
+        Parts { cells, producers, consumers, returns }
     }
 
-    /// Messages that are waiting, returned ones among them: an estimate while others are at work, at most the capacity. It
-    /// looks at the stamps from the head to the tail, and at all others once a message has been returned.
-    pub(crate) fn len(&self) -> usize {
-        let cells = &self.cells;
-        let (head, tail) = (self.consumers.counter.load(cells), self.producers.counter.load(cells));
-        let (Ok(mut at), Ok(tail)) = (head, tail) else { return cells.capacity() as usize };
-        // Relaxed: a figure.
-        let has_returned = self.returns().load(Ordering::Relaxed) != 0;
-        let is_returned = |&(_, found): &(u64, u64)| Stamp::from_word(found).state == State::Returned;
-        let mut messages = if has_returned { self.stamps_from(at).filter(is_returned).count() } else { 0 };
-        for _ in 0..cells.capacity() {
-            if at.ahead(tail) <= 0 {
-                break;
-            }
-            // Relaxed: a figure.
-            let stamp = Stamp::from_word(cells.stamp(at).load(Ordering::Relaxed));
-            let is_committed = stamp.lap == cells.lap(at) && matches!(stamp.state, State::Full | State::Skip);
-            messages += usize::from(is_committed && stamp.state == State::Full);
-            at = cells.after(at, if is_committed { stamp.units.max(1) } else { 1 });
+    /// Cells between the head and the tail: an estimate, at most the capacity. Messages that have been claimed and not
+    /// released are not among them; gaps are.
+    pub(crate) fn len(&self) -> u64 {
+        let (head, tail) = (self.consumers.counter.load(&self.cells), self.producers.counter.load(&self.cells));
+        match (head, tail) {
+            (Ok(head), Ok(tail)) => self.cells.cells_between(head, tail).min(self.cells.capacity()),
+            _ => self.cells.capacity(),
         }
-        messages.min(cells.capacity() as usize)
+    }
+
+    /// Messages that are waiting: an estimate, of a ring whose messages take several cells. It looks at all stamps.
+    pub(crate) fn messages(&self) -> usize {
+        self.stamps()
+            .filter(|&(_, found)| matches!(Stamp::from_word(found).state, State::Full | State::Returned))
+            .count()
     }
 
     /// Whether a cell lies between the tail and the head's next lap. It may still be in the hands of a consumer. A damaged
@@ -169,14 +132,11 @@ impl Parts {
 
     /// Whether no cell holds a message, be it waiting, returned or in a consumer's hands. It looks at all of them.
     pub(crate) fn is_drained(&self) -> bool {
-        let (head, tail) = (self.consumers.counter.load(&self.cells), self.producers.counter.load(&self.cells));
+        let is_message = |state| matches!(state, State::Full | State::Returned | State::Held);
+        let counters = [self.consumers.counter, self.producers.counter];
         // A damaged ring counts as not drained, so that nobody removes it.
-        let (Ok(head), Ok(tail), Some(taken)) = (head, tail, self.load_taken()) else { return false };
-        let is_unread = |index, lap| self.cells.recent(index, lap, tail).is_some_and(|at| at.ahead(taken) <= 0);
-        self.stamps_from(head).all(|(index, found)| {
-            let stamp = Stamp::from_word(found);
-            !matches!(stamp.state, State::Full | State::Returned | State::Held) || !is_unread(index, stamp.lap)
-        })
+        counters.iter().all(|counter| counter.load(&self.cells).is_ok())
+            && self.stamps().all(|(_, found)| !is_message(Stamp::from_word(found).state))
     }
 
     /// Messages that were lost with those who died.
@@ -184,52 +144,17 @@ impl Parts {
         self.producers.records.losses() + self.consumers.records.losses()
     }
 
-    /// What the stamps are, each with its index, beginning with the cell of `first` and once round. From the head on, that
-    /// is the order of the positions of what has been claimed and not been freed.
-    fn stamps_from(&self, first: Position) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let (cells, first) = (&self.cells, self.cells.index(first));
-        (first..cells.capacity()).chain(0..first).filter_map(move |index| {
-            // Acquire: pairs with the Release of whoever stamped it, whose payload may be read next.
-            Some((index, cells.stamp(cells.position(index)?).load(Ordering::Acquire)))
-        })
-    }
-
-    /// A position before which all has been read: `taken`, or one lap before the head, since a cell that has been claimed
-    /// again was free before.
-    fn read_until(&self) -> Position {
-        let Ok(head) = self.consumers.counter.load(&self.cells) else { return Position::default() };
-        let a_lap_back = self.cells.a_lap_back(head);
-        self.load_taken().filter(|&taken| a_lap_back.ahead(taken) >= 0).unwrap_or(a_lap_back)
+    /// What the stamps are, one after the other, each with its index.
+    fn stamps(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let cell = |index| self.cells.position(index);
+        // Acquire: pairs with the Release of whoever stamped it, whose payload may be read next.
+        (0..self.cells.capacity())
+            .filter_map(move |index| Some((index, self.cells.stamp(cell(index)?).load(Ordering::Acquire))))
     }
 
     fn returns(&self) -> &AtomicU64 {
         // SAFETY: the constructor's caller vouched for the word.
         unsafe { self.returns.as_ref() }
-    }
-
-    #[inline(always)]
-    fn taken(&self) -> &AtomicU64 {
-        // SAFETY: the constructor's caller vouched for the word.
-        unsafe { self.taken.as_ref() }
-    }
-
-    /// Up to where all has been read, if the word is a position.
-    fn load_taken(&self) -> Option<Position> {
-        // Acquire: what lies before has been read (S1); pairs with the Release in `Consumer::pass`.
-        self.cells.position(self.taken().load(Ordering::Acquire))
-    }
-
-    /// How far the cells from `at` on are free because all that was in them a lap ago lies before `taken`: a lap at most.
-    fn read_a_lap_ago(&self, at: Position) -> Position {
-        let free_until = self.load_taken().map(|taken| self.cells.a_lap_on(taken));
-        let one_lap = self.cells.one_lap() as i64;
-        // More than a lap: `at` was the tail a while ago, or the word is wild.
-        free_until.filter(|&until| (1..=one_lap).contains(&at.ahead(until))).unwrap_or(at)
-    }
-
-    /// Whether `at` lies before `taken`.
-    fn is_taken(&self, at: Position) -> bool {
-        self.load_taken().is_some_and(|taken| at.ahead(taken) > 0)
     }
 
     /// Tells the consumers that there is a returned message to search for.
@@ -254,16 +179,13 @@ pub(crate) struct Producer {
     at: Position,
     /// How many are; 0 if none.
     units: u16,
-    /// The cells from the tail to here, if the tail has not passed it, have been found free.
-    free_until: Position,
 }
 
 impl Producer {
     /// Joins on `line` of the producers' records. What has to come before is said at [`Claimant::attach`].
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.producers, &parts.cells, line, company);
-        let free_until = claimant.position(&parts.cells).unwrap_or_default();
-        Producer { parts, claimant, at: Position::default(), units: 0, free_until }
+        Producer { parts, claimant, at: Position::default(), units: 0 }
     }
 
     /// Leaves. Cells that were claimed become a gap.
@@ -297,18 +219,15 @@ impl Producer {
             let fits = u64::from(units) <= room;
             // Less room than units, which are 16 bits.
             let wanted = if fits { units } else { room as u16 };
-            let next = self.parts.cells.after(at, wanted);
-            if next.ahead(self.free_until) < 0 {
-                if let Err((taken, found)) = self.find_free(at, next) {
-                    if self.claimant.has_moved(at) {
-                        continue;
-                    }
-                    let is_full = Stamp::from_word(found).is_older_than(self.parts.cells.lap(taken));
-                    let evidence = self.parts.evidence(taken, found, State::Free);
-                    return self.without(if is_full { Turn::Theirs } else { Turn::Broken(evidence) });
+            if let Some((taken, found)) = self.first_taken(at, wanted) {
+                if self.claimant.has_moved(at) {
+                    continue;
                 }
+                let is_full = Stamp::from_word(found).is_of_lap_before(self.parts.cells.lap(taken));
+                let evidence = self.parts.evidence(taken, found, State::Free);
+                return self.without(if is_full { Turn::Theirs } else { Turn::Broken(evidence) });
             }
-            if !self.claimant.claim(at, next, wanted) {
+            if !self.claimant.claim(at, self.parts.cells.after(at, wanted), wanted) {
                 continue;
             }
             (self.at, self.units) = (at, wanted);
@@ -352,35 +271,19 @@ impl Producer {
         self.units = 0;
     }
 
-    /// Looks for free cells from `at` on, as far as `next`, and further if nobody else is about to claim those. The error is
-    /// the first one before `next` that is not free, and its stamp.
-    #[inline(never)]
-    fn find_free(&mut self, at: Position, next: Position) -> Result<(), (Position, u64)> {
-        let cells = &self.parts.cells;
-        let is_alone = self.claimant.is_alone();
-        let mut until = if is_alone { self.parts.read_a_lap_ago(at) } else { at };
-        for looks in 0.. {
-            let is_enough = next.ahead(until) >= 0;
-            if is_enough && (!is_alone || looks == 0 || looks >= LOOK_AHEAD) {
-                break;
-            }
-            // Acquire: the last message here has been read; pairs with the Release in `Consumer::free`.
-            let found = cells.stamp(until).load(Ordering::Acquire);
-            if found == Stamp::free(cells.lap(until)).word() {
-                until = cells.after(until, 1);
-                continue;
-            }
-            let read = self.parts.read_a_lap_ago(until);
-            if read != until {
-                until = read;
-            } else if is_enough {
-                break;
-            } else {
-                return Err((until, found));
+    /// The first of `units` cells from `at` that is not free in this lap, and what its stamp is.
+    #[inline(always)]
+    fn first_taken(&self, at: Position, units: u16) -> Option<(Position, u64)> {
+        let free = Stamp::free(self.parts.cells.lap(at)).word();
+        for unit in 0..units {
+            let cell = self.parts.cells.after(at, unit);
+            // Acquire: the last message here has been read; pairs with the Release in `Consumer::pass`.
+            let found = self.parts.cells.stamp(cell).load(Ordering::Acquire);
+            if found != free {
+                return Some((cell, found));
             }
         }
-        self.free_until = until;
-        Ok(())
+        None
     }
 
     /// Comes away without a claim.
@@ -401,16 +304,13 @@ pub(crate) struct Consumer {
     at: Position,
     /// Its stamp; free if there is none.
     stamp: Stamp,
-    /// While this consumer is alone: all that lies before has been read. `taken` follows when that is at the head.
-    read_until: Position,
 }
 
 impl Consumer {
     /// Joins on `line` of the consumers' records. What has to come before is said at [`Claimant::attach`].
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.consumers, &parts.cells, line, company);
-        let read_until = parts.read_until();
-        Consumer { parts, claimant, seen_returns: 0, at: Position::default(), stamp: Stamp::free(0), read_until }
+        Consumer { parts, claimant, seen_returns: 0, at: Position::default(), stamp: Stamp::free(0) }
     }
 
     /// Leaves. A message that was claimed is delivered again, to another one.
@@ -494,44 +394,15 @@ impl Consumer {
     /// Frees the cells of the message, which has been read.
     #[inline(always)]
     pub(crate) fn pass(&mut self) {
-        if self.claimant.is_alone() && self.read_until == self.at {
-            self.read_until = self.parts.cells.after(self.at, self.units());
-            // Release: the payload has been read; pairs with the Acquire in `Parts::load_taken`.
-            self.parts.taken().store(self.read_until.word(), Ordering::Release);
-        } else {
-            self.free();
-        }
-        self.stamp = Stamp::free(0);
-    }
-
-    /// Frees the cells of the message by their stamps.
-    fn free(&mut self) {
         let cells = &self.parts.cells;
         let free = Stamp::free(cells.next_lap(self.at)).word();
         for unit in (1..self.units()).rev() {
             // Relaxed: nobody acts on it before the first one is free (S3), whose Release comes after.
             cells.stamp(cells.after(self.at, unit)).store(free, Ordering::Relaxed);
         }
-        // Release: the payload has been read; pairs with the Acquire in `Producer::find_free`.
+        // Release: the payload has been read; pairs with the Acquire in `Producer::first_taken`.
         cells.stamp(self.at).store(free, Ordering::Release);
-        if self.claimant.is_alone() {
-            self.catch_up();
-        }
-    }
-
-    /// Looks how far all has been read by now.
-    #[cold]
-    fn catch_up(&mut self) {
-        let cells = &self.parts.cells;
-        for _ in 0..CATCH_UP + u64::from(self.units()) {
-            // Acquire: it has been read; pairs with the Release in `free`, for what `taken` says later.
-            let stamp = Stamp::from_word(cells.stamp(self.read_until).load(Ordering::Acquire));
-            let lap = cells.lap(self.read_until);
-            if stamp.lap == lap || stamp.is_older_than(lap) {
-                break;
-            }
-            self.read_until = cells.after(self.read_until, 1);
-        }
+        self.stamp = Stamp::free(0);
     }
 
     /// Gives the message back unread: it is delivered again, as after a death.
@@ -539,29 +410,24 @@ impl Consumer {
         // From here on it is not certain any more that the position is this one's, as somebody else may take it.
         self.claimant.attempt(self.at);
         let returned = returned(self.stamp).word();
-        // Release: nothing has been written; pairs with the Acquire in `Parts::stamps_from`, as every stamp's does.
+        // Release: nothing has been written; pairs with the Acquire in `Parts::stamps`, as every stamp's does.
         self.parts.cells.stamp(self.at).store(returned, Ordering::Release);
         self.parts.tell_of_return();
         self.claimant.give_up();
         self.stamp = Stamp::free(0);
     }
 
-    /// Takes the first returned message, if one is to be found.
+    /// Takes a returned message, if one is to be found.
     #[cold]
     fn take_returned(&mut self) -> Option<Turn> {
         let parts = self.parts;
         // Acquire: pairs with the Release in `tell_of_return`. A message that is returned after this raises it again.
         let returns = parts.returns().load(Ordering::Acquire);
-        let first = match parts.consumers.counter.load(&parts.cells) {
-            Ok(head) => head,
-            Err(evidence) => return Some(self.without(Turn::Broken(evidence))),
-        };
-        for (index, found) in parts.stamps_from(first) {
+        for (index, found) in parts.stamps() {
             let stamp = Stamp::from_word(found);
             if stamp.state != State::Returned {
                 continue;
             }
-            // It may have been claimed, by way of the head, after the search began.
             let head = match parts.consumers.counter.load(&parts.cells) {
                 Ok(head) => head,
                 Err(evidence) => return Some(self.without(Turn::Broken(evidence))),
@@ -600,7 +466,7 @@ impl Consumer {
 #[inline(always)]
 fn is_awaited(stamp: Stamp, lap: u64) -> bool {
     let is_open = matches!(stamp.state, State::Free | State::Lost) && stamp.lap == lap;
-    is_open || stamp.is_older_than(lap)
+    is_open || stamp.is_of_lap_before(lap)
 }
 
 /// What the stamp of a message becomes when it is returned once more.

@@ -49,9 +49,9 @@ impl Segment {
 
     /// The shared ring. It is mapped for as long as the segment lives.
     pub(crate) fn shared_ring(&self) -> shared::Parts {
-        let (senders, receivers) = (self.role(Side::First, 0), self.role(Side::Second, 1));
-        // SAFETY: the words are mapped for as long as the segment lives.
-        unsafe { shared::Parts::new(self.cells(), senders, receivers, self.ring_word(1, 2), self.ring_word(2, 0)) }
+        let returns = self.ring_word(1, 2);
+        // SAFETY: the word is mapped for as long as the segment lives.
+        unsafe { shared::Parts::new(self.cells(), self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
     }
 
     /// How the frames of a ring that several share are laid out.
@@ -203,8 +203,8 @@ impl Segment {
         let (stride, cells) = (CALL_CELL_BYTES as usize / WORD_BYTES, geometry.call_cells() as usize);
         // SAFETY: `Geometry::check` found so many cells from `stamps_offset` on to lie in the segment.
         let cells = unsafe { Cells::with_stamps_inside(words, stride, cells) };
-        let (clients, servers) = (self.role(Side::First, 0), self.role(Side::Second, 1));
-        // SAFETY: the words are mapped for as long as the segment lives, as the cells are.
-        unsafe { shared::Parts::new(cells, clients, servers, self.ring_word(1, 2), self.ring_word(1, 3)) }
+        let returns = self.ring_word(1, 2);
+        // SAFETY: the word is mapped for as long as the segment lives, as the cells are.
+        unsafe { shared::Parts::new(cells, self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
     }
 }

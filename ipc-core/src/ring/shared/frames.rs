@@ -106,7 +106,7 @@ impl End for FrameProducer {
     }
 
     fn len(&self) -> usize {
-        self.producer.parts.len()
+        self.producer.parts.messages()
     }
 
     fn is_drained(&self) -> bool {
@@ -216,7 +216,7 @@ impl End for FrameConsumer {
     }
 
     fn len(&self) -> usize {
-        self.consumer.parts.len()
+        self.consumer.parts.messages()
     }
 
     fn is_drained(&self) -> bool {

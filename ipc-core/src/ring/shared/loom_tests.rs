@@ -40,7 +40,7 @@ fn explore(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'sta
 /// not ordered after the last access by somebody else, even where the values happen to be right.
 struct Memory {
     stamps: Vec<AtomicU64>,
-    control: [AtomicU64; 6],
+    control: [AtomicU64; 5],
     records: Vec<AtomicU64>,
     payloads: Vec<UnsafeCell<u64>>,
     /// Which lines' owners have died, producers first.
@@ -58,7 +58,7 @@ impl Memory {
     fn new(capacity: usize) -> Arc<Self> {
         Arc::new(Memory {
             stamps: words(capacity),
-            control: [0; 6].map(AtomicU64::new),
+            control: [0; 5].map(AtomicU64::new),
             records: words(2 * LINES * 3),
             payloads: (0..capacity).map(|_| UnsafeCell::new(0)).collect(),
             dead: (0..2 * LINES).map(|_| Word::new(0)).collect(),
@@ -77,7 +77,7 @@ impl Memory {
             Role { counter, records }
         };
         // SAFETY: as above.
-        unsafe { Parts::new(cells, role(0, 0), role(2, LINES * 3), at(&self.control, 4), at(&self.control, 5)) }
+        unsafe { Parts::new(cells, role(0, 0), role(2, LINES * 3), at(&self.control, 4)) }
     }
 
     fn producer(&self, line: usize) -> Producer {
@@ -374,29 +374,6 @@ fn loom_the_only_producer_goes_on_where_another_one_died() {
         assert_eq!(memory.drain(&mut memory.consumer(0)), [11, 12]);
         assert_eq!(memory.parts().losses(), 0);
     });
-}
-
-#[test]
-fn loom_the_only_consumer_goes_on_where_another_one_died() {
-    for orphans in [Orphans::Redeliver, Orphans::Drop] {
-        explore(&format!("the only consumer beside a repair, {orphans:?}"), PREEMPTIONS, move || {
-            let memory = Memory::new(2);
-            let mut producer = Producer::attach(memory.parts(), 0, Company::Alone);
-            assert_eq!(memory.send(&mut producer, [1, 2]), [1, 2]);
-            let mut mortal = memory.consumer(0);
-            // Has written that it tries the first position, and has not moved the head.
-            assert_eq!(die_after(2, || mortal.claim()), None);
-            memory.bury(LINES);
-            let mut only = Consumer::attach(memory.parts(), 1, Company::Alone);
-            let shared = memory.clone();
-            let receiver = thread::spawn(move || (shared.receive(&mut only, 2), only));
-            memory.repair_consumer(0, orphans);
-            let (received, mut only) = receiver.join().unwrap();
-            assert_eq!((received, memory.parts().losses()), (vec![1, 2], 0));
-            assert!(memory.drain(&mut only).is_empty() && memory.parts().is_drained());
-            assert_eq!(memory.send(&mut producer, [3, 4]), [3, 4]);
-        });
-    }
 }
 
 /// A consumer dies before store number `death` of receiving, while another one receives and repairs.

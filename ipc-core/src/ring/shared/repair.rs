@@ -14,15 +14,10 @@
 //!
 //! - Stamps do not come back (see `cells`), so a swap that succeeds finds the state in which the owner was decided. The
 //!   owner is then still the owner, since only it or a repairer could have changed the stamp.
-//! - A live consumer that is alone frees by `taken`, without changing the stamp. It stores that before its next record (C2).
-//!   So a repairer that finds the owner dead looks at `taken` after the records: either it sees that the message lies before
-//!   it, or no live one has freed it by then, and none will without the stamp having been changed, since the message was a
-//!   dead one's.
 //! - A repairer that dies between RETURNED and raising `returns` leaves the dead one's record, so whoever looks at that
 //!   line next raises it. It may be raised too often, which costs the consumers a search.
-//! - The cells are freed from the last to the first as by a consumer (S3), each by a swap from the very stamp found
-//!   there, if it is of this lap or an earlier one, and the first one last. While the message is there, nobody but a
-//!   repairer changes them.
+//! - The cells are freed from the last to the first as by a consumer (S3), each by a swap: from free in this lap to free
+//!   in the next one, which is possible only while the message is there, and the first one last.
 //! - The loss is counted as in `claims`: DROPPED names one line, whose dead owner has one claim, and the line is not taken
 //!   over before the steps are finished, for the same reason.
 
@@ -36,7 +31,7 @@ impl Parts {
     /// Resolves what the dead producer on `line` has left. To be called by whoever waits, for the lines of the dead, and
     /// by whoever takes a line over, before it attaches.
     pub(crate) fn repair_producer(&self, line: usize, life: impl Fn(usize) -> Life) -> Repair {
-        let is_open = |stamp: Stamp, lap| stamp == Stamp::free(lap) || stamp.is_older_than(lap);
+        let is_open = |stamp, lap| stamp == Stamp::free(lap);
         self.producers.repair_producer(&self.cells, line, life, is_open)
     }
 
@@ -84,10 +79,6 @@ impl Parts {
                 Owner::Nobody => continue,
                 Owner::Dead(_) => {}
             }
-            // After the records: a live one may have freed it and gone on.
-            if self.is_taken(at) {
-                return Repair::Resolved;
-            }
             let is_done = match (stamp.state, orphans) {
                 (State::Skip, _) => {
                     self.free(at, stamp);
@@ -129,13 +120,8 @@ impl Parts {
     fn free(&self, at: Position, stamp: Stamp) {
         let next_lap = Stamp::free(self.cells.next_lap(at));
         for unit in (1..stamp.units).rev() {
-            let cell = self.cells.after(at, unit);
-            // Relaxed: what counts is that nobody has freed it yet, and then only a repairer changes it.
-            let found = Stamp::from_word(self.cells.stamp(cell).load(Ordering::Relaxed));
-            if found.lap == stamp.lap || found.is_older_than(stamp.lap) {
-                // If it fails, another repairer has done it.
-                self.swap(cell, found, next_lap);
-            }
+            // If it fails, another repairer or the dead one itself has done it.
+            self.swap(self.cells.after(at, unit), Stamp::free(stamp.lap), next_lap);
         }
         self.swap(at, stamp, next_lap);
     }
