@@ -182,16 +182,15 @@ impl Observer {
 
     /// Messages that wait in a queue; `None` for channels of other kinds.
     ///
-    /// This takes a few looks at the ring, and where messages vary in length, one at each of them (on an exclusive queue) or
-    /// at every 64 bytes of the ring (on a shared one).
+    /// This takes a few looks at the ring, or one at each message if they vary in length or the queue is a shared one. A shared
+    /// queue in which a message has been returned by a receiver, or left by one that died, is looked at slot by slot.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> Option<usize> {
         let segment = &self.segment;
         match (self.kind, segment.geometry().is_variable()) {
             (Kind::ExclusiveQueue, false) => Some(segment.exclusive_ring().len()),
             (Kind::ExclusiveQueue, true) => Some(segment.frame_ring().len()),
-            (Kind::SharedQueue, false) => Some(segment.shared_ring().len() as usize),
-            (Kind::SharedQueue, true) => Some(segment.shared_ring().messages()),
+            (Kind::SharedQueue, _) => Some(segment.shared_ring().len()),
             _ => None,
         }
     }

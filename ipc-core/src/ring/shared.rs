@@ -106,21 +106,27 @@ impl Parts {
         Parts { cells, producers, consumers, returns }
     }
 
-    /// Cells between the head and the tail: an estimate, at most the capacity. Messages that have been claimed and not
-    /// released are not among them; gaps are.
-    pub(crate) fn len(&self) -> u64 {
-        let (head, tail) = (self.consumers.counter.load(&self.cells), self.producers.counter.load(&self.cells));
-        match (head, tail) {
-            (Ok(head), Ok(tail)) => self.cells.cells_between(head, tail).min(self.cells.capacity()),
-            _ => self.cells.capacity(),
+    /// Messages that are waiting, returned ones among them: an estimate while others are at work, at most the capacity. It
+    /// looks at the stamps from the head to the tail, and at all others once a message has been returned.
+    pub(crate) fn len(&self) -> usize {
+        let cells = &self.cells;
+        let (head, tail) = (self.consumers.counter.load(cells), self.producers.counter.load(cells));
+        let (Ok(mut at), Ok(tail)) = (head, tail) else { return cells.capacity() as usize };
+        // Relaxed: a figure.
+        let has_returned = self.returns().load(Ordering::Relaxed) != 0;
+        let is_returned = |&(_, found): &(u64, u64)| Stamp::from_word(found).state == State::Returned;
+        let mut messages = if has_returned { self.stamps_from(at).filter(is_returned).count() } else { 0 };
+        for _ in 0..cells.capacity() {
+            if at.ahead(tail) <= 0 {
+                break;
+            }
+            // Relaxed: a figure.
+            let stamp = Stamp::from_word(cells.stamp(at).load(Ordering::Relaxed));
+            let is_committed = stamp.lap == cells.lap(at) && matches!(stamp.state, State::Full | State::Skip);
+            messages += usize::from(is_committed && stamp.state == State::Full);
+            at = cells.after(at, if is_committed { stamp.units.max(1) } else { 1 });
         }
-    }
-
-    /// Messages that are waiting: an estimate, of a ring whose messages take several cells. It looks at all stamps.
-    pub(crate) fn messages(&self) -> usize {
-        self.stamps()
-            .filter(|&(_, found)| matches!(Stamp::from_word(found).state, State::Full | State::Returned))
-            .count()
+        messages.min(cells.capacity() as usize)
     }
 
     /// Whether a cell lies between the tail and the head's next lap. It may still be in the hands of a consumer. A damaged
@@ -136,7 +142,7 @@ impl Parts {
         let counters = [self.consumers.counter, self.producers.counter];
         // A damaged ring counts as not drained, so that nobody removes it.
         counters.iter().all(|counter| counter.load(&self.cells).is_ok())
-            && self.stamps().all(|(_, found)| !is_message(Stamp::from_word(found).state))
+            && self.stamps_from(Position::default()).all(|(_, found)| !is_message(Stamp::from_word(found).state))
     }
 
     /// Messages that were lost with those who died.
@@ -144,12 +150,14 @@ impl Parts {
         self.producers.records.losses() + self.consumers.records.losses()
     }
 
-    /// What the stamps are, one after the other, each with its index.
-    fn stamps(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let cell = |index| self.cells.position(index);
-        // Acquire: pairs with the Release of whoever stamped it, whose payload may be read next.
-        (0..self.cells.capacity())
-            .filter_map(move |index| Some((index, self.cells.stamp(cell(index)?).load(Ordering::Acquire))))
+    /// What the stamps are, each with its index, beginning with the cell of `first` and once round. From the head on, that
+    /// is the order of the positions of what has been claimed and not been freed.
+    fn stamps_from(&self, first: Position) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let (cells, first) = (&self.cells, self.cells.index(first));
+        (first..cells.capacity()).chain(0..first).filter_map(move |index| {
+            // Acquire: pairs with the Release of whoever stamped it, whose payload may be read next.
+            Some((index, cells.stamp(cells.position(index)?).load(Ordering::Acquire)))
+        })
     }
 
     fn returns(&self) -> &AtomicU64 {
@@ -410,24 +418,29 @@ impl Consumer {
         // From here on it is not certain any more that the position is this one's, as somebody else may take it.
         self.claimant.attempt(self.at);
         let returned = returned(self.stamp).word();
-        // Release: nothing has been written; pairs with the Acquire in `Parts::stamps`, as every stamp's does.
+        // Release: nothing has been written; pairs with the Acquire in `Parts::stamps_from`, as every stamp's does.
         self.parts.cells.stamp(self.at).store(returned, Ordering::Release);
         self.parts.tell_of_return();
         self.claimant.give_up();
         self.stamp = Stamp::free(0);
     }
 
-    /// Takes a returned message, if one is to be found.
+    /// Takes the first returned message, if one is to be found.
     #[cold]
     fn take_returned(&mut self) -> Option<Turn> {
         let parts = self.parts;
         // Acquire: pairs with the Release in `tell_of_return`. A message that is returned after this raises it again.
         let returns = parts.returns().load(Ordering::Acquire);
-        for (index, found) in parts.stamps() {
+        let first = match parts.consumers.counter.load(&parts.cells) {
+            Ok(head) => head,
+            Err(evidence) => return Some(self.without(Turn::Broken(evidence))),
+        };
+        for (index, found) in parts.stamps_from(first) {
             let stamp = Stamp::from_word(found);
             if stamp.state != State::Returned {
                 continue;
             }
+            // It may have been claimed, by way of the head, after the search began.
             let head = match parts.consumers.counter.load(&parts.cells) {
                 Ok(head) => head,
                 Err(evidence) => return Some(self.without(Turn::Broken(evidence))),

@@ -31,7 +31,7 @@ impl End for Producer {
     }
 
     fn len(&self) -> usize {
-        self.parts.len() as usize
+        self.parts.len()
     }
 
     fn is_drained(&self) -> bool {
@@ -75,7 +75,7 @@ impl End for Consumer {
     }
 
     fn len(&self) -> usize {
-        self.parts.len() as usize
+        self.parts.len()
     }
 
     fn is_drained(&self) -> bool {

@@ -106,7 +106,7 @@ impl End for FrameProducer {
     }
 
     fn len(&self) -> usize {
-        self.producer.parts.messages()
+        self.producer.parts.len()
     }
 
     fn is_drained(&self) -> bool {
@@ -216,7 +216,7 @@ impl End for FrameConsumer {
     }
 
     fn len(&self) -> usize {
-        self.consumer.parts.messages()
+        self.consumer.parts.len()
     }
 
     fn is_drained(&self) -> bool {

@@ -182,6 +182,9 @@ impl<'a> World<'a> {
             Action::Leave => self.leave(line, units % 2 == 0),
             Action::Repair => self.repair(fuel),
         }
+        let is_message = |stretch: &&Stretch| matches!(stretch.entry, Entry::Message(_));
+        let messages = self.queue.iter().filter(is_message).count() + self.returned.len();
+        assert!(self.parts.len() == messages || self.is_untold, "gaps and claims do not count");
     }
 
     fn can_happen(&self, action: Action, line: usize, units: u16) -> bool {
@@ -279,6 +282,8 @@ impl<'a> World<'a> {
         let cells = self.parts.cells;
         if let Some(found) = self.returned.iter().position(|stretch| got.is_some_and(|(at, _)| at == stretch.at)) {
             let stretch = self.returned.swap_remove(found);
+            let is_first = self.returned.iter().all(|other| stretch.at.ahead(other.at) > 0);
+            assert!(is_first || self.is_untold, "returned ones come in their order");
             assert_eq!(got.map(|(_, value)| Entry::Message(value)), Some(stretch.entry));
             self.taken[line] = Some(stretch);
             return;
