@@ -1,5 +1,6 @@
 //! The table of calls against a naive oracle, with deaths after every step, slow repairers, and wild words.
 
+use super::encoding::LINE_BITS;
 use super::*;
 use crate::ring::payload;
 use proptest::prelude::*;
