@@ -28,25 +28,24 @@
 //! A child that was forked has none of its parent's segments: their files are gone, and their memory is its own
 //! (`os/fork.rs`). What asks for the file is refused, and nothing that the child does to the memory reaches anybody.
 
+mod agreement;
 mod geometry;
 mod pages;
 mod registry;
 mod rings;
+mod spec;
 
-pub use geometry::Lifetime;
-pub(crate) use geometry::Spec;
 pub use pages::HugePages;
 pub(crate) use pages::Pages;
+pub use spec::Lifetime;
+pub(crate) use spec::Spec;
 
-use crate::error::{Mismatch, OpenError, Peer};
+use crate::error::{OpenError, Peer};
 use crate::histogram;
-use crate::layout::{
-    self, GEOMETRY_BYTES, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES, ParticipantSlot, WaitLine, unpadded,
-};
+use crate::layout::{self, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES, ParticipantSlot, WaitLine, unpadded};
 use crate::name::SegmentName;
 use crate::os::fork::{self, Epoch};
 use crate::os::{self, Attachment};
-use crate::schema;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -448,77 +447,6 @@ impl Segment {
         let huge_pages = pages.map(&mut memory, bytes, is_writable).map_err(os_error)?;
         let (held, lifecycle) = (Mutex::default(), AtomicBool::new(false));
         Ok(Segment { memory, geometry, path: path.into(), huge_pages, held, lifecycle })
-    }
-
-    /// The encoded schema of the messages. It comes from whoever created the segment, and has not been checked.
-    pub(crate) fn schema(&self) -> Result<Vec<u8>, OpenError> {
-        self.read_schema(GEOMETRY_BYTES as u64, self.geometry.schema_bytes)
-    }
-
-    /// The same of the replies, which a service has.
-    pub(crate) fn reply_schema(&self) -> Result<Vec<u8>, OpenError> {
-        let at = GEOMETRY_BYTES as u64 + u64::from(self.geometry.schema_bytes);
-        self.read_schema(at, self.geometry.reply_schema_bytes)
-    }
-
-    fn read_schema(&self, at: u64, bytes: u32) -> Result<Vec<u8>, OpenError> {
-        let mut schema = vec![0; bytes as usize];
-        let read = self.file().and_then(|file| file.read_exact_at(&mut schema, at));
-        read.map_err(|source| self.os_error("read the schema of", source))?;
-        Ok(schema)
-    }
-
-    /// Compares what the segment carries with what the program expects.
-    pub(crate) fn check_message(&self, spec: &Spec) -> Result<(), OpenError> {
-        let geometry = &self.geometry;
-        if geometry.kind != spec.kind {
-            let name = |kind| layout::kind_name(kind).unwrap_or("a channel of a kind that this version does not know");
-            return Err(OpenError::Kind {
-                channel: spec.name.channel().into(),
-                found: name(geometry.kind),
-                expected: name(spec.kind),
-                creator: self.creator(),
-            });
-        }
-        let roles = [geometry.first_role, geometry.participants - geometry.first_role];
-        if roles != spec.roles {
-            let reason = format!("it has places for {roles:?} participants where {:?} belong", spec.roles);
-            return Err(not_a_segment(&self.path, reason));
-        }
-        let same_size = geometry.message_bytes == spec.message_bytes as u64
-            && geometry.message_align as usize == spec.message_align;
-        let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
-        let same_digest = geometry.fingerprint == spec.fingerprint.to_le_bytes();
-        let is_same = same_size && same_shape && same_digest;
-        self.check_schema(spec, (&spec.message, &spec.schema), &self.schema()?, is_same)?;
-        let Some(reply) = &spec.reply else { return Ok(()) };
-        let same_size = geometry.reply_bytes == reply.bytes as u64 && geometry.reply_align as usize == reply.align;
-        let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE_REPLY == 0;
-        let is_same = same_size && same_shape && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
-        self.check_schema(spec, (&reply.message, &reply.schema), &self.reply_schema()?, is_same)
-    }
-
-    /// Compares a schema of the segment with the program's own for the message. `is_same` says whether what the header
-    /// tells of the message agrees.
-    fn check_schema(
-        &self,
-        spec: &Spec,
-        (message, ours): (&str, &[u8]),
-        theirs: &[u8],
-        is_same: bool,
-    ) -> Result<(), OpenError> {
-        if theirs == ours && is_same {
-            return Ok(());
-        }
-        if theirs == ours {
-            return Err(not_a_segment(&self.path, "its header is damaged: it contradicts the schema beside it".into()));
-        }
-        Err(OpenError::Mismatch(Box::new(Mismatch {
-            channel: spec.name.channel().into(),
-            message: message.to_owned(),
-            creator: self.creator(),
-            differences: schema::diff(ours, theirs),
-        })))
     }
 
     /// Gives a new segment its name. `false` if the name is taken.
