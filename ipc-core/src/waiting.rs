@@ -304,6 +304,7 @@ mod tests {
                 let mut random = 0x9E37_79B9_u64;
                 for number in 1..=numbers {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    // Acquire: pairs with the Release of `taken` below.
                     while taken.0.load(Ordering::Acquire) != number - 1 {
                         hint::spin_loop();
                     }
@@ -311,6 +312,7 @@ mod tests {
                     (0..random >> 55).for_each(|step| {
                         hint::black_box(step);
                     });
+                    // Relaxed: published by the Release that follows, which pairs with the Acquire of whoever looks.
                     payload.iter().for_each(|line| line.0.store(number, Ordering::Relaxed));
                     published.0.store(number, Ordering::Release);
                     wake(&word.0);
@@ -320,19 +322,24 @@ mod tests {
             });
             while seen < numbers {
                 let mut announced = Announced::new(&word.0, Sleepers::One);
-                // Every lost wake-up takes a whole slice; some are enough to know.
+                // Every lost wake-up takes a whole slice; some are enough to know. Acquire: pairs with the Release of
+                // `published`.
                 if published.0.load(Ordering::Acquire) == seen && lost <= 3 {
                     sleeps += 1;
                     announced.sleep(SLICE);
                     // Announced, although the waking is done: nobody saw the announcement. (Before it is done, a sleep
                     // may end for other reasons: the slice is over, or a wake-up for the last number came late.)
+                    // Acquire: pairs with the Release of `woken`.
                     let is_done = woken.0.load(Ordering::Acquire) > seen;
                     lost += u64::from(is_done && is_asleep(&word.0));
                 }
+                // Acquire: the payload is there; pairs with the Release of `published`.
                 seen = published.0.load(Ordering::Acquire);
+                // Relaxed: it is only to be in this processor's cache.
                 payload.iter().for_each(|line| {
                     hint::black_box(line.0.load(Ordering::Relaxed));
                 });
+                // Release: the next number may come; pairs with the Acquire of who publishes it.
                 taken.0.store(seen, Ordering::Release);
             }
         });
@@ -382,12 +389,14 @@ mod tests {
     fn a_wake_up_wakes_one_of_a_crowd() {
         const SLEEPERS: u64 = 4;
         let (word, permits, served) = (AtomicU32::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        // AcqRel, with the Release of whoever adds a permit: nothing but the number of permits has to be seen.
         let take = || permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok();
         let serve = || {
             loop {
                 let mut announced = Announced::new(&word, Sleepers::Many);
                 loop {
                     if take() {
+                        // Release: pairs with the Acquire of who counts.
                         served.fetch_add(1, Ordering::Release);
                         return;
                     }
@@ -400,8 +409,10 @@ mod tests {
         thread::scope(|scope| {
             (0..SLEEPERS).for_each(|_| drop(scope.spawn(serve)));
             for expected in 1..=SLEEPERS {
+                // Release: pairs with the AcqRel of `take`.
                 permits.fetch_add(1, Ordering::Release);
                 wake_some(&word, 1);
+                // Acquire: pairs with the Release of who was served.
                 while served.load(Ordering::Acquire) != expected {
                     thread::yield_now();
                 }
