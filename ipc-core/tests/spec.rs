@@ -520,6 +520,8 @@ fn a_broadcast_of_any_length() {
 #[test]
 fn a_lossy_broadcast() {
     let ticks = Broadcast::<[u64; 8]>::new("ticks").domain(format!("spec-{}", process::id()));
+    // A history would outlive its publisher.
+    let ticks = ticks.lifetime(ipc_core::Lifetime::Attached);
     let mut publisher = ticks.capacity(16).history(3).lossy().publisher().unwrap();
     publisher.send_batch((0..4).map(|number| [number; 8])).unwrap();
     let bytes = fs::read(&publisher.info().path).unwrap();
