@@ -65,7 +65,7 @@ judge() {
     exit 1
   fi
   if grep -P '\t(call|jmp) ' "$work/$1" | grep -v "<quiet::$1+0x" |
-    grep -Ev 'Port<.*>::(wait|step_timed)\b|waiting::wake_all_slow\b|(send_otherwise|recv_otherwise|send_error|try_recv_end)\b|core::panicking::'; then
+    grep -Ev 'Port<.*>::(wait|step_timed)\b|waiting::word::wake_all_slow\b|(send_otherwise|recv_otherwise|send_error|try_recv_end)\b|core::panicking::'; then
     echo "that is what $1 calls"
     exit 1
   fi
