@@ -511,10 +511,10 @@ impl Publisher {
                 Guard::Lossy(_) => self.claimant.has_come_round(&cells, at) || self.is_done(at),
             };
             if !is_free {
-                if self.claimant.has_moved(at) {
-                    continue;
+                match self.obstacle(at) {
+                    Some(turn) => return turn,
+                    None => continue,
                 }
-                return self.obstacle(at);
             }
             if self.claimant.claim(at, cells.after(at, 1), 1) {
                 self.at = Some(at);
@@ -533,12 +533,17 @@ impl Publisher {
         is_done_before(Stamp::from_word(found), cells.lap(at))
     }
 
-    /// Why `at` cannot be claimed, which nobody has claimed.
+    /// Why `at` cannot be claimed. `None` if somebody else has claimed it.
     #[cold]
-    fn obstacle(&self, at: Position) -> Turn {
-        // The stamp is of a lap before.
+    fn obstacle(&mut self, at: Position) -> Option<Turn> {
+        // The stamp first: if the counter is at `at` afterwards, nobody had claimed the cell when the stamp was seen, which
+        // then is of a lap before. The other way round, somebody may claim and publish between the two looks.
         let (seen, found) = self.parts.see(at);
-        if seen == Seen::Coming { Turn::Theirs } else { Turn::Broken(self.parts.evidence(at, found)) }
+        if self.claimant.has_moved(at) {
+            return None;
+        }
+        let is_coming = seen == Seen::Coming;
+        Some(if is_coming { Turn::Theirs } else { Turn::Broken(self.parts.evidence(at, found)) })
     }
 
     /// P3 and P4.

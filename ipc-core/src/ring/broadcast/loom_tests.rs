@@ -88,8 +88,12 @@ impl Memory {
 
     /// Claims a cell and stores a message to it, in a lossless ring also to the cell that loom watches.
     fn fill(&self, publisher: &mut Publisher, value: u64) {
-        while publisher.claim(everyone) != Turn::Ours {
-            thread::yield_now();
+        loop {
+            match publisher.claim(everyone) {
+                Turn::Ours => break,
+                Turn::Theirs => thread::yield_now(),
+                Turn::Broken(evidence) => panic!("{evidence:?}"),
+            }
         }
         self.store(publisher, value);
     }
@@ -308,12 +312,14 @@ fn loom_two_publishers_take_turns_in_a_cell() {
         let shared = memory.clone();
         let other = thread::spawn(move || {
             let mut publisher = Publisher::attach(shared.parts(), 1, Company::Others);
+            // Twice, so that the other one may meet a cell that is done with again since it looked.
             shared.publish(&mut publisher, 1);
+            shared.publish(&mut publisher, 2);
         });
         let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
         memory.publish(&mut publisher, 0);
         other.join().unwrap();
-        assert_eq!(memory.parts().number(), Ok(2));
+        assert_eq!(memory.parts().number(), Ok(3));
     });
 }
 
