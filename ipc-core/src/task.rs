@@ -177,9 +177,10 @@ impl<S: Source> Async<S> {
             if end.look() {
                 return Some(Ok(()));
             }
-            // Ready without room: the verb says why.
+            // Ready without room: the verb says why. Room that has come since was given back with the loan, and is this end's
+            // own only after another look.
             match try_loan(end) {
-                Ok(()) => Some(Ok(())),
+                Ok(()) => end.look().then_some(Ok(())),
                 Err(TryLoanError::Full(())) => None,
                 Err(error) => Some(Err(no_room(error, identity))),
             }
@@ -295,7 +296,6 @@ impl<T: IpcMessage> Sink<T> for Async<Publisher<T>> {
     type Error = SendError<()>;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // A loan that is dropped gives its place up.
         self.get_mut().poll_room(cx, |publisher| publisher.try_loan().map(drop))
     }
 
