@@ -14,6 +14,9 @@ const NEAR_BELOW_NS: f64 = 160.0;
 /// Those above this are far, and between there is neither.
 const FAR_ABOVE_NS: f64 = 200.0;
 
+/// Where the processors were in two places around a sample, or in neither.
+const MIXED: &str = "mixed";
+
 /// Lets the contestants of a case take turns, and files what they did.
 pub(crate) fn run(plan: &Plan, case: &Case, line: &mut Group, bar: &ProgressBar) -> Result<Vec<Figure>, Failure> {
     let start = |contestant| Group::start(plan, case, contestant);
@@ -34,10 +37,10 @@ pub(crate) fn run(plan: &Plan, case: &Case, line: &mut Group, bar: &ProgressBar)
         }
         rounds.push(samples);
     }
-    let dropped = rounds.iter().flatten().filter(|sample| sample.place.is_none()).count();
-    if dropped > 0 {
+    let mixed = rounds.iter().flatten().filter(|sample| sample.place == MIXED).count();
+    if mixed > 0 {
         let of = plan.rounds * groups.len();
-        bar.suspend(|| eprintln!("{}: the processors moved, and {dropped} of {of} samples are dropped", case.title()));
+        bar.suspend(|| eprintln!("{}: the processors moved during {mixed} of {of} samples", case.title()));
     }
     Ok(file(case, &rounds))
 }
@@ -48,20 +51,20 @@ struct Sample {
     taken: f64,
     notes: u64,
     line: f64,
-    /// `None` if the processors were in two places, or in neither.
-    place: Option<&'static str>,
+    place: &'static str,
 }
 
-fn placement(filing: Filing, before: f64, after: f64) -> Option<&'static str> {
+fn placement(filing: Filing, before: f64, after: f64) -> &'static str {
     match filing {
-        Filing::As(name) => Some(name),
-        _ if before.max(after) < NEAR_BELOW_NS => Some("near"),
-        _ if before.min(after) > FAR_ABOVE_NS => Some("far"),
-        _ => None,
+        Filing::As(name) => name,
+        _ if before.max(after) < NEAR_BELOW_NS => "near",
+        _ if before.min(after) > FAR_ABOVE_NS => "far",
+        _ => MIXED,
     }
 }
 
-/// Makes a figure for every contestant and placement.
+/// Makes a figure for every contestant and placement. Mixed samples are dropped, unless some contestant has no others:
+/// then they are figures too, and say what they are.
 fn file(case: &Case, rounds: &[Vec<Sample>]) -> Vec<Figure> {
     let mut names: Vec<_> = case.contestants.iter().map(|contestant| contestant.name).collect();
     if case.filing == Filing::AgainstLine {
@@ -71,14 +74,12 @@ fn file(case: &Case, rounds: &[Vec<Sample>]) -> Vec<Figure> {
         Filing::As(name) => vec![name],
         _ => vec!["near", "far"],
     };
-    let mut figures = Vec::new();
-    for place in places {
-        for &name in &names {
-            let figure = figure(case, rounds, place, name, &names);
-            if !figure.samples.is_empty() {
-                figures.push(figure);
-            }
-        }
+    let names = &names;
+    let at = |place| names.iter().map(move |&name| figure(case, rounds, place, name, names));
+    let taken = |figure: &Figure| !figure.samples.is_empty();
+    let mut figures: Vec<_> = places.into_iter().flat_map(at).filter(taken).collect();
+    if names.iter().any(|&name| figures.iter().all(|figure| figure.contestant != name)) {
+        figures.extend(at(MIXED).filter(taken));
     }
     figures
 }
@@ -111,7 +112,7 @@ fn figure(
 /// What a contestant did in a round in which it was filed under `place`, and what there is to note. The line, where it
 /// stands for the limit, is the mean of what it was around all samples there.
 fn of(case: &Case, round: &[Sample], place: &str, name: &str) -> Option<(f64, u64)> {
-    let mut there = round.iter().filter(|sample| sample.place == Some(place));
+    let mut there = round.iter().filter(|sample| sample.place == place);
     if is_line(case, name) {
         let lines: Vec<f64> = there.map(|sample| sample.line).collect();
         return (!lines.is_empty()).then(|| (lines.iter().sum::<f64>() / lines.len() as f64, 0));
@@ -126,7 +127,7 @@ fn is_line(case: &Case, name: &str) -> bool {
 
 /// The line around the sample of a contestant, if that is filed under `place`.
 fn around(round: &[Sample], place: &str, name: &str) -> Option<f64> {
-    round.iter().find(|sample| sample.contestant == name && sample.place == Some(place)).map(|sample| sample.line)
+    round.iter().find(|sample| sample.contestant == name && sample.place == place).map(|sample| sample.line)
 }
 
 #[cfg(test)]
@@ -166,7 +167,17 @@ mod tests {
     #[test]
     fn a_case_to_which_it_does_not_matter_takes_every_sample() {
         let filing = Filing::As("one-core");
-        assert_eq!(placement(filing, 70.0, 300.0), Some("one-core"));
-        assert_eq!(placement(Filing::ByLine, 70.0, 300.0), None);
+        assert_eq!(placement(filing, 70.0, 300.0), "one-core");
+        assert_eq!(placement(Filing::ByLine, 70.0, 300.0), "mixed");
+    }
+
+    #[test]
+    fn who_has_nothing_but_mixed_samples_has_a_figure_that_says_so() {
+        let rounds = [vec![sample("slipring", 100.0, (70.0, 300.0)), sample("pipe", 300.0, (70.0, 90.0))]];
+        let figures = file(&case(Filing::AgainstLine), &rounds);
+        let ours: Vec<_> = figures.iter().filter(|figure| figure.contestant == "slipring").collect();
+        let [ours] = ours.as_slice() else { panic!("{}", ours.len()) };
+        assert_eq!((ours.place, &ours.samples[..]), ("mixed", &[100.0][..]));
+        assert!(figures.iter().any(|figure| (figure.contestant, figure.place) == ("pipe", "near")));
     }
 }
