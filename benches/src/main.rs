@@ -7,10 +7,10 @@
 //!
 //! A virtual machine's processors may be siblings of one core in one moment and far apart in the next, and the same
 //! code then differs by three to forty times. So the round trip of a single cache line, the limit of everything that
-//! passes messages through memory, is measured before and after every sample; the sample is filed as *near* or *far*
-//! by it. One between which the two disagree is *mixed*, and counts only for a contestant that has no others. Contestants take turns within a round, ratios are formed within a round,
-//! and medians are reported. Every message is verified, by a sequence number in its first word and its complement in
-//! the last.
+//! passes messages through memory, is measured before and after every sample; the sample is filed as *near* or *far* by
+//! it. One between which the two disagree is *mixed*, and counts only for a contestant that has no others. Contestants
+//! take turns within a round, ratios are formed within a round, and medians are reported. Every message is verified, by
+//! a sequence number in its first word and its complement in the last.
 //!
 //! A *work* (`works/`) says which *cases* there are, who takes part in them, and what each of a contestant's processes
 //! does; the harness (`harness/`) starts these processes (`peer.rs`), has them take samples in turns, and files what
