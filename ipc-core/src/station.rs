@@ -256,7 +256,8 @@ impl Station {
         let watch = Watch::new(segment, lines, || is_unfinished(&mut end));
         let Joined { opened, participant, predecessor, .. } = joined;
         let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
-        (Station { theirs, mine, epoch, sleepers, spin: Spin::new(), watch, last_probe: None, participant, info }, end)
+        let spin = Spin::for_messages_of(participant.segment().geometry().slot_bytes as usize);
+        (Station { theirs, mine, epoch, sleepers, spin, watch, last_probe: None, participant, info }, end)
     }
 
     /// What there is to know about the channel.
@@ -331,7 +332,7 @@ impl Station {
             }
             self.participant.publish_processor();
         }
-        let Station { watch, mine, sleepers, participant, .. } = self;
+        let Station { watch, mine, sleepers, participant, spin, .. } = self;
         // SAFETY: the word is mapped for as long as `self.participant` is.
         let mine = unsafe { mine.as_ref() };
         let mut last_tended: Option<Instant> = None;
@@ -362,6 +363,7 @@ impl Station {
                 let Some(announced) = &mut announced else { return Err(Blocked::Timeout) };
                 let is_still_announced = announced.sleep(left);
                 if look(end).map_err(Blocked::Corrupt)? {
+                    spin.note_woken();
                     return Ok(());
                 }
                 if !is_still_announced {

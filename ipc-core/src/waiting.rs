@@ -176,6 +176,11 @@ const SPIN_MIN: Duration = Duration::from_micros(12);
 /// doubles the cost of waiting.
 const SPIN_MAX: Duration = Duration::from_micros(50);
 
+/// What is spun longer for every byte of a message, in nanoseconds: for one of a MiB, which takes its sender a hundred
+/// microseconds to write and the other side as many to read, some hundred more. Such a message would else be slept for
+/// every time, and be a quarter later.
+const SPIN_NS_PER_BYTE: f64 = 0.3;
+
 /// How long to spin without letting anybody else have the processor, as long as nobody else is known to want it. With
 /// more busy processes than processors, the one that is being waited for may be waiting for this one's: three processes
 /// on two processors got 1.4 times more done with this than without.
@@ -195,6 +200,10 @@ const POLLS_PER_CLOCK: u32 = 32;
 /// gone of late.
 pub(crate) struct Spin {
     budget: Duration,
+    /// The most that `budget` comes to.
+    longest: Duration,
+    /// When the last wait began.
+    started: Option<Instant>,
     /// At most [`YIELD_AFTER`]. It is nothing after a yield that has let somebody run who gave the processor back soon,
     /// which is what ends do that wait in turn on too few processors: then the sooner this one yields, the less is lost
     /// for the one that all of them wait for. It is the whole again after a yield that nobody made use of, or that
@@ -206,7 +215,20 @@ pub(crate) struct Spin {
 impl Spin {
     /// Starts out expecting a busy channel, and a processor for each end of it.
     pub(crate) fn new() -> Self {
-        Spin { budget: SPIN_MAX, yield_after: YIELD_AFTER }
+        Self::for_messages_of(0)
+    }
+
+    /// As [`new`](Spin::new), where a message takes so many bytes.
+    pub(crate) fn for_messages_of(bytes: usize) -> Self {
+        let longest = SPIN_MAX + Duration::from_nanos((bytes as f64 * SPIN_NS_PER_BYTE) as u64).min(SLICE / 50);
+        Spin { budget: longest, longest, started: None, yield_after: YIELD_AFTER }
+    }
+
+    /// Learns that what was slept for has come: soon enough to have been spun for, perhaps.
+    pub(crate) fn note_woken(&mut self) {
+        if self.started.is_some_and(|started| started.elapsed() < self.longest) {
+            self.budget = self.longest;
+        }
     }
 
     /// Polls `ready` for a while, or until `deadline`. `false` if it is time to sleep.
@@ -224,6 +246,7 @@ impl Spin {
             return true;
         }
         let started = Instant::now();
+        self.started = Some(started);
         let mut looked = started;
         // For how long others have had the processor, which costs nobody anything.
         let mut lent = Duration::ZERO;
@@ -234,7 +257,7 @@ impl Spin {
                 lent += self.note_yield(now - looked);
             }
             if found {
-                self.budget = (self.budget * 2).min(SPIN_MAX);
+                self.budget = (self.budget * 2).min(self.longest);
                 return true;
             }
             looked = now;

@@ -7,9 +7,14 @@
 //! - the stores reach the segment in ascending order, which is what lets the cache line with the stamp travel last;
 //! - the compiler cannot read a word twice and act on two different values.
 //!
+//! What is long goes by wider accesses, which come to the same: see [`bulk`].
+//!
 //! Ordering between processes is not this module's concern: its callers publish with a Release store of the slot's
 //! stamp, and have done an Acquire load of it before they come here.
 
+mod bulk;
+
+pub(crate) use bulk::BULK_BYTES;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Bytes in a word: the widest access that is atomic on every supported platform.
@@ -46,6 +51,35 @@ pub(crate) fn prefetch_to_read(at: *const u8) {
 /// `from` is readable and initialised, and `to` is writable, both for `len` bytes; they do not overlap.
 #[inline(always)]
 pub unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
+    if len < BULK_BYTES {
+        // SAFETY: the caller vouches for it.
+        unsafe { store_words(from, to, len) };
+    } else {
+        // SAFETY: as above.
+        unsafe { bulk::store(from, to, len) };
+    }
+}
+
+/// Copies `len` bytes from shared memory into private memory. The last word is read whole.
+///
+/// # Safety
+///
+/// `from` is aligned to a word and readable for `len` rounded up to whole words; `to` is writable for `len` bytes; they
+/// do not overlap.
+#[inline(always)]
+pub unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
+    if len < BULK_BYTES {
+        // SAFETY: the caller vouches for it.
+        unsafe { load_words(from, to, len) };
+    } else {
+        // SAFETY: as above.
+        unsafe { bulk::load(from, to, len) };
+    }
+}
+
+/// As [`store`], a word at a time.
+#[inline(always)]
+unsafe fn store_words(from: *const u8, to: *mut u8, len: usize) {
     let to_word = to.align_offset(WORD_BYTES).min(len);
     let words_end = to_word + (len - to_word) / WORD_BYTES * WORD_BYTES;
     let mut at = 0;
@@ -71,14 +105,9 @@ pub unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// Copies `len` bytes from shared memory into private memory. The last word is read whole.
-///
-/// # Safety
-///
-/// `from` is aligned to a word and readable for `len` rounded up to whole words; `to` is writable for `len` bytes; they
-/// do not overlap.
+/// As [`load`], a word at a time.
 #[inline(always)]
-pub unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
+unsafe fn load_words(from: *const u8, to: *mut u8, len: usize) {
     let mut at = 0;
     while at < len {
         let width = (len - at).min(WORD_BYTES);

@@ -244,7 +244,7 @@ fn a_str_behaves_like_text() {
     let mut text = Str::<6>::new("abc").unwrap();
     assert_eq!(
         text.push_str("defg").unwrap_err().to_string(),
-        "7 bytes of text do not fit a `Str<6>`: use a larger one, or `Str::truncated`"
+        "a length of 7 does not fit into 6: use a larger `Str`, or a longer loan, or cut it (`Str::truncated`)"
     );
     assert_eq!(text, "abc");
     text.push_str("déf").unwrap_err();

@@ -5,7 +5,7 @@ mod support;
 
 use ipc_core::message::{IpcMessage, Reason};
 use ipc_core::{
-    Corrupt, Lifetime, OpenError, Opt, Peer, Queue, RecvError, SendError, SendTimeoutError, Str, TooLarge,
+    Corrupt, Lifetime, OpenError, Opt, Peer, Queue, RecvError, SendError, SendTimeoutError, Str, TooLarge, TooLong,
     TryRecvError, TrySendError,
 };
 use ipc_macros::IpcMessage;
@@ -61,6 +61,25 @@ fn every_length_arrives_in_place_and_by_value() {
     }
     drop(tx);
     assert!(rx.recv_ref().unwrap().is_none() && rx.recv_boxed().unwrap().is_none());
+}
+
+#[test]
+fn a_loan_takes_a_copy_of_a_message_that_is_not_longer() {
+    let queue = queue::<[u32]>("copies").capacity(1 << 21);
+    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    // Some of these are long enough to be copied past the caches.
+    for len in [0u32, 1, 127, 128, 1_000, 10_000, 100_000] {
+        let items: Vec<u32> = (0..len).map(|at| at.wrapping_mul(2_654_435_761) ^ len).collect();
+        let mut loan = tx.loan_len(len as usize + 1).unwrap();
+        let longer = vec![0; len as usize + 2];
+        assert_eq!(loan.copy_from(&longer), Err(TooLong { len: longer.len(), capacity: len as usize + 1 }));
+        loan.copy_from(&items).unwrap();
+        assert_eq!(*loan, *items);
+        loan.send();
+        tx.send_slice(&items).unwrap();
+        assert_eq!(*rx.recv_ref().unwrap().unwrap(), *items);
+        assert_eq!(*rx.recv_boxed().unwrap().unwrap(), *items);
+    }
 }
 
 #[test]

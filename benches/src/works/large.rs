@@ -110,17 +110,6 @@ impl Touch {
         Touch { source, sum }
     }
 
-    /// Makes message number `sequence`.
-    #[inline(always)]
-    fn write(&self, message: &mut [u64], sequence: u64) {
-        if let Some(source) = &self.source {
-            message.copy_from_slice(source);
-        }
-        if let [first, .., last] = message {
-            (*first, *last) = (sequence, !sequence);
-        }
-    }
-
     /// Whether this is message number `sequence`.
     #[inline(always)]
     fn check(&self, message: &[u64], sequence: u64) -> Result<(), Failure> {
@@ -133,10 +122,18 @@ impl Touch {
     }
 }
 
+/// Writes the number of a message at both of its ends.
+#[inline(always)]
+fn number(message: &mut [u64], sequence: u64) {
+    if let [first, .., last] = message {
+        (*first, *last) = (sequence, !sequence);
+    }
+}
+
 /// An end that sends in place.
 trait PlaceTx {
-    /// Sends one message, which `write` makes.
-    fn send_with(&mut self, write: impl FnOnce(&mut [u64])) -> Result<(), Failure>;
+    /// Sends message number `sequence`, with all of `source` copied in, if there is one, but for the ends.
+    fn send_from(&mut self, source: Option<&[u64]>, sequence: u64) -> Result<(), Failure>;
 }
 
 /// An end that receives in place.
@@ -147,9 +144,12 @@ trait PlaceRx {
 
 impl<const N: usize> PlaceTx for Sender<[u64; N]> {
     #[inline(always)]
-    fn send_with(&mut self, write: impl FnOnce(&mut [u64])) -> Result<(), Failure> {
+    fn send_from(&mut self, source: Option<&[u64]>, sequence: u64) -> Result<(), Failure> {
         let mut loan = self.loan()?;
-        write(&mut loan[..]);
+        if let Some(source) = source {
+            loan.copy_from(source.try_into()?)?;
+        }
+        number(&mut loan[..], sequence);
         loan.send();
         Ok(())
     }
@@ -165,10 +165,13 @@ impl<const N: usize> PlaceRx for Receiver<[u64; N]> {
 
 impl<const N: usize> PlaceTx for ring::Producer<N> {
     #[inline(always)]
-    fn send_with(&mut self, write: impl FnOnce(&mut [u64])) -> Result<(), Failure> {
+    fn send_from(&mut self, source: Option<&[u64]>, sequence: u64) -> Result<(), Failure> {
         // SAFETY: `slot` leads to `N` initialised words, this side's own until `publish` below.
         let slot = unsafe { std::slice::from_raw_parts_mut(self.slot(), N) };
-        write(slot);
+        if let Some(source) = source {
+            slot.copy_from_slice(source);
+        }
+        number(slot, sequence);
         self.pass();
         self.publish();
         Ok(())
@@ -191,7 +194,7 @@ fn sending(mut tx: impl PlaceTx + 'static, touch: Touch) -> Play {
     let mut next = 0;
     Box::new(move |count| {
         for _ in 0..warm_up(count) + count {
-            tx.send_with(|message| touch.write(message, next))?;
+            tx.send_from(touch.source.as_deref(), next)?;
             next += 1;
         }
         Ok(Report::default())
@@ -218,7 +221,7 @@ fn receiving(mut rx: impl PlaceRx + 'static, touch: Touch) -> Play {
 fn asking(mut tx: impl PlaceTx + 'static, mut rx: impl PlaceRx + 'static, touch: Touch) -> Play {
     let mut trips = move |count| {
         for sequence in 0..count {
-            tx.send_with(|message| touch.write(message, sequence))?;
+            tx.send_from(touch.source.as_deref(), sequence)?;
             rx.recv_with(|message| touch.check(message, !sequence))?;
         }
         Ok::<(), Failure>(())
@@ -237,7 +240,7 @@ fn answering(mut tx: impl PlaceTx + 'static, mut rx: impl PlaceRx + 'static, tou
         for trips in [WARM_UP_TRIPS, count] {
             for sequence in 0..trips {
                 rx.recv_with(|message| touch.check(message, sequence))?;
-                tx.send_with(|message| touch.write(message, !sequence))?;
+                tx.send_from(touch.source.as_deref(), !sequence)?;
             }
         }
         Ok(Report::default())

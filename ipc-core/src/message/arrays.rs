@@ -68,7 +68,7 @@ unsafe impl<T: IpcMessage, const N: usize> IpcMessage for [T; N] {
 #[inline]
 pub(super) unsafe fn place_items<T: IpcMessage>(items: &[T], to: *mut T) {
     let size_bytes = size_of_val(items);
-    if T::DENSE && align_of::<T>() >= size_of::<u64>() {
+    if T::DENSE && align_of::<T>() >= size_of::<u64>() && size_bytes < words::BULK_BYTES {
         // SAFETY: the items are dense, hence initialised, and since they are aligned like a word they are whole words;
         // the caller vouches for `to`, which has the same type.
         unsafe { store_words(items.as_ptr().cast(), to.cast(), size_bytes / size_of::<u64>()) };

@@ -42,11 +42,13 @@ pub struct Str<const N: usize> {
     bytes: [u8; N],
 }
 
-/// Text that does not fit a [`Str`].
+/// What does not fit a [`Str`], or the tail of a loan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{len} bytes of text do not fit a `Str<{capacity}>`: use a larger one, or `Str::truncated`")]
+#[error(
+    "a length of {len} does not fit into {capacity}: use a larger `Str`, or a longer loan, or cut it (`Str::truncated`)"
+)]
 pub struct TooLong {
-    /// How many bytes the text would have.
+    /// How many bytes of text, or items, there would be.
     pub len: usize,
     /// How many fit.
     pub capacity: usize,

@@ -313,6 +313,18 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     }
 }
 
+/// Messages that are a slice.
+impl<T: IpcMessage> Sender<[T]> {
+    /// Sends a copy of `items` as one message: [`send_copy`](Sender::send_copy), by the name that it has elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As for [`loan_len`](Sender::loan_len).
+    pub fn send_slice(&mut self, items: &[T]) -> Result<(), LoanError> {
+        self.send_copy(items)
+    }
+}
+
 impl<T: ?Sized> Sealed for Sender<T> {
     fn interest(&self) -> Interest {
         self.link.interest()

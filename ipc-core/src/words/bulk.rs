@@ -1,0 +1,307 @@
+//! Copies of many bytes, where the width of a store and its way to memory decide.
+//!
+//! A loop of eight-byte stores moves a fraction of what a core can. So what is longer than [`BULK_BYTES`] is moved by
+//! whole cache lines, with instructions that are written out as assembly: to the language such an access is opaque, and no
+//! data race. Each byte is read once. Whoever may meet a copy in the making looks at a stamp afterwards, and drops what it
+//! has if that has changed, so nobody depends on how wide the accesses are.
+//!
+//! # Ordinary or streaming
+//!
+//! An ordinary store fetches its line from whoever read it last. Between cores that share a cache that is cheap, and the
+//! line is still near when the receiver wants it; between distant cores it is up to ten times slower than a store that
+//! goes past the caches, to memory. No figure that the system gives tells the two apart, and a virtual machine's
+//! processors wander from one case to the other. So what is longer than [`STREAM_BYTES`] is stored in the way that was
+//! faster when this thread last tried both ([`Trial`]): of every [`PERIOD`] long copies four are timed, two of each way.
+//! Streaming has to win by a quarter, since what it leaves in memory the receiver has to fetch from there.
+//!
+//! # Order
+//!
+//! Streaming stores are ordered with nothing. A barrier before them keeps them behind what the caller has announced (that
+//! a slot is about to change), and one after them before what the caller will publish. Both are store barriers of some
+//! nanoseconds, paid only where tens of kilobytes move.
+
+use super::{load_words, store_words};
+use core::cell::Cell;
+use std::time::Instant;
+
+/// From here on vectors are worth their beginning and their end.
+pub(crate) const BULK_BYTES: usize = 512;
+
+/// From here on a way past the caches may be worth it: half a level-1 cache, and no line of which is awaited singly.
+const STREAM_BYTES: usize = 32 << 10;
+
+/// Long copies from one trial to the next.
+const PERIOD: u32 = 64;
+
+/// Bytes that one turn of a loop moves.
+const LINE_BYTES: usize = 64;
+
+/// Bytes that one instruction moves, and to which its store is aligned.
+const VECTOR_BYTES: usize = 16;
+
+thread_local! {
+    /// What this thread found. It is one for all channels, because a thread mostly sends to one place.
+    static TRIAL: Cell<Trial> = const { Cell::new(Trial::new()) };
+}
+
+/// See [`words::store`](super::store).
+#[inline(never)]
+pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
+    let head = to.align_offset(VECTOR_BYTES).min(len);
+    let lines = (len - head) / LINE_BYTES * LINE_BYTES;
+    let rest = head + lines;
+    // SAFETY: this is the first part of what the caller vouches for.
+    unsafe { store_words(from, to, head) };
+    // SAFETY: this is the second part of it, whole lines, and `align_offset` has aligned it.
+    unsafe { store_lines(from.wrapping_add(head), to.wrapping_add(head), lines) };
+    // SAFETY: this is what remains of it.
+    unsafe { store_words(from.wrapping_add(rest), to.wrapping_add(rest), len - rest) };
+}
+
+/// See [`words::load`](super::load).
+#[inline(never)]
+pub(super) unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
+    let lines = len / LINE_BYTES * LINE_BYTES;
+    // SAFETY: this is the first part of what the caller vouches for, whole lines.
+    unsafe { lines::load(from, to, lines) };
+    // SAFETY: this is what remains of it, and as well aligned as its beginning, since lines are whole words.
+    unsafe { load_words(from.wrapping_add(lines), to.wrapping_add(lines), len - lines) };
+}
+
+/// Stores whole lines in the way that is the faster one at the moment.
+///
+/// # Safety
+///
+/// `from` is readable and `to` writable for `len` bytes, a multiple of [`LINE_BYTES`]; they do not overlap; `to` is aligned
+/// to [`VECTOR_BYTES`].
+unsafe fn store_lines(from: *const u8, to: *mut u8, len: usize) {
+    if len < STREAM_BYTES {
+        // SAFETY: the caller vouches for it.
+        unsafe { lines::store(from, to, len) };
+        return;
+    }
+    let mut trial = TRIAL.get();
+    let (way, timed) = trial.next();
+    let begin = timed.then(Instant::now);
+    match way {
+        // SAFETY: the caller vouches for it.
+        Way::Ordinary => unsafe { lines::store(from, to, len) },
+        // SAFETY: as above.
+        Way::Streaming => unsafe { lines::stream(from, to, len) },
+    }
+    if let Some(begin) = begin {
+        trial.learn(way, begin.elapsed().as_nanos() as f32 / len as f32);
+    }
+    TRIAL.set(trial);
+}
+
+/// How lines are stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// Through the caches.
+    Ordinary,
+    /// Past them.
+    Streaming,
+}
+
+/// Which of the two ways is the faster one, and since when.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    /// Long copies since the trial began, less than [`PERIOD`].
+    copies: u32,
+    /// The better time of a byte that each way took in this trial, in nanoseconds.
+    ordinary: f32,
+    streaming: f32,
+    /// What the last trial came to.
+    chosen: Way,
+}
+
+impl Trial {
+    const fn new() -> Self {
+        Trial { copies: 0, ordinary: f32::INFINITY, streaming: f32::INFINITY, chosen: Way::Ordinary }
+    }
+
+    /// How to make the next copy, and whether to time it.
+    fn next(&mut self) -> (Way, bool) {
+        let copy = self.copies;
+        self.copies = (copy + 1) % PERIOD;
+        match copy {
+            0 | 1 => (Way::Ordinary, true),
+            2 | 3 => (Way::Streaming, true),
+            _ => (self.chosen, false),
+        }
+    }
+
+    /// Takes note of what a timed copy took, in nanoseconds a byte.
+    fn learn(&mut self, way: Way, time: f32) {
+        match way {
+            Way::Ordinary => self.ordinary = self.ordinary.min(time),
+            Way::Streaming => self.streaming = self.streaming.min(time),
+        }
+        if self.copies == 4 {
+            let faster = self.streaming * 1.25 < self.ordinary;
+            *self = Trial { copies: 4, chosen: if faster { Way::Streaming } else { Way::Ordinary }, ..Trial::new() };
+        }
+    }
+}
+
+/// The loops of x86-64.
+#[cfg(all(target_arch = "x86_64", not(miri), not(slipring_tsan)))]
+mod lines {
+    use super::LINE_BYTES;
+    use core::arch::asm;
+
+    /// Stores `len` bytes, whole lines, at an aligned place.
+    #[inline(always)]
+    pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
+        // The instruction knows how much is to come, and does not fetch a line that it will overwrite whole.
+        // SAFETY: it reads and writes `len` bytes, upwards, since the direction flag is clear; the caller vouches for them.
+        unsafe {
+            asm!(
+                "rep movsb",
+                inout("rcx") len => _,
+                inout("rsi") from => _,
+                inout("rdi") to => _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// As [`store`], past the caches, and ordered after every earlier store and before every later one.
+    #[inline(always)]
+    pub(super) unsafe fn stream(from: *const u8, to: *mut u8, len: usize) {
+        if len < LINE_BYTES {
+            return;
+        }
+        // SAFETY: the loop reads and writes `len` bytes, a multiple of a line and not 0; the caller vouches for them, and for
+        // the alignment of the stores.
+        unsafe {
+            asm!(
+                "sfence",
+                "2:",
+                "movdqu {a}, [{from}]",
+                "movdqu {b}, [{from} + 16]",
+                "movdqu {c}, [{from} + 32]",
+                "movdqu {d}, [{from} + 48]",
+                "movntdq [{to}], {a}",
+                "movntdq [{to} + 16], {b}",
+                "movntdq [{to} + 32], {c}",
+                "movntdq [{to} + 48], {d}",
+                "add {from}, 64",
+                "add {to}, 64",
+                "sub {len}, 64",
+                "jnz 2b",
+                "sfence",
+                from = inout(reg) from => _,
+                to = inout(reg) to => _,
+                len = inout(reg) len => _,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Loads `len` bytes, whole lines.
+    #[inline(always)]
+    pub(super) unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: as for `store`.
+        unsafe { store(from, to, len) };
+    }
+}
+
+/// The loops, word by word.
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(slipring_tsan))))]
+mod lines {
+    use crate::words::{load_words, store_words};
+
+    pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: the caller vouches for it, and `to` is aligned.
+        unsafe { store_words(from, to, len) };
+    }
+
+    pub(super) unsafe fn stream(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: as above.
+        unsafe { store_words(from, to, len) };
+    }
+
+    pub(super) unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: the caller vouches for it, and `from` is aligned.
+        unsafe { load_words(from, to, len) };
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bytes that tell one place from another.
+    fn pattern(len: usize) -> Vec<u8> {
+        (0..len).map(|at| (at.wrapping_mul(167) >> 3) as u8).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_copy_is_exact_whatever_its_length_and_its_place(
+            len in prop_oneof![0usize..2_000, STREAM_BYTES - 100..STREAM_BYTES + 2_000],
+            from_offset in 0usize..64,
+            to_offset in 0usize..64,
+        ) {
+            let source = pattern(from_offset + len);
+            let mut target = vec![0xee; to_offset + len + 64];
+            // SAFETY: `len` bytes follow both offsets, in vectors of their own.
+            unsafe { store(source[from_offset..].as_ptr(), target[to_offset..].as_mut_ptr(), len) };
+            prop_assert!(target[to_offset..to_offset + len] == source[from_offset..]);
+            prop_assert!(target[..to_offset].iter().chain(&target[to_offset + len..]).all(|&byte| byte == 0xee));
+        }
+
+        #[test]
+        fn what_is_loaded_is_exact_whatever_its_length(len in 0usize..5_000, words in 0usize..8, to_offset in 0usize..64) {
+            let source: Vec<u64> = pattern(words * 8 + len + 8).chunks_exact(8)
+                .map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect();
+            let mut target = vec![0xee; to_offset + len + 64];
+            let from = source[words..].as_ptr().cast();
+            // SAFETY: `from` is aligned, and followed by `len` bytes and more; so is the offset in the target.
+            unsafe { load(from, target[to_offset..].as_mut_ptr(), len) };
+            let bytes = pattern(words * 8 + len);
+            prop_assert!(target[to_offset..to_offset + len] == bytes[words * 8..]);
+            prop_assert!(target[..to_offset].iter().chain(&target[to_offset + len..]).all(|&byte| byte == 0xee));
+        }
+    }
+
+    /// The ways of the next `copies` copies, where a byte takes so many nanoseconds.
+    fn play(trial: &mut Trial, copies: u32, ordinary: f32, streaming: f32) -> Vec<Way> {
+        let mut copy = |_| {
+            let (way, timed) = trial.next();
+            if timed {
+                trial.learn(way, if way == Way::Ordinary { ordinary } else { streaming });
+            }
+            way
+        };
+        (0..copies).map(&mut copy).collect()
+    }
+
+    #[test]
+    fn the_faster_way_is_taken_until_it_is_the_slower_one() {
+        let mut trial = Trial::new();
+        let untimed = |ways: Vec<Way>, way| ways[4..].iter().all(|&taken| taken == way);
+        assert!(untimed(play(&mut trial, PERIOD, 0.4, 0.05), Way::Streaming), "far apart");
+        assert!(untimed(play(&mut trial, PERIOD, 0.03, 0.05), Way::Ordinary), "near again");
+        assert!(untimed(play(&mut trial, PERIOD, 0.05, 0.045), Way::Ordinary), "a small gain is none");
+        assert!(untimed(play(&mut trial, PERIOD, 0.4, 0.05), Way::Streaming), "far again");
+    }
+
+    #[test]
+    fn one_slow_copy_of_two_decides_nothing() {
+        let mut trial = Trial::new();
+        for time in [9.0, 0.03, 0.05, 0.05] {
+            let (way, timed) = trial.next();
+            assert!(timed);
+            trial.learn(way, time);
+        }
+        assert_eq!(trial.next(), (Way::Ordinary, false));
+    }
+}
