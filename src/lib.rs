@@ -85,6 +85,6 @@ pub use ipc_core::{
     TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
 #[cfg(feature = "async")]
-pub use ipc_core::{Async, AsyncClient, AsyncReceiver, AsyncSender, AsyncServer, PendingFuture};
+pub use ipc_core::{Async, AsyncClient, AsyncReceiver, AsyncReplies, AsyncSender, AsyncServer, PendingFuture};
 pub use ipc_macros::IpcMessage;
 pub use ipc_process as process;

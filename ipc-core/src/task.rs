@@ -8,7 +8,7 @@
 
 mod service;
 
-pub use service::{AsyncClient, AsyncServer, PendingFuture};
+pub use service::{AsyncClient, AsyncReplies, AsyncServer, PendingFuture};
 
 use crate::broadcast::{Publisher, Subscriber};
 use crate::error::{

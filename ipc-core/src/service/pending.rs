@@ -310,7 +310,20 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Replies<'_, Req, Rep> {
     ///
     /// As for [`Client::call`](super::Client::call).
     pub fn next_timeout(&mut self, limit: Duration) -> Option<Option<Result<Rep, CallError<Req>>>> {
-        if self.pending.ongoing.is_open() { self.pending.next(Patience::from_timeout(limit), take) } else { Some(None) }
+        self.next_within(Patience::from_timeout(limit))
+    }
+
+    /// The next reply, if it has come. Otherwise as [`next_timeout`](Replies::next_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::call`](super::Client::call).
+    pub fn try_next(&mut self) -> Option<Option<Result<Rep, CallError<Req>>>> {
+        self.next_within(Patience::None)
+    }
+
+    fn next_within(&mut self, patience: Patience) -> Option<Option<Result<Rep, CallError<Req>>>> {
+        if self.pending.ongoing.is_open() { self.pending.next(patience, take) } else { Some(None) }
     }
 }
 
@@ -352,6 +365,11 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Replies<'_, Req, Rep> {
     /// As for [`Client::call`](super::Client::call).
     pub fn next_boxed(&mut self) -> Option<Result<Box<Rep>, CallError<Req>>> {
         self.pending.next(Patience::Forever, take_boxed).flatten()
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn pending(&self) -> &Pending<'_, Req, Rep> {
+        &self.pending
     }
 }
 

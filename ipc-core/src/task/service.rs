@@ -9,13 +9,14 @@ use crate::interest::Interest;
 use crate::lookout::{self, Watched};
 use crate::message::IpcMessage;
 use crate::ring::calls::Taken;
-use crate::service::{Client, InPlace, Pending, Request, Server};
+use crate::service::{Client, InPlace, Pending, Replies, Request, Server};
 use core::fmt;
 use core::future::{Future, IntoFuture, poll_fn};
 use core::pin::Pin;
 use core::slice;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use futures_core::Stream;
 
 /// The calling end of a service, for tasks.
 pub type AsyncClient<Req, Rep> = Async<Client<Req, Rep>>;
@@ -218,6 +219,67 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Future for PendingFuture<'_, Req
 impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> fmt::Debug for PendingFuture<'_, Req, Rep> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PendingFuture").field(&self.pending).finish()
+    }
+}
+
+impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage> Replies<'c, Req, Rep> {
+    /// The replies for a task: a [`Stream`] that ends when the server has finished, or after an error.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use futures_util::TryStreamExt;
+    /// # let service = ipc_core::Service::<u32, u32>::new("stream").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, mut server) = (service.client()?.into_async()?, service.server()?.into_async()?);
+    /// # let serving = tokio::spawn(async move {
+    /// #     let request = server.accept().await.unwrap().unwrap();
+    /// #     let mut replies = request.reply_stream();
+    /// #     replies.send(1).unwrap();
+    /// #     replies.finish();
+    /// # });
+    /// let replies = client.submit(3).await?.into_replies().into_stream();
+    /// let numbers: Vec<u32> = replies.try_collect().await?;
+    /// # assert_eq!(numbers, [1]);
+    /// # serving.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_stream(self) -> AsyncReplies<'c, Req, Rep> {
+        AsyncReplies { wait: Wait::default(), replies: self }
+    }
+}
+
+/// The [`Replies`] to a call, for tasks. Dropping it early tells the server that nobody listens.
+#[must_use = "dropping it cancels the call"]
+pub struct AsyncReplies<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage> {
+    // Dropped first, while the slot is still this call's.
+    wait: Wait,
+    replies: Replies<'c, Req, Rep>,
+}
+
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Stream for AsyncReplies<'_, Req, Rep> {
+    type Item = Result<Rep, CallError<Req>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let AsyncReplies { wait, replies } = self.get_mut();
+        for _ in 0..ATTEMPTS {
+            if !replies.pending().is_over() {
+                let ongoing = replies.pending().ongoing();
+                let (look, probe) = (|| ongoing.is_decided(), || ongoing.probe_ready());
+                ready!(wait.poll(cx, || ongoing.interest(), look, probe, || Some(())));
+            }
+            if let Some(next) = replies.try_next() {
+                return Poll::Ready(next);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> fmt::Debug for AsyncReplies<'_, Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AsyncReplies").field(self.replies.pending()).finish()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use futures_util::future::{join, join_all, select};
+use futures_util::{StreamExt, TryStreamExt};
 use ipc_core::AsyncClient;
 use std::future::{Future, IntoFuture};
 use std::pin::pin;
@@ -88,6 +89,49 @@ fn a_future_that_is_dropped_cancels_its_call() {
             assert_eq!(client.get_ref().len(), 0);
         }
     });
+}
+
+#[test]
+fn a_task_streams_replies() {
+    let domain = Domain::new("task-stream");
+    let service = service(domain.name());
+    let server = service.server().unwrap();
+    let stopper = server.stopper();
+    let serving = thread::spawn(move || {
+        while let Some(request) = server.accept().unwrap() {
+            let mut replies = request.reply_stream();
+            let (first, count) = (replies[0], replies[1]);
+            let wanted = (0..count).all(|number| replies.send(answer(question(first + number))).is_ok());
+            assert!(!wanted || replies.finish());
+        }
+    });
+    run(|| {
+        let service = service.clone();
+        async move {
+            let client = service.client().unwrap().into_async().unwrap();
+            for count in [0, 1, 300] {
+                let replies = client.submit(part_of(10, count)).await.unwrap().into_replies().into_stream();
+                let all: Result<Vec<_>, _> = replies.try_collect().await;
+                assert_eq!(all.unwrap(), (10..10 + count).map(|number| answer(question(number))).collect::<Vec<_>>());
+            }
+            let mut some = client.submit(part_of(1, u64::MAX)).await.unwrap().into_replies().into_stream();
+            assert_eq!(some.next().await, Some(Ok(answer(question(1)))));
+            drop(some);
+            // One that is over stays over.
+            let mut one = client.submit(part_of(5, 1)).await.unwrap().into_replies().into_stream();
+            assert_eq!(one.next().await, Some(Ok(answer(question(5)))));
+            assert_eq!((one.next().await, one.next().await), (None, None));
+        }
+    });
+    stopper.stop();
+    serving.join().unwrap();
+}
+
+/// A question for so many replies, the first of which is to this one.
+fn part_of(first: u64, count: u64) -> Question {
+    let mut asked = question(first);
+    asked[1] = count;
+    asked
 }
 
 #[test]
