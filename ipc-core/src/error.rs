@@ -200,6 +200,16 @@ pub enum OpenError {
         /// Bytes that were asked for.
         bytes: u64,
     },
+    /// This process may not make files as large as the segment.
+    #[error(
+        "a segment of {bytes} bytes is larger than the {limit} bytes that a file of this process may have (RLIMIT_FSIZE, ulimit -f): raise the limit, or lower the capacity"
+    )]
+    FileSize {
+        /// Bytes that were asked for.
+        bytes: u64,
+        /// Bytes that a file may have (the soft limit).
+        limit: u64,
+    },
     /// The segment belongs to another user.
     #[error("no permission for {}, which belongs to user {owner}: run as that user, or choose another SLIPRING_DOMAIN", path.display())]
     Permission {

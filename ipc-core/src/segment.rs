@@ -397,6 +397,10 @@ impl Segment {
     fn create(path: &Path, spec: &Spec) -> Result<Self, OpenError> {
         let geometry = Geometry::plan(spec)?;
         let directory = Path::new(os::SEGMENT_DIRECTORY);
+        let (bytes, limit) = (geometry.total_bytes, os::file_size_limit());
+        if bytes > limit {
+            return Err(OpenError::FileSize { bytes, limit });
+        }
         let no_space = |error: io::Error, action| match error.raw_os_error() {
             Some(libc::ENOSPC | libc::EFBIG) => {
                 OpenError::NoSpace { path: directory.into(), bytes: geometry.total_bytes }

@@ -81,9 +81,19 @@ pub(crate) fn huge_page_bytes() -> Option<usize> {
 
 /// How many descriptors this process may have: its soft limit.
 pub(crate) fn descriptor_limit() -> u64 {
+    soft_limit(libc::RLIMIT_NOFILE)
+}
+
+/// How many bytes a file of this process may have: its soft limit. Whoever tries to make a larger one is sent a signal,
+/// which ends the process.
+pub(crate) fn file_size_limit() -> u64 {
+    soft_limit(libc::RLIMIT_FSIZE)
+}
+
+fn soft_limit(resource: libc::__rlimit_resource_t) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer leads to an `rlimit`, which is writable. The call fails for unknown resources only.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    unsafe { libc::getrlimit(resource, &raw mut limit) };
     limit.rlim_cur
 }
 
