@@ -1,8 +1,6 @@
 //! Whatever can be wrong with a channel's name, its file, its message or its surroundings: each is refused with an
 //! error that names the cause and says what to do, and what was found in the way is left as it was.
 
-#[path = "bad_input/full_shm.rs"]
-mod full_shm;
 #[path = "bad_input/header.rs"]
 mod header;
 mod support;
@@ -11,14 +9,13 @@ use ipc_core::schema::{Field, Kind, Type};
 use ipc_core::{Invalid, IpcMessage, Lifetime, Mismatch, OpenError, Peer, Queue, Role};
 use ipc_macros::IpcMessage;
 use std::ffi::CString;
-use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use support::{Child, Domain, is_root, listen, program, queue, recv, say, skip};
+use support::{Child, Domain, assert_says, is_root, listen, program, queue, recv, refusal, say, skip};
 
 /// Somebody who owns nothing here.
 const NOBODY: u32 = 65_534;
@@ -120,8 +117,6 @@ unsafe impl IpcMessage for Page {
 fn child_main() {
     support::play(&[
         ("damage", header::damage),
-        ("fill", full_shm::fill),
-        ("read-only", full_shm::read_only),
         ("hold-original", |domain| {
             let _tx = queue::<original::Tick>(domain, "ticks").lifetime(Lifetime::Persistent).sender().unwrap();
             say("held");
@@ -487,24 +482,6 @@ fn works(queue: &Queue<u64>) -> Result<(), OpenError> {
         assert!((0..capacity).map(|message| message * lap).eq((0..capacity).map(|_| recv(&mut rx).unwrap().unwrap())));
     }
     Ok(())
-}
-
-/// The error of a queue neither of whose ends can be opened.
-#[track_caller]
-fn refusal<T: IpcMessage>(queue: &Queue<T>) -> OpenError {
-    let error = queue.sender().map(drop).expect_err("the sender is refused");
-    let again = queue.receiver().map(drop).expect_err("the receiver is refused");
-    assert_eq!(error.to_string(), again.to_string());
-    error
-}
-
-/// Asserts that the error's text has all of these words in it.
-#[track_caller]
-fn assert_says(error: &dyn Display, words: &[&str]) {
-    let text = error.to_string();
-    for word in words {
-        assert!(text.contains(word), "{word:?} is not in {text:?}");
-    }
 }
 
 #[track_caller]

@@ -3,11 +3,8 @@
 mod support;
 
 use ipc_core::inspect::Observer;
-use ipc_core::{
-    Lifetime, OpenError, Peer, Pipe, PipeEnd, RecvError, RecvTimeoutError, Role, SendError, TryRecvError, TrySendError,
-};
+use ipc_core::{Lifetime, OpenError, Pipe, PipeEnd, RecvTimeoutError, Role, SendError, TryRecvError, TrySendError};
 use ipc_macros::IpcMessage;
-use std::hint;
 use std::thread;
 use std::time::Duration;
 use support::{Child, Domain, PATIENCE, Part, listen, play, program, say};
@@ -19,7 +16,6 @@ const PARTS: &[(&str, Part)] = &[
     ("race_for_the_left_end", race_for_the_left_end),
     ("open_left_on_request", open_left_on_request),
     ("open_right_on_request", open_right_on_request),
-    ("open_and_close_until_killed", open_and_close_until_killed),
 ];
 
 #[test]
@@ -120,22 +116,11 @@ fn open_right_on_request(domain: &str) {
     open_on_request(|| pipe(domain).right().unwrap(), answer(question(1)));
 }
 
-fn open_and_close_until_killed(domain: &str) {
-    say("ready");
-    loop {
-        drop(pipe(domain).left().unwrap());
-    }
-}
-
 /// A child that has said that it is ready.
 fn ready(part: &str, domain: &Domain) -> Child {
     let mut child = Child::start(part, domain);
     assert_eq!(child.hear(), "ready");
     child
-}
-
-fn died(child_pid: u32) -> RecvError {
-    RecvError::SenderDied(Peer { pid: child_pid, program: program().into() })
 }
 
 #[test]
@@ -186,115 +171,6 @@ fn both_ends_can_be_opened_at_the_same_moment() {
         children.iter_mut().for_each(|child| assert_eq!(child.hear(), "let go"));
     }
     children.into_iter().for_each(Child::finish);
-}
-
-#[test]
-fn a_killed_end_is_reported_once_and_succeeded() {
-    let domain = Domain::new("killed");
-    let mut left = pipe(domain.name()).left().unwrap();
-    let mut child = ready("answer_on_request", &domain);
-    let pid = child.pid();
-    left.send_batch((0..3).map(question)).unwrap();
-    child.tell("answer");
-    assert_eq!(child.hear(), "answered");
-    child.kill();
-    // The answer comes first, then the news, and no second time.
-    assert_eq!(left.recv(), Ok(Some(answer(question(0)))));
-    assert_eq!(left.recv(), Err(died(pid)));
-    assert_eq!(left.recv_timeout(Duration::from_millis(200)), Err(RecvTimeoutError::Timeout));
-    // The successor answers what is still in the pipe.
-    let mut child = ready("answer_on_request", &domain);
-    for number in 1..3 {
-        child.tell("answer");
-        assert_eq!(child.hear(), "answered");
-        assert_eq!(left.recv(), Ok(Some(answer(question(number)))));
-    }
-    drop(left);
-    child.finish();
-}
-
-#[test]
-fn an_end_that_is_killed_anywhere_costs_at_most_the_answer_it_was_about_to_give() {
-    let domain = Domain::new("killed-anywhere");
-    let (mut tx, mut rx) = pipe(domain.name()).left().unwrap().split();
-    let (mut asked, mut next, mut random) = (0, 0, 0x2545_F491_u64);
-    for _ in 0..30 {
-        let child = ready("answer_all", &domain);
-        let pid = child.pid();
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let last = next + (random >> 40) % 2000;
-        // A few are always on the way, so that it may be anywhere when it dies.
-        while next < last {
-            while asked < next + 4 {
-                tx.send(question(asked)).unwrap();
-                asked += 1;
-            }
-            let [number, ..] = rx.recv_timeout(PATIENCE).unwrap().unwrap();
-            // The first may be one later: the predecessor took a question and died before it answered.
-            assert!(number == next || number == next + 1, "{number} where {next} is due");
-            next = number + 1;
-        }
-        child.kill();
-        let mut lost = 0;
-        loop {
-            match rx.recv_timeout(PATIENCE) {
-                Ok(Some(answered)) => {
-                    lost += answered[0] - next;
-                    next = answered[0] + 1;
-                }
-                Ok(None) => unreachable!("nobody closes"),
-                Err(error) => {
-                    assert_eq!(error, RecvTimeoutError::SenderDied(Peer { pid, program: program().into() }));
-                    break;
-                }
-            }
-        }
-        assert!(lost <= 1, "{lost} questions were taken and not answered");
-    }
-    drop((tx, rx));
-    pipe(domain.name()).remove().unwrap();
-}
-
-#[test]
-fn an_end_that_is_killed_while_it_opens_or_closes_can_be_taken() {
-    let domain = Domain::new("killed-opening");
-    let mut random = 0xB5AD_4ECE_u64;
-    for round in 0..40 {
-        // With somebody at the other end, and without.
-        let mut right = (round % 2 == 0).then(|| pipe(domain.name()).right().unwrap());
-        let child = ready("open_and_close_until_killed", &domain);
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        // Up to a millisecond or so, in which it opens and closes some ten times.
-        for step in 0..random >> 48 {
-            hint::black_box(step);
-        }
-        child.kill();
-        let mut left = pipe(domain.name()).left().unwrap();
-        left.send(question(round)).unwrap();
-        let right = right.get_or_insert_with(|| pipe(domain.name()).right().unwrap());
-        assert_eq!(right.recv_timeout(PATIENCE), Ok(Some(question(round))));
-    }
-}
-
-#[test]
-fn a_blocked_poll_hears_of_a_message_of_the_end_and_of_a_death() {
-    let domain = Domain::new("poll-blocked");
-    let mut left = pipe(domain.name()).left().unwrap();
-    let mut child = ready("answer_on_request", &domain);
-    left.send(question(1)).unwrap();
-    child.tell("answer");
-    assert_eq!(left.poll(PATIENCE), Ok(true));
-    assert_eq!(left.try_recv(), Ok(Some(answer(question(1)))));
-    child.finish();
-    assert_eq!(left.poll(PATIENCE), Ok(true));
-    assert_eq!(left.poll(Duration::ZERO), Ok(true), "the end stays");
-    assert_eq!(left.try_recv(), Ok(None));
-
-    let child = ready("answer_on_request", &domain);
-    let pid = child.pid();
-    child.kill();
-    assert_eq!(left.poll(PATIENCE), Err(died(pid)));
-    assert_eq!(left.poll(Duration::ZERO), Ok(false), "the death was reported");
 }
 
 #[test]

@@ -1,12 +1,8 @@
 //! The exclusive queue through its public interface, both ends in one process.
 
-use ipc_core::{
-    Corrupt, Lifetime, OpenError, Queue, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Str, TryRecvError,
-    TrySendError,
-};
+use ipc_core::{Lifetime, OpenError, Queue, RecvTimeoutError, SendError, Str, TryRecvError, TrySendError};
 use ipc_macros::IpcMessage;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -61,27 +57,6 @@ fn exactly_as_many_messages_fit_as_were_asked_for() {
 }
 
 #[test]
-fn the_end_comes_after_the_last_message() {
-    let queue = queue("end");
-    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
-    tx.send_batch((0..3).map(order)).unwrap();
-    drop(tx);
-    assert_eq!(rx.recv(), Ok(Some(order(0))));
-    assert_eq!(rx.try_recv(), Ok(Some(order(1))));
-    assert_eq!(rx.recv_timeout(PATIENCE), Ok(Some(order(2))));
-    assert_eq!(rx.recv(), Ok(None));
-    assert_eq!(rx.try_recv(), Ok(None));
-    assert_eq!(rx.recv_timeout(PATIENCE), Ok(None));
-    assert_eq!(rx.recv_batch(&mut Vec::new(), 10), Ok(0));
-    assert!(rx.recv_ref().unwrap().is_none());
-    // A sender that comes now begins anew.
-    let mut tx = queue.sender().unwrap();
-    assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
-    tx.send(order(3)).unwrap();
-    assert_eq!(rx.iter().next(), Some(Ok(order(3))));
-}
-
-#[test]
 fn a_receiver_that_comes_first_waits() {
     let queue = queue("first");
     let mut rx = queue.receiver().unwrap();
@@ -115,25 +90,6 @@ fn a_receiver_that_comes_back_to_an_empty_channel_waits_for_the_next_sender() {
     drop(rx);
     assert!(queue.remove().unwrap());
     assert!(!queue.remove().unwrap());
-}
-
-#[test]
-fn a_full_channel_without_receiver_gives_the_message_back() {
-    let queue = queue("closed").capacity(1);
-    let mut tx = queue.sender().unwrap();
-    let rx = queue.receiver().unwrap();
-    tx.send(1u64).unwrap();
-    assert_eq!(tx.send_timeout(2, Duration::from_millis(1)), Err(SendTimeoutError::Timeout(2)));
-    drop(rx);
-    assert_eq!(tx.send(2), Err(SendError::Closed(2)));
-    assert_eq!(tx.try_send(2), Err(TrySendError::Closed(2)));
-    assert_eq!(tx.send_timeout(2, PATIENCE), Err(SendTimeoutError::Closed(2)));
-    assert!(matches!(tx.loan(), Err(SendError::Closed(()))));
-    let error = tx.send_batch([2, 3]).unwrap_err();
-    assert_eq!((error.sent, error.error), (0, SendError::Closed(2)));
-    // Whoever comes next gets what is there.
-    assert_eq!(queue.receiver().unwrap().recv(), Ok(Some(1)));
-    assert_eq!(tx.send(2), Ok(()));
 }
 
 #[test]
@@ -270,54 +226,6 @@ fn both_ends_may_block_in_threads() {
         }
         assert_eq!(rx.recv(), Ok(None));
     });
-}
-
-#[test]
-fn an_invalid_message_is_reported_and_skipped() {
-    let queue = queue("invalid").capacity(4);
-    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
-    tx.send_batch((0..4).map(order)).unwrap();
-    let segment = OpenOptions::new().write(true).open(&tx.info().path).unwrap();
-    let slots = tx.info().segment_bytes - 4096;
-    // `side` is the byte after `id`; no variant is 77.
-    for slot in [1, 3] {
-        segment.write_all_at(&[77], slots + slot * 64 + 8).unwrap();
-    }
-    assert_eq!(rx.recv(), Ok(Some(order(0))));
-    let error = rx.recv().unwrap_err();
-    assert!(matches!(error, RecvError::Corrupt(Corrupt::Message(_))));
-    assert!(error.to_string().contains("77 is not a variant of `Side`"), "{error}");
-    assert_eq!(rx.recv(), Ok(Some(order(2))));
-    assert!(matches!(rx.recv_ref().unwrap_err(), RecvError::Corrupt(Corrupt::Message(_))));
-    drop(tx);
-    assert_eq!(rx.recv(), Ok(None));
-}
-
-#[test]
-fn a_damaged_ring_is_an_error_for_both_sides() {
-    let queue = queue("damaged").capacity(4);
-    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
-    let segment = OpenOptions::new().write(true).open(&tx.info().path).unwrap();
-    let slots = tx.info().segment_bytes - 4096;
-    segment.write_all_at(&999u64.to_ne_bytes(), slots + 56).unwrap();
-    let error = rx.recv().unwrap_err();
-    assert_eq!(error, RecvError::Corrupt(Corrupt::Stamp { slot: 0, found: 999, expected: 1 }));
-    assert!(error.to_string().contains("remove the channel"), "{error}");
-    // The receiver's place is in the line after the two participants and the two wait lines.
-    segment.write_all_at(&999u64.to_ne_bytes(), 4096 + 4 * 128).unwrap();
-    assert!(matches!(
-        tx.send(order(1)),
-        Err(SendError::Corrupt(Order { id: 1, .. }, Corrupt::Stamp { found: 999, .. }))
-    ));
-}
-
-#[test]
-fn a_second_sender_is_told_who_is_first() {
-    let queue = queue::<u64>("second");
-    let _tx = queue.sender().unwrap();
-    let error = queue.sender().unwrap_err();
-    assert!(matches!(&error, OpenError::InUse { peer, .. } if peer.pid == std::process::id()), "{error}");
-    assert!(queue.remove().is_err());
 }
 
 #[test]

@@ -1,9 +1,5 @@
 //! Services, with both ends in one process, and between processes that are started in any order and killed.
 
-#[path = "service/damage.rs"]
-mod damage;
-#[path = "service/deaths.rs"]
-mod deaths;
 #[path = "service/outside.rs"]
 mod outside;
 #[path = "service/ready.rs"]
@@ -16,99 +12,22 @@ mod tasks;
 #[path = "service/variable.rs"]
 mod variable;
 
-use ipc_core::{
-    AcceptError, CallError, Client, Corrupt, IpcMessage, OpenError, Peer, ReplyError, Server, Service, Str,
-};
+use ipc_core::{AcceptError, CallError, Client, IpcMessage, OpenError, ReplyError, Server, Service, Str};
 use ipc_macros::IpcMessage;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
-use support::{Child, Domain, PATIENCE, Part, listen, play, program, say};
+use support::desk::{
+    Answer, Question, Resize, Resized, SHORT, answer, beside_a_server, child, hold, peer, question, serve, service,
+};
+use support::{Child, Domain, PATIENCE, Part, play, say};
 
-const PARTS: &[(&str, Part)] = &[
-    ("serve", serve),
-    ("hold", hold),
-    ("hold_a_stream", hold_a_stream),
-    ("call_thousands", call_thousands),
-    ("call_until_killed", call_until_killed),
-    ("leave_calls", leave_calls),
-    ("serve_sums", deaths::serve_sums_in),
-    ("stop_at_a_step", deaths::stop_at_a_step),
-    ("ask_until_killed", deaths::ask_until_killed),
-];
+const PARTS: &[(&str, Part)] = &[("serve", serve), ("hold", hold), ("call_thousands", call_thousands)];
 
 #[test]
 #[ignore = "the other process of the tests in this file"]
 fn child_main() {
     play(PARTS);
-}
-
-/// A request that shows whether it is whole.
-type Question = [u64; 4];
-
-/// A reply that shows whose it is.
-type Answer = [u64; 6];
-
-fn question(number: u64) -> Question {
-    [number, number.wrapping_mul(3), number ^ 0x5555, !number]
-}
-
-fn answer(asked: Question) -> Answer {
-    assert_eq!(asked, question(asked[0]), "the request is whole");
-    [asked[0] + 1, !asked[0], asked[1], asked[2], asked[3], asked[0]]
-}
-
-fn service(domain: &str) -> Service<Question, Answer> {
-    Service::new("questions").domain(domain).capacity(8)
-}
-
-const SHORT: Duration = Duration::from_millis(60);
-
-/// Runs `client` beside a server that answers.
-fn beside_a_server(service: &Service<Question, Answer>, client: impl FnOnce()) {
-    let server = service.server().unwrap();
-    let stopper = server.stopper();
-    thread::scope(|scope| {
-        let serving = scope.spawn(move || server.serve(answer));
-        client();
-        stopper.stop();
-        serving.join().unwrap().unwrap();
-    });
-}
-
-/// A server that answers until it is told no more.
-fn serve(domain: &str) {
-    let server = service(domain).server().unwrap();
-    let stopper = server.stopper();
-    say("ready");
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            while listen().is_some() {}
-            stopper.stop();
-        });
-        server.serve(answer).unwrap();
-    });
-}
-
-/// A server that takes one request and says so, and does nothing more.
-fn hold(domain: &str) {
-    let server = service(domain).server().unwrap();
-    say("ready");
-    let request = server.accept().unwrap().unwrap();
-    say(request[0].to_string());
-    listen();
-}
-
-/// A server that answers one request with two replies of a stream, and does nothing more.
-fn hold_a_stream(domain: &str) {
-    let server = service(domain).server().unwrap();
-    say("ready");
-    let mut replies = server.accept().unwrap().unwrap().reply_stream();
-    for number in 0..2 {
-        replies.send(answer(question(replies[0] + number))).unwrap();
-    }
-    say("sent");
-    listen();
 }
 
 const THOUSANDS: u64 = 10_000;
@@ -126,49 +45,6 @@ fn call_thousands(domain: &str) {
         }
     }
     say("all came");
-}
-
-fn call_until_killed(domain: &str) {
-    let client = service(domain).client().unwrap();
-    say("ready");
-    for number in 0.. {
-        call_persistently(&client, number);
-    }
-}
-
-/// Makes as many calls as it is told, waits for none, and says so.
-fn leave_calls(domain: &str) {
-    let client = service(domain).client().unwrap();
-    let calls: u64 = listen().unwrap().parse().unwrap();
-    let calls: Vec<_> = (0..calls).map(|number| client.submit(question(number)).unwrap()).collect();
-    say("made");
-    listen();
-    drop(calls);
-}
-
-fn child(part: &str, domain: &Domain) -> Child {
-    let mut child = Child::start(part, domain);
-    assert_eq!(child.hear(), "ready");
-    child
-}
-
-fn peer(pid: u32) -> Peer {
-    Peer { pid, program: program().into() }
-}
-
-/// Calls until a server answers: a death is reported once, and may be that of an earlier server.
-fn call_persistently(client: &Client<Question, Answer>, number: u64) -> u32 {
-    for deaths in 0..1000 {
-        match client.call_timeout(question(number), PATIENCE) {
-            Ok(reply) => {
-                assert_eq!(reply, answer(question(number)));
-                return deaths;
-            }
-            Err(CallError::ServerDied(..)) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("no server lives long enough");
 }
 
 #[test]
@@ -329,24 +205,6 @@ fn either_message_of_another_layout_is_explained() {
     assert!(error.contains("40") && error.contains("41"), "{error}");
     assert!(Service::<Str<40>, Thumb>::new("resize").domain(domain.name()).client().is_ok());
     drop(server);
-}
-
-/// What is declared of the service `resize`.
-#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
-#[ipc(crate = "ipc_core", service = "resize", reply = Resized, capacity = 16)]
-#[repr(C)]
-struct Resize {
-    width: u32,
-    height: u32,
-    is_square: bool,
-}
-
-#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
-#[ipc(crate = "ipc_core")]
-#[repr(C)]
-struct Resized {
-    pixels: u64,
-    is_large: bool,
 }
 
 #[test]

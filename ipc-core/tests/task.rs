@@ -16,7 +16,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
-use support::{Child, Domain, PATIENCE, Part, listen, play, queue, say};
+use support::runtimes::{RUNTIMES, run};
+use support::{Child, Domain, Part, listen, play, queue, say};
 
 const PARTS: &[(&str, Part)] = &[
     ("echo", echo),
@@ -34,24 +35,6 @@ const PARTS: &[(&str, Part)] = &[
 #[ignore = "the other process of the tests in this file"]
 fn child_main() {
     play(PARTS);
-}
-
-const RUNTIMES: [&str; 3] = ["tokio-one", "tokio-many", "smol"];
-
-/// Runs a task under one of [`RUNTIMES`]. One that is stuck fails the test instead of hanging it.
-fn run<F: Future<Output = ()> + Send + 'static>(runtime: &str, task: F) {
-    let task = async {
-        let is_stuck = matches!(select(pin!(task), smol::Timer::after(PATIENCE)).await, Either::Right(_));
-        assert!(!is_stuck, "nothing has come in {PATIENCE:?}");
-    };
-    match runtime {
-        "tokio-one" => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(task),
-        "tokio-many" => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(runtime.spawn(task)).unwrap();
-        }
-        _ => smol::block_on(smol::spawn(task)),
-    }
 }
 
 /// Queues of both kinds, which sleep and wake differently.
@@ -299,34 +282,6 @@ fn hold_senders(domain: &str) {
     say("ready");
     listen();
     drop(senders);
-}
-
-#[test]
-fn a_death_and_a_close_wake_a_task() {
-    for runtime in RUNTIMES {
-        let domain = Domain::new(&format!("death-{runtime}"));
-        let mut rxs = queues(domain.name(), "held").map(|queue| receiver(&queue));
-        let mut child = Child::start("hold_senders", &domain);
-        assert_eq!(child.hear(), "ready");
-        let waiting = thread::spawn(move || {
-            run(runtime, async move {
-                for rx in &mut rxs {
-                    assert!(matches!(rx.recv().await, Err(RecvError::SenderDied(_))));
-                }
-                for rx in &mut rxs {
-                    assert_eq!(rx.recv().await, Ok(None));
-                }
-            });
-        });
-        child.kill();
-        // Their successors close.
-        while !waiting.is_finished() {
-            for queue in queues(domain.name(), "held") {
-                drop(queue.sender());
-            }
-        }
-        waiting.join().unwrap();
-    }
 }
 
 #[test]

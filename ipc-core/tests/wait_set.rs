@@ -3,7 +3,7 @@
 
 mod support;
 
-use ipc_core::{Broadcast, Latest, Pipe, Queue, Receiver, RecvError, Sender, Source, TryRecvError, WaitSet};
+use ipc_core::{Broadcast, Latest, Pipe, Queue, Receiver, Sender, Source, TryRecvError, WaitSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
@@ -231,35 +231,6 @@ fn hold_senders(domain: &str) {
     drop(txs);
 }
 
-#[test]
-fn a_close_and_a_death_wake() {
-    for size in [2, 150] {
-        let domain = Domain::new(&format!("ends-{size}"));
-        let mut child = Child::start("hold_senders", &domain);
-        child.tell(&size.to_string());
-        assert_eq!(child.hear(), "ready");
-        let mut rxs = receivers(domain.name(), "in", size);
-        let mut set = WaitSet::new();
-        assert_eq!(set.wait_timeout(&mut rxs, Duration::from_millis(1)).len(), 0);
-        child.kill();
-        let mut died = vec![false; size];
-        while died.contains(&false) {
-            for number in wait(&mut set, &mut rxs) {
-                assert!(matches!(rxs[number].try_recv(), Err(TryRecvError::SenderDied(_))));
-                assert!(!died[number], "a death is reported once");
-                died[number] = true;
-            }
-        }
-        let successor = small(domain.name(), "in", 1).sender().unwrap();
-        assert_eq!(set.try_wait(&mut rxs).len(), 0);
-        thread::scope(|scope| {
-            scope.spawn(|| drop(successor));
-            assert_eq!(wait(&mut set, &mut rxs), [1]);
-        });
-        assert_eq!(rxs[1].recv(), Ok(None) as Result<_, RecvError>);
-    }
-}
-
 /// Whether a descriptor is readable, or becomes so within `limit_ms` milliseconds.
 fn is_readable(descriptor: &OwnedFd, limit_ms: i32) -> bool {
     let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -293,25 +264,6 @@ fn a_descriptor_is_readable_until_nothing_is_ready() {
             assert!(is_readable(&descriptor, 0), "as long as one is ready");
             assert_eq!(rxs[number].try_recv(), Ok(Some(1)));
         });
-    }
-}
-
-#[test]
-fn a_death_makes_the_descriptor_readable() {
-    let domain = Domain::new("descriptor-death");
-    let mut child = Child::start("hold_senders", &domain);
-    child.tell("3");
-    assert_eq!(child.hear(), "ready");
-    let mut rxs = receivers(domain.name(), "in", 3);
-    let mut set = WaitSet::new();
-    let descriptor = set.descriptor().unwrap();
-    assert_eq!(set.try_wait(&mut rxs).len(), 0);
-    child.kill();
-    while set.try_wait(&mut rxs).len() == 0 {
-        assert!(is_readable(&descriptor, 60_000));
-    }
-    for rx in &mut rxs {
-        assert!(matches!(rx.recv(), Err(RecvError::SenderDied(_))));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Services seen by those who do not know their messages, or take no part.
 
-use super::variable::{ask, check, serve_sums, sums};
+use super::support::sums::{ask, check, serve_sums, sums};
 use super::*;
 use ipc_core::dynamic::{AcceptValueError, CallValueError, Channel, Kind, ReplyValueError};
 use ipc_core::inspect::Observer;

@@ -37,18 +37,3 @@ fn replies_stream() {
         assert_eq!(one, [Ok(answer(question(5)))], "an ordinary reply is a stream of one");
     });
 }
-
-#[test]
-fn what_a_dead_server_had_streamed_is_read() {
-    let domain = Domain::new("streamed");
-    let client = service(domain.name()).client().unwrap();
-    let mut server = child("hold_a_stream", &domain);
-    let pid = server.pid();
-    let mut replies = client.call_stream(question(7)).unwrap();
-    assert_eq!(replies.next(), Some(Ok(answer(question(7)))));
-    assert_eq!(server.hear(), "sent");
-    server.kill();
-    assert_eq!(replies.next(), Some(Ok(answer(question(8)))));
-    assert_eq!(replies.next(), Some(Err(CallError::ServerDied(None, peer(pid)))));
-    assert_eq!(replies.next(), None);
-}

@@ -6,10 +6,14 @@
 
 #![allow(dead_code, reason = "every test executable uses its own part of this")]
 
+pub(crate) mod desk;
 pub(crate) mod news;
 pub(crate) mod packet;
+pub(crate) mod runtimes;
+pub(crate) mod sums;
 
-use ipc_core::{IpcMessage, Queue, Receiver, RecvTimeoutError};
+use ipc_core::{IpcMessage, OpenError, Queue, Receiver, RecvTimeoutError};
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -98,6 +102,24 @@ pub(crate) fn recv_all<T: IpcMessage>(rx: &mut Receiver<T>) -> Vec<T> {
 /// The file of a channel's segment.
 pub(crate) fn path(domain: &str, channel: &str) -> PathBuf {
     Path::new(SHM).join(format!("slipring.{domain}.{channel}"))
+}
+
+/// The error of a queue neither of whose ends can be opened.
+#[track_caller]
+pub(crate) fn refusal<T: IpcMessage>(queue: &Queue<T>) -> OpenError {
+    let error = queue.sender().map(drop).expect_err("the sender is refused");
+    let again = queue.receiver().map(drop).expect_err("the receiver is refused");
+    assert_eq!(error.to_string(), again.to_string());
+    error
+}
+
+/// Asserts that the error's text has all of these words in it.
+#[track_caller]
+pub(crate) fn assert_says(error: &dyn Display, words: &[&str]) {
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in {text:?}");
+    }
 }
 
 /// The program name under which the processes of this test appear in errors.
@@ -199,7 +221,8 @@ impl Child {
     /// Says a line to the child.
     pub(crate) fn tell(&mut self, line: &str) {
         let hears = self.hears.as_mut().expect("the child is still told things");
-        writeln!(hears, "{line}").expect("the child listens");
+        // In one piece: two programs may listen, and half a line would go to each.
+        hears.write_all(format!("{line}\n").as_bytes()).expect("the child listens");
     }
 
     /// Kills the child, and returns when it is dead.

@@ -1,30 +1,20 @@
 //! Broadcasts of messages that vary in length, between processes that are stopped and killed at any step of one, and over
 //! segments that are damaged.
 
-mod support;
-
-use ipc_core::{
-    Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, Corrupt, Publisher, Subscriber, TrySendError,
-};
+use super::support::packet::{self, Packet, check, fill, length};
+use super::support::{Child, Domain, PATIENCE, Part, listen, program, say};
+use ipc_core::{Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, Publisher, Subscriber};
 use std::thread;
 use std::time::Duration;
-use support::packet::{self, Packet, check, damage, fill, length};
-use support::{Child, Domain, PATIENCE, Part, listen, play, program, say};
 
-const PARTS: &[(&str, Part)] = &[
-    ("hold_a_loan", hold_a_loan),
-    ("hold_a_lossy_loan", hold_a_lossy_loan),
-    ("hold_a_message", hold_a_message),
-    ("publish_until_killed", publish_until_killed),
-    ("publish_lossily_until_killed", publish_lossily_until_killed),
-    ("read_until_killed", read_until_killed),
+pub(super) const PARTS: &[(&str, Part)] = &[
+    ("tails_hold_a_loan", hold_a_loan),
+    ("tails_hold_a_lossy_loan", hold_a_lossy_loan),
+    ("tails_hold_a_message", hold_a_message),
+    ("tails_publish_until_killed", publish_until_killed),
+    ("tails_publish_lossily_until_killed", publish_lossily_until_killed),
+    ("tails_read_until_killed", read_until_killed),
 ];
-
-#[test]
-#[ignore = "the other process of the tests in this file"]
-fn child_main() {
-    play(PARTS);
-}
 
 /// Small, so that publishers have to wait or overtake, and many messages need padding.
 fn lossless(domain: &str) -> Broadcast<Packet> {
@@ -113,7 +103,7 @@ fn what_a_publisher_died_with_holds_nobody_up() {
     let (mut publisher, mut subscriber) =
         (lossless(domain.name()).publisher().unwrap(), lossless(domain.name()).subscriber().unwrap());
     for (deaths, len) in (1..).zip([0, 500, 2000, 1, 1999, 300, 2000, 2000]) {
-        let mut child = Child::start("hold_a_loan", &domain);
+        let mut child = Child::start("tails_hold_a_loan", &domain);
         child.tell(&len.to_string());
         assert_eq!(child.hear(), "held");
         // Of one cell, for which there is room beside the longest message and the padding before it.
@@ -131,11 +121,11 @@ fn a_read_only_subscriber_steps_over_what_a_publisher_died_with() {
     for len in [0, 500, 2000, 1, 1999, 700] {
         let domain = Domain::new("bvd-step");
         let mut subscriber = lossy(domain.name()).subscriber().unwrap();
-        let mut child = Child::start("hold_a_lossy_loan", &domain);
+        let mut child = Child::start("tails_hold_a_lossy_loan", &domain);
         child.tell(&len.to_string());
         assert_eq!(child.hear(), "held");
         // It is neither repaired by the other publisher, which does not have to wait, nor robbed.
-        let mut after = Child::start("hold_a_lossy_loan", &domain);
+        let mut after = Child::start("tails_hold_a_lossy_loan", &domain);
         after.tell("10");
         assert_eq!(after.hear(), "held");
         let waited = subscriber.recv_ref_timeout(Duration::from_millis(200)).map(|_| ());
@@ -146,7 +136,7 @@ fn a_read_only_subscriber_steps_over_what_a_publisher_died_with() {
         after.finish();
         let died = recv(&mut subscriber);
         assert!(matches!(died, Err(BroadcastRecvTimeoutError::PublisherDied(_))), "{died:?}");
-        let mut child = Child::start("publish_lossily_until_killed", &domain);
+        let mut child = Child::start("tails_publish_lossily_until_killed", &domain);
         assert_eq!(child.hear(), "ready");
         child.tell("0");
         // Laps later the hole has been closed, and everything is counted all the same.
@@ -172,7 +162,7 @@ fn whenever_a_publisher_is_killed_what_it_published_is_whole_and_in_order() {
     let mut witness = lossless(domain.name()).subscriber().unwrap();
     let mut next = 0;
     for round in 0..30 {
-        let mut child = Child::start("publish_until_killed", &domain);
+        let mut child = Child::start("tails_publish_until_killed", &domain);
         assert_eq!(child.hear(), "ready");
         child.tell(&next.to_string());
         let until = next + length(round, 300) as u64;
@@ -207,9 +197,9 @@ fn whoever_is_killed_whenever_the_others_go_on() {
     let mut subscriber = lossless(domain.name()).subscriber().unwrap();
     let mut keeper = lossless(domain.name()).publisher().unwrap();
     for round in 0..15u64 {
-        let mut readers: Vec<_> = (0..2).map(|_| Child::start("read_until_killed", &domain)).collect();
+        let mut readers: Vec<_> = (0..2).map(|_| Child::start("tails_read_until_killed", &domain)).collect();
         readers.iter_mut().for_each(|child| assert_eq!(child.hear(), "ready"));
-        let mut publishers: Vec<_> = (0..2).map(|_| Child::start("publish_until_killed", &domain)).collect();
+        let mut publishers: Vec<_> = (0..2).map(|_| Child::start("tails_publish_until_killed", &domain)).collect();
         let mut next = [0; 2];
         for (me, child) in publishers.iter_mut().enumerate() {
             assert_eq!(child.hear(), "ready");
@@ -246,7 +236,7 @@ fn lossy_publishers_that_are_killed_leave_no_torn_message() {
     let domain = Domain::new("bvd-lossy");
     let mut subscriber = lossy(domain.name()).subscriber().unwrap();
     for round in 0..20 {
-        let mut child = Child::start("publish_lossily_until_killed", &domain);
+        let mut child = Child::start("tails_publish_lossily_until_killed", &domain);
         assert_eq!(child.hear(), "ready");
         child.tell("0");
         let (mut next, until) = (0, length(round, 3000) as u64);
@@ -285,7 +275,7 @@ fn a_stopped_subscriber_is_waited_for_and_a_dead_one_is_not() {
     let domain = Domain::new("bvd-stopped");
     let mut publisher = lossless(domain.name()).publisher().unwrap();
     for round in 0..5 {
-        let mut child = Child::start("hold_a_message", &domain);
+        let mut child = Child::start("tails_hold_a_message", &domain);
         assert_eq!(child.hear(), "ready");
         publish(&mut publisher, round, 1500);
         assert_eq!(child.hear(), "held");
@@ -344,72 +334,4 @@ fn a_subscriber_that_passes_one_small_message_after_the_other_is_not_evicted() {
         }
         assert_eq!(recv(&mut slow), Ok(Some(sent)));
     });
-}
-
-#[test]
-fn an_invalid_message_is_skipped() {
-    for lossy in [false, true] {
-        let domain = Domain::new("bvd-invalid");
-        let text = Broadcast::<str>::new("text").domain(domain.name());
-        let text = if lossy { text.lossy() } else { text };
-        let (mut publisher, mut subscriber) = (text.publisher().unwrap(), text.subscriber().unwrap());
-        for by_value in [true, false] {
-            publisher.send_copy_batch(["letters", "more"]).unwrap();
-            damage(&publisher.info().path, b"letters", b"lett\xffrs");
-            let error = match by_value {
-                true => subscriber.recv_boxed().unwrap_err(),
-                false => subscriber.recv_ref().unwrap_err(),
-            };
-            let BroadcastRecvError::Corrupt(Corrupt::Message(invalid)) = error else { panic!("{error}") };
-            assert_eq!(invalid.to_string(), "the text is not UTF-8 from byte 4 on");
-            assert_eq!(&*subscriber.recv_boxed().unwrap().unwrap(), "more");
-        }
-    }
-}
-
-#[test]
-fn a_length_that_no_message_has_is_skipped() {
-    for lossy in [false, true] {
-        let domain = Domain::new("bvd-odd");
-        let items = Broadcast::<[u32]>::new("items").domain(domain.name());
-        let items = if lossy { items.lossy() } else { items };
-        let (mut publisher, mut subscriber) = (items.publisher().unwrap(), items.subscriber().unwrap());
-        // One that is no whole number of items, and one beyond the frame.
-        for (mark, bytes) in [(0xA1A2_A3A4, 6), (0xB1B2_B3B4, 57), (0xC1C2_C3C4, u64::MAX)] {
-            publisher.send_copy_batch([[mark, mark], [1, 2]]).unwrap();
-            let header = |bytes: u64| [&bytes.to_ne_bytes(), &mark.to_ne_bytes()[..]].concat();
-            damage(&publisher.info().path, &header(8), &header(bytes));
-            let error = subscriber.recv_ref().unwrap_err();
-            match (bytes, &error) {
-                (6, BroadcastRecvError::Corrupt(Corrupt::Message(_))) => {}
-                (_, &BroadcastRecvError::Corrupt(Corrupt::Stamp { found, expected: 56, .. })) => {
-                    assert_eq!(found, bytes);
-                }
-                _ => panic!("{error:?}"),
-            }
-            assert_eq!(*subscriber.recv_boxed().unwrap().unwrap(), [1, 2]);
-        }
-    }
-}
-
-#[test]
-fn a_damaged_ring_is_told_from_a_full_one() {
-    let domain = Domain::new("bvd-damaged");
-    let packets = lossless(domain.name());
-    let (mut publisher, mut subscriber) = (packets.publisher().unwrap(), packets.subscriber().unwrap());
-    // The stamp of the first frame, of 7 cells: FULL of lap 0.
-    let stamp = |units: u64, state: u64| (units << 15 | state).to_ne_bytes();
-    publish(&mut publisher, 0, 400);
-    damage(&publisher.info().path, &stamp(7, 1), &stamp(700, 1));
-    for _ in 0..2 {
-        let Err(error) = subscriber.recv_ref() else { panic!("it is no frame") };
-        assert!(matches!(error, BroadcastRecvError::Corrupt(Corrupt::Stamp { slot: 0, .. })), "{error:?}");
-    }
-    let error = loop {
-        match publisher.try_loan_len(1000) {
-            Ok(loan) => loan.send(),
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(error, TrySendError::Corrupt(..)), "{error:?}");
 }

@@ -1,26 +1,21 @@
 //! The exclusive queue between processes that are started in any order, stopped, and killed.
 
-mod support;
-
-use ipc_core::{Peer, Queue, Receiver, RecvError, RecvTimeoutError, SendError, Sender};
+use super::support::{Child, Domain, PATIENCE, Part, listen, program, queue, say};
+use ipc_core::{
+    Lifetime, OpenError, Peer, Queue, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender,
+    TryRecvError, TrySendError,
+};
 use std::time::Duration;
-use support::{Child, Domain, Part, listen, play, program, queue, say};
 
-const PARTS: &[(&str, Part)] = &[
-    ("send_thousands", send_thousands),
-    ("receive_thousands", receive_thousands),
-    ("send_on_request", send_on_request),
-    ("receive_on_request", receive_on_request),
-    ("hold_a_message", hold_a_message),
-    ("send_until_killed", send_until_killed),
-    ("receive_until_killed", receive_until_killed),
+pub(super) const PARTS: &[(&str, Part)] = &[
+    ("queue_send_thousands", send_thousands),
+    ("queue_receive_thousands", receive_thousands),
+    ("queue_send_on_request", send_on_request),
+    ("queue_receive_on_request", receive_on_request),
+    ("queue_hold_a_message", hold_a_message),
+    ("queue_send_until_killed", send_until_killed),
+    ("queue_receive_until_killed", receive_until_killed),
 ];
-
-#[test]
-#[ignore = "the other process of the tests in this file"]
-fn child_main() {
-    play(PARTS);
-}
 
 const THOUSANDS: u64 = 100_000;
 
@@ -99,13 +94,13 @@ fn receive_until_killed(domain: &str) {
 
 /// A child that sends on request, and has joined.
 fn sender_child(domain: &Domain) -> Child {
-    let mut child = Child::start("send_on_request", domain);
+    let mut child = Child::start("queue_send_on_request", domain);
     assert_eq!(child.hear(), "ready");
     child
 }
 
 fn receiver_child(domain: &Domain) -> Child {
-    let mut child = Child::start("receive_on_request", domain);
+    let mut child = Child::start("queue_receive_on_request", domain);
     assert_eq!(child.hear(), "ready");
     child
 }
@@ -127,11 +122,11 @@ fn died(child_pid: u32) -> RecvError {
 #[test]
 fn everything_arrives_in_order_whoever_starts_first() {
     for sender_first in [true, false] {
-        let domain = Domain::new(&format!("thousands-{sender_first}"));
+        let domain = Domain::new(&format!("queue-thousands-{sender_first}"));
         let parts = if sender_first {
-            ["send_thousands", "receive_thousands"]
+            ["queue_send_thousands", "queue_receive_thousands"]
         } else {
-            ["receive_thousands", "send_thousands"]
+            ["queue_receive_thousands", "queue_send_thousands"]
         };
         let mut children = parts.map(|part| Child::start(part, &domain));
         assert_eq!(children[usize::from(sender_first)].hear(), "all came");
@@ -141,7 +136,7 @@ fn everything_arrives_in_order_whoever_starts_first() {
 
 #[test]
 fn a_killed_sender_is_reported_once_and_succeeded() {
-    let domain = Domain::new("sender-killed");
+    let domain = Domain::new("queue-sender-killed");
     let mut rx = numbers(domain.name()).receiver().unwrap();
     let mut child = sender_child(&domain);
     let pid = child.pid();
@@ -162,7 +157,7 @@ fn a_killed_sender_is_reported_once_and_succeeded() {
 
 #[test]
 fn a_death_that_a_successor_hides_is_reported_all_the_same() {
-    let domain = Domain::new("hidden-death");
+    let domain = Domain::new("queue-hidden-death");
     let mut rx = numbers(domain.name()).receiver().unwrap();
     let mut first = sender_child(&domain);
     let pid = first.pid();
@@ -181,7 +176,7 @@ fn a_death_that_a_successor_hides_is_reported_all_the_same() {
 
 #[test]
 fn a_receiver_that_is_blocked_learns_of_the_death() {
-    let domain = Domain::new("blocked");
+    let domain = Domain::new("queue-blocked");
     let mut rx = numbers(domain.name()).receiver().unwrap();
     let child = sender_child(&domain);
     let pid = child.pid();
@@ -196,7 +191,7 @@ fn a_receiver_that_is_blocked_learns_of_the_death() {
 #[test]
 fn a_death_before_the_receiver_came_matters_only_with_messages_left() {
     for messages in [0, 2] {
-        let domain = Domain::new(&format!("before-{messages}"));
+        let domain = Domain::new(&format!("queue-before-{messages}"));
         let mut child = sender_child(&domain);
         let pid = child.pid();
         (0..messages).for_each(|number| send(&mut child, number));
@@ -214,7 +209,7 @@ fn a_death_before_the_receiver_came_matters_only_with_messages_left() {
 
 #[test]
 fn a_killed_receiver_is_reported_when_the_channel_is_full_and_succeeded() {
-    let domain = Domain::new("receiver-killed");
+    let domain = Domain::new("queue-receiver-killed");
     let mut tx: Sender<[u64; 4]> = numbers(domain.name()).sender().unwrap();
     let mut child = receiver_child(&domain);
     let peer = Peer { pid: child.pid(), program: program().into() };
@@ -238,10 +233,10 @@ fn a_killed_receiver_is_reported_when_the_channel_is_full_and_succeeded() {
 
 #[test]
 fn a_message_held_in_place_by_the_dead_comes_again() {
-    let domain = Domain::new("held");
+    let domain = Domain::new("queue-held");
     let mut tx = numbers(domain.name()).sender().unwrap();
     tx.send(message(5)).unwrap();
-    let mut child = Child::start("hold_a_message", &domain);
+    let mut child = Child::start("queue_hold_a_message", &domain);
     assert_eq!(child.hear(), "5");
     let peer = Peer { pid: child.pid(), program: program().into() };
     child.kill();
@@ -252,7 +247,7 @@ fn a_message_held_in_place_by_the_dead_comes_again() {
 
 #[test]
 fn a_stopped_sender_is_not_taken_for_dead() {
-    let domain = Domain::new("stopped");
+    let domain = Domain::new("queue-stopped");
     let mut rx = numbers(domain.name()).receiver().unwrap();
     let mut child = sender_child(&domain);
     send(&mut child, 0);
@@ -277,11 +272,11 @@ fn next_random(state: &mut u64) -> u64 {
 
 #[test]
 fn whoever_is_killed_whenever_nothing_acknowledged_is_lost() {
-    let domain = Domain::new("ledger");
+    let domain = Domain::new("queue-ledger");
     let mut rx = numbers(domain.name()).receiver().unwrap();
     let (mut random, mut expected, mut doubled) = (0x9E37_79B9, 0, 0);
     for _ in 0..30 {
-        let mut child = Child::start("send_until_killed", &domain);
+        let mut child = Child::start("queue_send_until_killed", &domain);
         assert_eq!(child.hear(), "ready");
         // What was sent and not acknowledged at the last death may come twice: from the dead and from its successor.
         let resume_at: u64 = expected;
@@ -316,11 +311,11 @@ fn whoever_is_killed_whenever_nothing_acknowledged_is_lost() {
 
 #[test]
 fn whichever_receiver_is_killed_the_next_goes_on_after_it() {
-    let domain = Domain::new("receivers");
+    let domain = Domain::new("queue-receivers");
     let mut tx = numbers(domain.name()).sender().unwrap();
     let (mut random, mut next) = (0xB5AD_4ECE, 0);
     for _ in 0..30 {
-        let mut child = Child::start("receive_until_killed", &domain);
+        let mut child = Child::start("queue_receive_until_killed", &domain);
         for _ in 0..1 + next_random(&mut random) % 7 {
             tx.send(message(next)).unwrap();
             assert_eq!(child.hear(), next.to_string());
@@ -328,4 +323,75 @@ fn whichever_receiver_is_killed_the_next_goes_on_after_it() {
         }
         child.kill();
     }
+}
+
+#[test]
+fn the_end_comes_after_the_last_message() {
+    let domain = Domain::new("queue-end");
+    let queue = numbers(domain.name());
+    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    tx.send_batch((0..3).map(message)).unwrap();
+    drop(tx);
+    assert_eq!(rx.recv(), Ok(Some(message(0))));
+    assert_eq!(rx.try_recv(), Ok(Some(message(1))));
+    assert_eq!(rx.recv_timeout(PATIENCE), Ok(Some(message(2))));
+    assert_eq!(rx.recv(), Ok(None));
+    assert_eq!(rx.try_recv(), Ok(None));
+    assert_eq!(rx.recv_timeout(PATIENCE), Ok(None));
+    assert_eq!(rx.recv_batch(&mut Vec::new(), 10), Ok(0));
+    assert!(rx.recv_ref().unwrap().is_none());
+    // A sender that comes now begins anew.
+    let mut tx = queue.sender().unwrap();
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    tx.send(message(3)).unwrap();
+    assert_eq!(rx.iter().next(), Some(Ok(message(3))));
+}
+
+#[test]
+fn a_full_channel_without_receiver_gives_the_message_back() {
+    let domain = Domain::new("queue-closed");
+    let queue = domain.queue("closed").capacity(1).lifetime(Lifetime::Attached);
+    let mut tx = queue.sender().unwrap();
+    let rx = queue.receiver().unwrap();
+    tx.send(1u64).unwrap();
+    assert_eq!(tx.send_timeout(2, Duration::from_millis(1)), Err(SendTimeoutError::Timeout(2)));
+    drop(rx);
+    assert_eq!(tx.send(2), Err(SendError::Closed(2)));
+    assert_eq!(tx.try_send(2), Err(TrySendError::Closed(2)));
+    assert_eq!(tx.send_timeout(2, PATIENCE), Err(SendTimeoutError::Closed(2)));
+    assert!(matches!(tx.loan(), Err(SendError::Closed(()))));
+    let error = tx.send_batch([2, 3]).unwrap_err();
+    assert_eq!((error.sent, error.error), (0, SendError::Closed(2)));
+    // Whoever comes next gets what is there.
+    assert_eq!(queue.receiver().unwrap().recv(), Ok(Some(1)));
+    assert_eq!(tx.send(2), Ok(()));
+}
+
+#[test]
+fn a_second_sender_is_told_who_is_first() {
+    let domain = Domain::new("queue-second");
+    let queue = domain.queue::<u64>("second");
+    let _tx = queue.sender().unwrap();
+    let error = queue.sender().unwrap_err();
+    assert!(matches!(&error, OpenError::InUse { peer, .. } if peer.pid == std::process::id()), "{error}");
+    assert!(queue.remove().is_err());
+}
+
+#[test]
+fn a_stopped_receiver_is_not_taken_for_dead() {
+    let domain = Domain::new("queue-stopped-receiver");
+    let mut tx = numbers(domain.name()).sender().unwrap();
+    let mut child = receiver_child(&domain);
+    child.stop();
+    (0..tx.capacity() as u64).for_each(|number| tx.send(message(number)).unwrap());
+    // Several looks at its lock.
+    let late = message(tx.capacity() as u64);
+    assert_eq!(tx.send_timeout(late, Duration::from_millis(300)), Err(SendTimeoutError::Timeout(late)));
+    assert!(matches!(numbers(domain.name()).receiver(), Err(OpenError::InUse { .. })), "nobody can take its place");
+    child.resume();
+    assert_eq!(receive(&mut child), 0);
+    tx.send(late).unwrap();
+    drop(tx);
+    (1..=late[0]).for_each(|number| assert_eq!(receive(&mut child), number));
+    child.finish();
 }

@@ -1,28 +1,36 @@
-//! A /dev/shm that is full, or that cannot be written, in a mount namespace of a child's own.
+//! Processes that run out of something: of space in /dev/shm (in a mount namespace of a child's own), of descriptors, of the
+//! size that a file may have.
 
-use super::support::{Child, Domain, SHM, queue, recv, skip};
-use super::{assert_says, refusal};
+use super::support::{Child, Domain, Part, SHM, assert_says, listen, queue, recv, refusal, say, skip};
 use ipc_core::OpenError;
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+
+pub(super) const PARTS: &[(&str, Part)] = &[
+    ("space_fill", fill),
+    ("space_read_only", read_only),
+    ("space_use_up_descriptors", use_up_descriptors),
+    ("space_small_files", small_files),
+];
 
 /// Slots of the channels that the file system is filled with: 18 pages each.
 const CAPACITY: usize = 1000;
 
 #[test]
 fn a_full_shm_is_reported_and_nothing_is_left_of_the_attempt() {
-    let domain = Domain::new("full");
-    match with_own_shm("fill", &domain, "size=1m,mode=1777", 0) {
+    let domain = Domain::new("space-full");
+    match with_own_shm("space_fill", &domain, "size=1m,mode=1777", 0) {
         Ok(child) => child.finish(),
         Err(error) => skip("a full /dev/shm", &format!("mount namespaces are not permitted here: {error}")),
     }
 }
 
 /// Fills a /dev/shm of 1 MiB with segments.
-pub(super) fn fill(domain: &str) {
+fn fill(domain: &str) {
     assert_eq!(free_bytes(), 1 << 20, "the small file system is there");
     let error = refusal(&queue::<u64>(domain, "large"));
     let OpenError::NoSpace { path, bytes } = &error else { panic!("{error:?}") };
@@ -58,20 +66,72 @@ pub(super) fn fill(domain: &str) {
 
 #[test]
 fn a_shm_that_cannot_be_written_is_reported() {
-    let domain = Domain::new("readonly");
-    match with_own_shm("read-only", &domain, "size=1m,mode=1777", libc::MS_RDONLY) {
+    let domain = Domain::new("space-readonly");
+    match with_own_shm("space_read_only", &domain, "size=1m,mode=1777", libc::MS_RDONLY) {
         Ok(child) => child.finish(),
         Err(error) => skip("a read-only /dev/shm", &format!("mount namespaces are not permitted here: {error}")),
     }
 }
 
 /// Creates a channel where nothing can be written.
-pub(super) fn read_only(domain: &str) {
+fn read_only(domain: &str) {
     let error = refusal(&queue::<u64>(domain, "unwritable"));
     let OpenError::Os { path, source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(path, Path::new(SHM));
     assert_eq!(source.raw_os_error(), Some(libc::EROFS));
     assert_says(&error, &["cannot create a segment in /dev/shm"]);
+}
+
+#[test]
+fn a_process_without_descriptors_is_told_and_its_channels_go_on() {
+    let domain = Domain::new("space-descriptors");
+    let mut tx = domain.queue::<u64>("open").sender().unwrap();
+    let mut child = Child::start("space_use_up_descriptors", &domain);
+    assert_eq!(child.hear(), "used up");
+    tx.send(1).unwrap();
+    tx.send(2).unwrap();
+    assert_eq!(child.hear(), "received");
+    child.finish();
+}
+
+/// Has descriptors for one channel, and receives after it has tried to open another one.
+fn use_up_descriptors(domain: &str) {
+    let mut rx = queue::<u64>(domain, "open").receiver().unwrap();
+    let next = fs::File::open("/dev/null").unwrap().as_raw_fd();
+    set_limit(libc::RLIMIT_NOFILE, next as u64);
+    let error = refusal(&queue::<u64>(domain, "other"));
+    assert!(matches!(error, OpenError::Descriptors { .. }), "{error:?}");
+    assert_says(&error, &["descriptor"]);
+    say("used up");
+    assert_eq!([recv(&mut rx), recv(&mut rx)], [Ok(Some(1)), Ok(Some(2))]);
+    say("received");
+    listen();
+}
+
+#[test]
+fn a_file_that_may_not_be_so_large_is_an_error_and_no_signal() {
+    let domain = Domain::new("space-small-files");
+    Child::start("space_small_files", &domain).finish();
+}
+
+/// May write files of 64 KiB. Without a check of its own, the system would kill it for the attempt to make a larger one.
+fn small_files(domain: &str) {
+    set_limit(libc::RLIMIT_FSIZE, 1 << 16);
+    let error = refusal(&queue::<u64>(domain, "large"));
+    let OpenError::FileSize { bytes, limit } = &error else { panic!("{error:?}") };
+    assert!(*bytes > 4 << 20 && *limit == 1 << 16, "{error:?}");
+    assert_says(&error, &["65536 bytes", "ulimit -f", "capacity"]);
+    let small = queue::<u64>(domain, "small").capacity(8);
+    let (mut tx, mut rx) = (small.sender().unwrap(), small.receiver().unwrap());
+    tx.send(1).unwrap();
+    assert_eq!(recv(&mut rx), Ok(Some(1)));
+}
+
+/// Lowers one of this process's limits.
+fn set_limit(what: libc::__rlimit_resource_t, to: u64) {
+    let limit = libc::rlimit { rlim_cur: to, rlim_max: to };
+    // SAFETY: `limit` is readable.
+    assert_eq!(unsafe { libc::setrlimit(what, &raw const limit) }, 0);
 }
 
 /// Starts a child that has a /dev/shm of its own, a tmpfs with these options. An error if that is not permitted.

@@ -1,25 +1,18 @@
 //! Broadcasts between processes that are stopped and killed.
 
-mod support;
-
+use super::support::news::{BURST, MOMENT, TIMEOUT, check, lossless, lossy, message, publish_bursts, recv};
+use super::support::{Child, Domain, PATIENCE, Part, listen, program, say};
 use ipc_core::BroadcastRecvTimeoutError;
 use std::time::Duration;
-use support::news::{BURST, MOMENT, TIMEOUT, check, lossless, lossy, message, publish_bursts, recv};
-use support::{Child, Domain, PATIENCE, Part, listen, play, program, say};
 
-const PARTS: &[(&str, Part)] = &[
-    ("publish_bursts", publish_bursts),
-    ("publish_until_killed", publish_until_killed),
-    ("hold_a_loan", hold_a_loan),
-    ("subscribe_and_wait", subscribe_and_wait),
-    ("subscribe_and_say", subscribe_and_say),
+pub(super) const PARTS: &[(&str, Part)] = &[
+    ("news_publish_bursts", publish_bursts),
+    ("news_publish_until_killed", publish_until_killed),
+    ("news_hold_a_loan", hold_a_loan),
+    ("news_subscribe_and_wait", subscribe_and_wait),
+    ("news_subscribe_and_say", subscribe_and_say),
+    ("news_subscribe_lossily", subscribe_lossily),
 ];
-
-#[test]
-#[ignore = "the other process of the tests in this file"]
-fn child_main() {
-    play(PARTS);
-}
 
 /// Publishes to a lossy channel as fast as it can.
 fn publish_until_killed(domain: &str) {
@@ -57,11 +50,27 @@ fn subscribe_and_say(domain: &str) {
     say("end");
 }
 
+/// Says, after a line of the parent's, what it gets and how many it misses, until the end.
+fn subscribe_lossily(domain: &str) {
+    let mut subscriber = lossy(domain).subscriber().unwrap();
+    say("ready");
+    listen();
+    let (mut count, mut missed) = (0, 0);
+    loop {
+        match recv(&mut subscriber) {
+            Ok(Some(_)) => count += 1,
+            Ok(None) => break say(format!("{count} {missed}")),
+            Err(BroadcastRecvTimeoutError::Lagged { missed: more }) => missed += more,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 #[test]
 fn a_stopped_subscriber_is_waited_for_and_a_dead_one_is_not() {
-    let domain = Domain::new("stopped");
+    let domain = Domain::new("news-stopped");
     let mut publisher = lossless(domain.name()).publisher().unwrap();
-    let mut child = Child::start("subscribe_and_say", &domain);
+    let mut child = Child::start("news_subscribe_and_say", &domain);
     assert_eq!(child.hear(), "ready");
     child.stop();
     (0..8).for_each(|number| publisher.send(message(0, number)).unwrap());
@@ -70,7 +79,7 @@ fn a_stopped_subscriber_is_waited_for_and_a_dead_one_is_not() {
     child.tell("go");
     publisher.send_timeout(message(0, 8), PATIENCE).unwrap();
     (0..9).for_each(|number| assert_eq!(child.hear(), format!("0 {number}")));
-    let mut second = Child::start("subscribe_and_wait", &domain);
+    let mut second = Child::start("news_subscribe_and_wait", &domain);
     assert_eq!(second.hear(), "ready");
     (9..17).for_each(|number| publisher.send(message(0, number)).unwrap());
     second.kill();
@@ -83,11 +92,11 @@ fn a_stopped_subscriber_is_waited_for_and_a_dead_one_is_not() {
 
 #[test]
 fn what_a_publisher_died_with_holds_nobody_up() {
-    let domain = Domain::new("hole");
+    let domain = Domain::new("news-hole");
     let mut publisher = lossless(domain.name()).publisher().unwrap();
     let mut subscriber = lossless(domain.name()).subscriber().unwrap();
     for deaths in 1..=10 {
-        let mut child = Child::start("hold_a_loan", &domain);
+        let mut child = Child::start("news_hold_a_loan", &domain);
         assert_eq!(child.hear(), "held");
         publisher.send(message(0, deaths)).unwrap();
         assert_eq!(subscriber.recv_timeout(MOMENT).map(|_| None), TIMEOUT, "a live one is waited for");
@@ -99,9 +108,9 @@ fn what_a_publisher_died_with_holds_nobody_up() {
 
 #[test]
 fn the_last_publishers_death_is_reported_once() {
-    let domain = Domain::new("last");
+    let domain = Domain::new("news-last");
     let mut subscribers: Vec<_> = (0..2).map(|_| lossless(domain.name()).subscriber().unwrap()).collect();
-    let mut child = Child::start("publish_bursts", &domain);
+    let mut child = Child::start("news_publish_bursts", &domain);
     assert_eq!(child.hear(), "ready");
     child.tell("7");
     for number in 0..BURST {
@@ -127,13 +136,13 @@ fn the_last_publishers_death_is_reported_once() {
 #[test]
 fn whoever_is_killed_whenever_the_others_go_on() {
     const ROUNDS: u64 = 20;
-    let domain = Domain::new("soak");
+    let domain = Domain::new("news-soak");
     let mut subscriber = lossless(domain.name()).subscriber().unwrap();
     let mut witness = lossless(domain.name()).subscriber().unwrap();
     let keeper = lossless(domain.name()).publisher().unwrap();
     for round in 0..ROUNDS {
-        let victims: Vec<_> = (0..2).map(|_| Child::start("subscribe_and_wait", &domain)).collect();
-        let mut publishers: Vec<_> = (0..2).map(|_| Child::start("publish_bursts", &domain)).collect();
+        let victims: Vec<_> = (0..2).map(|_| Child::start("news_subscribe_and_wait", &domain)).collect();
+        let mut publishers: Vec<_> = (0..2).map(|_| Child::start("news_publish_bursts", &domain)).collect();
         let mut counts = [0u64; 2];
         for (at, child) in publishers.iter_mut().enumerate() {
             assert_eq!(child.hear(), "ready");
@@ -164,12 +173,12 @@ fn whoever_is_killed_whenever_the_others_go_on() {
 
 #[test]
 fn lossy_publishers_that_are_killed_leave_no_torn_message_and_the_count_is_right() {
-    let domain = Domain::new("killed");
+    let domain = Domain::new("news-killed");
     let mut subscriber = lossy(domain.name()).subscriber().unwrap();
     let keeper = lossy(domain.name()).publisher().unwrap();
     let (mut random, mut total) = (0x2545_F491_u64, 0);
     for round in 0..30 {
-        let mut child = Child::start("publish_until_killed", &domain);
+        let mut child = Child::start("news_publish_until_killed", &domain);
         assert_eq!(child.hear(), "ready");
         child.tell(&round.to_string());
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -196,4 +205,25 @@ fn lossy_publishers_that_are_killed_leave_no_torn_message_and_the_count_is_right
     let deaths = std::iter::from_fn(|| recv(&mut subscriber).err()).count();
     assert_eq!(deaths, 30, "while somebody published they were of no concern");
     assert_eq!(recv(&mut subscriber), Ok(None));
+}
+
+#[test]
+fn nobody_waits_for_a_lossy_subscriber_whether_it_is_stopped_or_dead() {
+    const MESSAGES: u64 = 100;
+    let domain = Domain::new("news-lossy-stopped");
+    let mut publisher = lossy(domain.name()).publisher().unwrap();
+    let mut children: Vec<_> = (0..2).map(|_| Child::start("news_subscribe_lossily", &domain)).collect();
+    children.iter_mut().for_each(|child| assert_eq!(child.hear(), "ready"));
+    children.iter_mut().for_each(Child::stop);
+    (0..MESSAGES / 2).for_each(|number| publisher.try_send(message(0, number)).unwrap());
+    children.pop().unwrap().kill();
+    (MESSAGES / 2..MESSAGES).for_each(|number| publisher.try_send(message(0, number)).unwrap());
+    drop(publisher);
+    let mut child = children.pop().unwrap();
+    child.resume();
+    child.tell("go");
+    let told = child.hear();
+    let (count, missed) = told.split_once(' ').unwrap();
+    assert_eq!(count.parse::<u64>().unwrap() + missed.parse::<u64>().unwrap(), MESSAGES, "{told}");
+    child.finish();
 }

@@ -3,8 +3,7 @@
 //! Every fork happens in a helper process, whose standard input and output the forked child shares. A forked child ends
 //! by `_exit`, and by an alarm if it hangs.
 
-mod support;
-
+use super::support::{Child, Domain, PATIENCE, Part, listen, path, program, queue, recv, recv_all, say};
 use ipc_core::{
     OpenError, Opt, Receiver, RecvError, RecvTimeoutError, Role, SendError, SendTimeoutError, Sender, TryRecvError,
     TrySendError,
@@ -17,7 +16,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use support::{Child, Domain, PATIENCE, listen, path, program, queue, recv, recv_all, say};
 
 /// After so long a forked child is stuck.
 const FORK_LIMIT_S: u32 = 60;
@@ -25,35 +23,17 @@ const FORK_LIMIT_S: u32 = 60;
 /// Forks of a process whose other threads open and close channels.
 const BUSY_FORKS: u64 = 150;
 
-#[test]
-#[ignore = "the children of the other tests"]
-fn child_main() {
-    support::play(&[
-        ("use-dead-handles", use_dead_handles),
-        ("drop-dead-handles", drop_dead_handles),
-        ("hold-guards", hold_guards),
-        ("leave-a-child", |domain| {
-            let _tx = queue::<u64>(domain, "channel").sender().unwrap();
-            fork(linger);
-            say("forked");
-            listen();
-        }),
-        ("leave-a-grandchild", |domain| {
-            let mut tx = Some(queue::<u64>(domain, "channel").sender().unwrap());
-            fork(|| {
-                drop(tx.take());
-                fork(linger);
-                linger();
-            });
-            say("forked");
-            std::thread::park();
-        }),
-        ("leave-programs", leave_programs),
-        ("open-again", open_again),
-        ("open-again-alone", open_again_alone),
-        ("fork-beside-threads", fork_beside_threads),
-    ]);
-}
+pub(super) const PARTS: &[(&str, Part)] = &[
+    ("fork_use_dead_handles", use_dead_handles),
+    ("fork_drop_dead_handles", drop_dead_handles),
+    ("fork_hold_guards", hold_guards),
+    ("fork_leave_a_child", leave_a_child),
+    ("fork_leave_a_grandchild", leave_a_grandchild),
+    ("fork_leave_programs", leave_programs),
+    ("fork_open_again", open_again),
+    ("fork_open_again_alone", open_again_alone),
+    ("fork_beside_threads", fork_beside_threads),
+];
 
 /// Forks; the child does `what` and ends. Returns the child's id.
 fn fork(what: impl FnOnce()) -> libc::pid_t {
@@ -70,6 +50,26 @@ fn fork(what: impl FnOnce()) -> libc::pid_t {
         }
         child => child,
     }
+}
+
+/// Leaves a forked child that outlives it.
+fn leave_a_child(domain: &str) {
+    let _tx = queue::<u64>(domain, "channel").sender().unwrap();
+    fork(linger);
+    say("forked");
+    listen();
+}
+
+/// Leaves a child of a forked child that outlives it, and both.
+fn leave_a_grandchild(domain: &str) {
+    let mut tx = Some(queue::<u64>(domain, "channel").sender().unwrap());
+    fork(|| {
+        drop(tx.take());
+        fork(linger);
+        linger();
+    });
+    say("forked");
+    std::thread::park();
 }
 
 /// Waits for a forked child, which has to succeed.
@@ -102,8 +102,8 @@ fn kill_alone(helper: &Child) {
 
 #[test]
 fn every_verb_of_a_dead_handle_says_so_and_changes_nothing() {
-    let domain = Domain::new("verbs");
-    let mut helper = Child::start("use-dead-handles", &domain);
+    let domain = Domain::new("fork-verbs");
+    let mut helper = Child::start("fork_use_dead_handles", &domain);
     let mut rx = domain.queue::<u64>("out").receiver().unwrap();
     let mut tx = domain.queue::<u64>("in").sender().unwrap();
     tx.send_batch([11, 12]).unwrap();
@@ -188,8 +188,8 @@ fn assert_no_segment_is_open() {
 
 #[test]
 fn dropping_dead_handles_closes_nothing() {
-    let domain = Domain::new("drops");
-    let mut helper = Child::start("drop-dead-handles", &domain);
+    let domain = Domain::new("fork-drops");
+    let mut helper = Child::start("fork_drop_dead_handles", &domain);
     let mut rx = domain.queue::<u64>("out").receiver().unwrap();
     assert_eq!(helper.hear(), "dropped");
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty), "neither closed nor dead");
@@ -228,8 +228,8 @@ fn open_descriptors() -> usize {
 
 #[test]
 fn guards_of_the_parent_are_not_the_child_s() {
-    let domain = Domain::new("guards");
-    let mut helper = Child::start("hold-guards", &domain);
+    let domain = Domain::new("fork-guards");
+    let mut helper = Child::start("fork_hold_guards", &domain);
     let mut rx = domain.queue::<[u64; 4]>("numbers").receiver().unwrap();
     assert_eq!(helper.hear(), "forked");
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty), "what the child sent is nowhere");
@@ -266,7 +266,7 @@ fn hold_guards(domain: &str) {
 
 #[test]
 fn a_death_is_seen_although_a_forked_child_lives() {
-    for part in ["leave-a-child", "leave-a-grandchild"] {
+    for part in ["fork_leave_a_child", "fork_leave_a_grandchild"] {
         let domain = Domain::new(part);
         let mut rx = domain.queue::<u64>("channel").receiver().unwrap();
         let mut helper = Child::start(part, &domain);
@@ -286,9 +286,9 @@ fn a_death_is_seen_although_a_forked_child_lives() {
 
 #[test]
 fn programs_that_were_started_keep_no_lock() {
-    let domain = Domain::new("programs");
+    let domain = Domain::new("fork-programs");
     let mut rx = domain.queue::<u64>("channel").receiver().unwrap();
-    let mut helper = Child::start("leave-programs", &domain);
+    let mut helper = Child::start("fork_leave_programs", &domain);
     assert_eq!(helper.hear(), "started");
     kill_alone(&helper);
     assert_eq!(recv(&mut rx), Ok(Some(1)));
@@ -317,9 +317,9 @@ fn leave_programs(domain: &str) {
 
 #[test]
 fn a_child_opens_the_channel_again() {
-    let domain = Domain::new("again");
-    Child::start("open-again", &domain).finish();
-    Child::start("open-again-alone", &domain).finish();
+    let domain = Domain::new("fork-again");
+    Child::start("fork_open_again", &domain).finish();
+    Child::start("fork_open_again_alone", &domain).finish();
 }
 
 /// The parent sends to its own child, which has opened the other end, and both wait for each other.
@@ -376,8 +376,8 @@ fn open_again_alone(domain: &str) {
 
 #[test]
 fn a_fork_beside_threads_that_open_and_close_hangs_nobody() {
-    let domain = Domain::new("threads");
-    Child::start("fork-beside-threads", &domain).finish();
+    let domain = Domain::new("fork-threads");
+    Child::start("fork_beside_threads", &domain).finish();
 }
 
 fn fork_beside_threads(domain: &str) {
