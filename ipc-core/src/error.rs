@@ -178,6 +178,21 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The segment was made by a program with another backend. The two know nothing of each other's locks.
+    #[error(
+        "{} was made with {found} (by {creator}), and this program has {expected}: build both with or without the feature `portable`",
+        path.display()
+    )]
+    Backend {
+        /// The file.
+        path: PathBuf,
+        /// What made it.
+        found: &'static str,
+        /// What this program has.
+        expected: &'static str,
+        /// Who created it.
+        creator: Peer,
+    },
     /// The process, or the system, has no descriptor left.
     #[error(
         "no descriptor is left for {}, of {limit} that this process may have: each open channel takes one; close what is not used, or raise the limit (ulimit -n, LimitNOFILE=, fs.file-max)",

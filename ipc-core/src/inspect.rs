@@ -41,7 +41,7 @@ use crate::os;
 use crate::segment::{self, Segment};
 use core::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A channel that is being looked at.
 ///
@@ -101,7 +101,7 @@ pub struct Listed {
 ///
 /// [`OpenError::Os`] if the directory of segments cannot be read.
 pub fn list() -> Result<Vec<Listed>, OpenError> {
-    let directory = Path::new(os::SEGMENT_DIRECTORY);
+    let directory = os::segment_directory();
     let os_error = |source| OpenError::Os { action: "list the segments in", path: directory.into(), source };
     let mut listed = Vec::new();
     for entry in fs::read_dir(directory).map_err(os_error)? {

@@ -34,8 +34,20 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 /// Reads as `0x0403_0201` to a process of the other byte order.
 pub(crate) const BYTE_ORDER_MARK: u32 = 0x0102_0304;
 
-/// The backend whose locks and futexes guard a segment. Processes of different backends must not meet in one.
+/// The backend whose locks and futexes guard a segment: that of Linux. Processes of different backends must not meet in one.
 pub(crate) const BACKEND_LINUX: u32 = 1;
+
+/// The portable backend, with locked files and without futexes.
+pub(crate) const BACKEND_PORTABLE: u32 = 2;
+
+/// What a backend is called in errors.
+pub(crate) const fn backend_name(backend: u32) -> &'static str {
+    match backend {
+        BACKEND_LINUX => "the Linux backend",
+        BACKEND_PORTABLE => "the portable backend",
+        _ => "a backend that this version does not know",
+    }
+}
 
 /// Bytes of one line of control data. A constant of the format, since the cache line of the writing machine is not.
 pub(crate) const LINE_BYTES: usize = 128;

@@ -2,7 +2,7 @@
 
 use crate::error::OpenError;
 use crate::layout::{DOMAIN_BYTES, NAME_BYTES};
-use crate::os::SEGMENT_DIRECTORY;
+use crate::os;
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,7 @@ impl SegmentName {
 
     /// The segment's file. A domain has no dots, so the two names can be told apart again.
     pub(crate) fn path(&self) -> PathBuf {
-        PathBuf::from(format!("{SEGMENT_DIRECTORY}/slipring.{}.{}", self.domain, self.channel))
+        os::segment_directory().join(format!("slipring.{}.{}", self.domain, self.channel))
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn names_lead_to_files() {
         let name = SegmentName::new(Some("lab-2"), "desk.b_1").unwrap();
-        assert_eq!(name.path(), PathBuf::from("/dev/shm/slipring.lab-2.desk.b_1"));
+        assert_eq!(name.path(), os::segment_directory().join("slipring.lab-2.desk.b_1"));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! # The lifecycle lock
 //!
 //! Joining, leaving and unlinking happen under the write lock of one byte of the segment file; within one process,
-//! whose threads share the descriptor and so its locks, also under a flag of the segment's. Three rules keep a name
+//! whose threads share the attachment and so its locks, also under a flag of the segment's. Three rules keep a name
 //! from leading astray:
 //!
 //! L1. Whoever has taken the lock checks that the name still leads to the file it has open, and starts over if not.
@@ -45,16 +45,14 @@ use crate::histogram;
 use crate::layout::{self, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES, ParticipantSlot, WaitLine, unpadded};
 use crate::name::SegmentName;
 use crate::os::fork::{self, Epoch};
-use crate::os::{self, Attachment};
+use crate::os::{self, Attachment, Cause};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use crossbeam_utils::Backoff;
 use geometry::read_geometry;
 use std::collections::HashSet;
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -101,7 +99,7 @@ pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
         let known = if spec.reads_only { registry::find_to_read(&path) } else { registry::find(&path) };
         let (segment, created) = match known {
             Some(segment) => (segment, false),
-            None => match Attachment::open(|| open_named(&path, spec.reads_only)) {
+            None => match open_named(&path, spec.reads_only) {
                 Ok(file) => (Arc::new(Segment::from_file(file, &path, spec)?), false),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     (Arc::new(Segment::create(&path, spec)?), true)
@@ -139,7 +137,7 @@ pub(crate) fn remove(
     for _ in 0..OPEN_ATTEMPTS {
         let segment = match registry::find(&path) {
             Some(segment) => segment,
-            None => match Attachment::open(|| os::open_named(&path)) {
+            None => match Attachment::open(&path) {
                 Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(open_error(&path, error)),
@@ -171,7 +169,7 @@ pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError
             return Ok(Some(segment));
         }
     }
-    match Attachment::open(|| os::open_named(&path)) {
+    match Attachment::open(&path) {
         Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(open_error(&path, error)),
@@ -183,7 +181,7 @@ pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError
 pub(crate) fn observe(name: &SegmentName) -> Result<Option<Segment>, OpenError> {
     watch_forks()?;
     let path = name.path();
-    match Attachment::open(|| os::open_named_to_read(&path)) {
+    match Attachment::open_to_read(&path) {
         Ok(file) => {
             let segment = Segment::map(file, &path, Pages::UNTOUCHED, false)?;
             check_name(&segment.geometry, &path, name)?;
@@ -222,7 +220,7 @@ impl Lifecycle {
                 }
                 Ok(false) if backoff.is_completed() => thread::sleep(Duration::from_micros(200)),
                 Ok(false) => backoff.snooze(),
-                Err(source) => return Err(segment.os_error("lock a byte of", source)),
+                Err(source) => return Err(segment.os_error("take a lock of", source)),
             }
         }
     }
@@ -240,9 +238,8 @@ impl Lifecycle {
         if held.contains(&index) {
             return Ok(false);
         }
-        let file = segment.file().map_err(|source| segment.os_error("lock a byte of", source))?;
-        let locked = os::try_lock(file, layout::lock_byte(index))
-            .map_err(|source| segment.os_error("lock a byte of", source))?;
+        let locked = segment.memory.try_lock(layout::lock_byte(index));
+        let locked = locked.map_err(|source| segment.os_error("take a lock of", source))?;
         if locked {
             held.insert(index);
         }
@@ -276,7 +273,7 @@ impl Segment {
 
     /// Who created the segment.
     pub(crate) fn creator(&self) -> Peer {
-        Peer { pid: self.geometry.creator_pid, program: unpadded(&self.geometry.creator_program).into() }
+        geometry::creator(&self.geometry)
     }
 
     /// Whether this process's mapping is one of huge pages.
@@ -318,8 +315,7 @@ impl Segment {
     pub(crate) fn let_go(&self, index: u32) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.remove(&index);
-        // Unlocking fails only for a descriptor that is no longer open, and then there is no lock either.
-        let _ = self.file().and_then(|file| os::unlock(file, layout::lock_byte(index)));
+        self.memory.unlock(layout::lock_byte(index));
     }
 
     /// Whether this process can write to the segment's memory.
@@ -327,10 +323,10 @@ impl Segment {
         self.memory.is_writable()
     }
 
-    /// Whether this process can take part: the descriptor permits writing, and so the locks that say who lives. A process
-    /// that is permitted to read and no more looks on.
+    /// Whether this process can take part: it is permitted to take the locks that say who lives. A process that is permitted
+    /// to read and no more looks on.
     pub(crate) fn has_places(&self) -> bool {
-        self.is_writable() || self.file().is_ok_and(os::is_open_for_writing)
+        self.is_writable() || self.memory.can_lock()
     }
 
     /// Stores bytes `offset` bytes after `place`, which lies in the segment, by way of the file: for a process whose mapping
@@ -339,7 +335,7 @@ impl Segment {
     pub(crate) fn write_at(&self, place: *const u8, offset: usize, bytes: &[u8]) -> io::Result<()> {
         let at = place.addr().wrapping_sub(self.memory.start().addr()).wrapping_add(offset);
         debug_assert!(at + bytes.len() <= self.geometry.total_bytes as usize);
-        self.file().and_then(|file| file.write_all_at(bytes, at as u64))
+        self.memory.write_at(bytes, at as u64)
     }
 
     /// When the segment was opened. In a child that was forked since, it leads nowhere.
@@ -347,15 +343,9 @@ impl Segment {
         self.memory.epoch()
     }
 
-    /// The file, if this is the process that opened it.
-    fn file(&self) -> io::Result<&File> {
-        self.memory.file()
-    }
-
     /// Whether another process holds one of `count` participants from `first`; so it is if it cannot be found out.
     fn is_locked_elsewhere(&self, first: u32, count: u32) -> bool {
-        let answer = |file| os::is_locked_elsewhere(file, layout::lock_byte(first), count.into());
-        self.file().and_then(answer).unwrap_or(true)
+        self.memory.is_locked_elsewhere(layout::lock_byte(first), count.into()).unwrap_or(true)
     }
 
     /// Takes the lifecycle lock, unless another process or another thread has it.
@@ -364,7 +354,7 @@ impl Segment {
         if self.lifecycle.swap(true, Ordering::Acquire) {
             return Ok(false);
         }
-        let locked = self.file().and_then(|file| os::try_lock(file, LIFECYCLE_LOCK_BYTE));
+        let locked = self.memory.try_lock(LIFECYCLE_LOCK_BYTE);
         if !matches!(locked, Ok(true)) {
             // Relaxed: nothing was done under the flag.
             self.lifecycle.store(false, Ordering::Relaxed);
@@ -373,8 +363,7 @@ impl Segment {
     }
 
     fn unlock_lifecycle(&self) {
-        // Unlocking fails only for a descriptor that is no longer open, and then there is no lock either.
-        let _ = self.file().and_then(|file| os::unlock(file, LIFECYCLE_LOCK_BYTE));
+        self.memory.unlock(LIFECYCLE_LOCK_BYTE);
         // Release: pairs with the Acquire of the next thread that takes the lock.
         self.lifecycle.store(false, Ordering::Release);
     }
@@ -396,44 +385,36 @@ impl Segment {
     /// Makes a segment that has no name yet.
     fn create(path: &Path, spec: &Spec) -> Result<Self, OpenError> {
         let geometry = Geometry::plan(spec)?;
-        let directory = Path::new(os::SEGMENT_DIRECTORY);
+        let directory = os::segment_directory();
         let (bytes, limit) = (geometry.total_bytes, os::file_size_limit());
         if bytes > limit {
             return Err(OpenError::FileSize { bytes, limit });
         }
-        let no_space = |error: io::Error, action| match error.raw_os_error() {
-            Some(libc::ENOSPC | libc::EFBIG) => {
-                OpenError::NoSpace { path: directory.into(), bytes: geometry.total_bytes }
-            }
-            Some(libc::EMFILE | libc::ENFILE) => no_descriptor(directory),
-            _ => OpenError::Os { action, path: directory.into(), source: error },
+        let create_error = |source: io::Error| match os::cause(&source) {
+            Cause::NoSpace => OpenError::NoSpace { path: directory.into(), bytes: geometry.total_bytes },
+            Cause::NoDescriptor => no_descriptor(directory),
+            _ => OpenError::Os { action: "create a segment in", path: directory.into(), source },
         };
-        let memory = Attachment::open(|| os::create_unnamed(directory))
-            .map_err(|error| no_space(error, "create a segment in"))?;
-        let file = memory.file().map_err(|error| no_space(error, "create a segment in"))?;
-        os::reserve(file, geometry.total_bytes).map_err(|error| no_space(error, "reserve memory in"))?;
         let mut header = geometry.as_bytes().to_vec();
         header.extend_from_slice(&spec.schema);
         header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| &*reply.schema));
-        let mut written = file.write_all_at(&header, 0);
+        let memory = Attachment::create(path, &header, geometry.total_bytes).map_err(create_error)?;
         for offset in geometry.histogram_offsets() {
-            written = written.and_then(|()| file.write_all_at(&histogram::head(), offset));
+            memory.write_at(&histogram::head(), offset).map_err(create_error)?;
         }
-        written.map_err(|source| OpenError::Os { action: "write the header of", path: path.into(), source })?;
-        Self::map_checked(memory, path, geometry, spec.pages, !spec.reads_only)
+        Self::map_checked(memory, path, geometry, spec.pages, wants_to_write(spec))
     }
 
     /// Opens a segment for `spec`.
     fn from_file(memory: Attachment, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
-        let segment = Self::map(memory, path, spec.pages, !spec.reads_only)?;
+        let segment = Self::map(memory, path, spec.pages, wants_to_write(spec))?;
         check_name(&segment.geometry, path, &spec.name)?;
         Ok(segment)
     }
 
     /// Maps a segment whose message need not be known.
     fn map(memory: Attachment, path: &Path, pages: Pages, is_writable: bool) -> Result<Self, OpenError> {
-        let file = memory.file().map_err(|source| OpenError::Os { action: "open", path: path.into(), source })?;
-        let geometry = read_geometry(file, path)?;
+        let geometry = read_geometry(&memory, path)?;
         Self::map_checked(memory, path, geometry, pages, is_writable)
     }
 
@@ -446,8 +427,7 @@ impl Segment {
         is_writable: bool,
     ) -> Result<Self, OpenError> {
         let os_error = |source| OpenError::Os { action: "map", path: path.into(), source };
-        let bytes =
-            usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::Error::from_raw_os_error(libc::ENOMEM)))?;
+        let bytes = usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::ErrorKind::OutOfMemory.into()))?;
         let huge_pages = pages.map(&mut memory, bytes, is_writable).map_err(os_error)?;
         let (held, lifecycle) = (Mutex::default(), AtomicBool::new(false));
         Ok(Segment { memory, geometry, path: path.into(), huge_pages, held, lifecycle })
@@ -455,7 +435,7 @@ impl Segment {
 
     /// Gives a new segment its name. `false` if the name is taken.
     fn link(&self) -> Result<bool, OpenError> {
-        match self.file().and_then(|file| os::link(file, &self.path)) {
+        match self.memory.link(&self.path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(self.os_error("give a name to", error)),
@@ -464,19 +444,14 @@ impl Segment {
 
     /// Whether the segment's name still leads to it.
     pub(crate) fn is_linked(&self) -> Result<bool, OpenError> {
-        let ours = self.file().and_then(File::metadata).map_err(|source| self.os_error("look at", source))?;
-        match fs::symlink_metadata(&self.path) {
-            Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(self.os_error("look at", source)),
-        }
+        self.memory.is_named(&self.path).map_err(|source| self.os_error("look at", source))
     }
 
     fn unlink(&self) -> Result<bool, OpenError> {
         if !self.is_linked()? {
             return Ok(false);
         }
-        fs::remove_file(&self.path).map_err(|source| self.os_error("remove", source))?;
+        self.memory.unlink(&self.path).map_err(|source| self.os_error("remove", source))?;
         Ok(true)
     }
 
@@ -500,20 +475,23 @@ pub(crate) fn estrange(segment: &Segment) {
     registry::forget(segment);
 }
 
-/// Opens the file under a segment's name. Who only reads is content if writing is not permitted.
-fn open_named(path: &Path, reads_only: bool) -> io::Result<File> {
-    match os::open_named(path) {
-        Err(error) if reads_only && matches!(error.raw_os_error(), Some(libc::EACCES | libc::EROFS)) => {
-            os::open_named_to_read(path)
-        }
+/// Opens what is under a segment's name. Who only reads is content if writing is not permitted.
+fn open_named(path: &Path, reads_only: bool) -> io::Result<Attachment> {
+    match Attachment::open(path) {
+        Err(error) if reads_only && os::cause(&error) == Cause::NotPermitted => Attachment::open_to_read(path),
         opened => opened,
     }
 }
 
+/// Whether the segment is to be mapped so that it can be written.
+fn wants_to_write(spec: &Spec) -> bool {
+    !(spec.reads_only && os::MAPS_READ_ONLY)
+}
+
 /// Prepares this process for being forked.
 fn watch_forks() -> Result<(), OpenError> {
-    let directory = Path::new(os::SEGMENT_DIRECTORY);
-    fork::watch().map_err(|source| OpenError::Os { action: "watch for forks, to use", path: directory.into(), source })
+    let path = os::segment_directory();
+    fork::watch().map_err(|source| OpenError::Os { action: "watch for forks, to use", path: path.into(), source })
 }
 
 /// The file name of this program, for people.
@@ -545,14 +523,11 @@ fn no_descriptor(path: &Path) -> OpenError {
 
 /// Says why a name that exists could not be opened.
 fn open_error(path: &Path, error: io::Error) -> OpenError {
-    match error.raw_os_error() {
-        Some(libc::ELOOP) => not_a_segment(path, "it is a symbolic link".into()),
-        Some(libc::EISDIR | libc::ENXIO | libc::ENODEV) => not_a_segment(path, "it is no regular file".into()),
-        Some(libc::EACCES | libc::EPERM) => {
-            let owner = fs::symlink_metadata(path).map_or(u32::MAX, |metadata| metadata.uid());
-            OpenError::Permission { path: path.into(), owner }
-        }
-        Some(libc::EMFILE | libc::ENFILE) => no_descriptor(path),
-        _ => OpenError::Os { action: "open", path: path.into(), source: error },
+    match os::cause(&error) {
+        Cause::Link => not_a_segment(path, "it is a symbolic link".into()),
+        Cause::NotRegular => not_a_segment(path, "it is no regular file".into()),
+        Cause::NotPermitted => OpenError::Permission { path: path.into(), owner: os::owner(path).unwrap_or(u32::MAX) },
+        Cause::NoDescriptor => no_descriptor(path),
+        Cause::NoSpace | Cause::Other => OpenError::Os { action: "open", path: path.into(), source: error },
     }
 }

@@ -18,7 +18,7 @@
 use crate::error::OpenError;
 use crate::interest::{Interest, Source, announce_all};
 use crate::lookout::{self, Watched};
-use crate::os::{self, FUTEX_WAITV_MAX};
+use crate::os::{self, FUTEX_WAITV_MAX, Signal};
 use crate::station::Patience;
 use crate::waiting::{self, SLICE, Spin};
 use core::fmt;
@@ -26,7 +26,7 @@ use core::slice;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::Waker;
 use core::time::Duration;
-use std::io;
+#[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::task::Wake;
@@ -99,7 +99,7 @@ pub struct WaitSet {
 impl WaitSet {
     /// A set that has not waited for anything yet.
     pub fn new() -> Self {
-        let bell = Arc::new(Bell { rung: AtomicU32::new(0), descriptor: OnceLock::new() });
+        let bell = Arc::new(Bell { rung: AtomicU32::new(0), signal: OnceLock::new() });
         let waker = bell.clone().into();
         WaitSet { watched: Vec::new(), bell, waker, spin: Spin::new(), ready: Vec::new() }
     }
@@ -162,20 +162,21 @@ impl WaitSet {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn descriptor(&mut self) -> io::Result<OwnedFd> {
-        if let Some(descriptor) = self.bell.descriptor.get() {
-            return descriptor.try_clone();
+    #[cfg(unix)]
+    pub fn descriptor(&mut self) -> std::io::Result<OwnedFd> {
+        if let Some(signal) = self.bell.signal.get() {
+            return signal.descriptor();
         }
-        let descriptor = os::eventfd()?;
-        os::signal(&descriptor);
-        let duplicate = descriptor.try_clone()?;
+        let signal = Signal::new()?;
+        signal.raise();
+        let descriptor = signal.descriptor()?;
         // It was empty above, and nobody else sets it.
-        let _ = self.bell.descriptor.set(descriptor);
-        Ok(duplicate)
+        let _ = self.bell.signal.set(signal);
+        Ok(descriptor)
     }
 
     fn wait_within<S: Source + ?Sized>(&mut self, mut sources: Vec<&mut S>, patience: Patience) -> Ready<'_> {
-        if self.bell.descriptor.get().is_some() {
+        if self.bell.signal.get().is_some() {
             self.wait_by_lookout(&mut sources, patience);
             if !self.ready.is_empty() {
                 self.bell.ring();
@@ -250,7 +251,7 @@ impl WaitSet {
             // A descriptor that nobody can signal stays readable.
             self.bell.ring();
         }
-        if !self.ready.is_empty() || self.bell.descriptor.get().is_none() {
+        if !self.ready.is_empty() || self.bell.signal.get().is_none() {
             self.watched.iter_mut().for_each(Watched::disarm);
         }
     }
@@ -308,7 +309,7 @@ struct Bell {
     /// 1 if it has been rung, 0 otherwise.
     rung: AtomicU32,
     /// Readable if it has been rung.
-    descriptor: OnceLock<OwnedFd>,
+    signal: OnceLock<Signal>,
 }
 
 impl Bell {
@@ -316,15 +317,15 @@ impl Bell {
         // Release: passes on what there is to look at; pairs with the Acquire in `wait`.
         self.rung.store(1, Ordering::Release);
         os::futex_wake(&self.rung, 1);
-        if let Some(descriptor) = self.descriptor.get() {
-            os::signal(descriptor);
+        if let Some(signal) = self.signal.get() {
+            signal.raise();
         }
     }
 
     /// To be followed by a look at everything: a ring before this is forgotten.
     fn reset(&self) {
-        if let Some(descriptor) = self.descriptor.get() {
-            os::drain(descriptor);
+        if let Some(signal) = self.signal.get() {
+            signal.clear();
         }
         // Acquire: pairs with the Release in `ring`, so that the look that follows sees what the ring was for.
         self.rung.swap(0, Ordering::Acquire);

@@ -300,7 +300,7 @@ fn poll_yielding(ready: &mut impl FnMut() -> bool) -> bool {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::word::{is_asleep, needs_attention};
+    use super::word::is_asleep;
     use super::*;
     use core::sync::atomic::AtomicU64;
 
@@ -385,7 +385,7 @@ mod tests {
     fn an_announcement_that_is_dropped_costs_the_waker_nothing() {
         let word = AtomicU32::new(0);
         drop(Announced::new(&word, Sleepers::One));
-        assert!(!needs_attention(&word));
+        assert!(!is_asleep(&word));
     }
 
     #[test]
@@ -394,7 +394,7 @@ mod tests {
         let mut announced = Announced::new(&word, Sleepers::One);
         wake(&word);
         assert!(!announced.sleep(SLICE), "and so the sleep returns at once");
-        assert!(!needs_attention(&word));
+        assert!(!is_asleep(&word));
     }
 
     #[test]
@@ -402,9 +402,9 @@ mod tests {
         let word = AtomicU32::new(0);
         let mut first = Announced::new(&word, Sleepers::Many);
         drop(Announced::new(&word, Sleepers::Many));
-        assert!(needs_attention(&word), "the one who went does not take the others' announcement away");
+        assert!(is_asleep(&word), "the one who went does not take the others' announcement away");
         wake_some(&word, 1);
-        assert!(!needs_attention(&word), "nobody was in the kernel");
+        assert!(!is_asleep(&word), "nobody was in the kernel");
         assert!(!first.sleep(SLICE), "and whoever is about to sleep makes a new announcement");
     }
 

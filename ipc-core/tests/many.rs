@@ -11,7 +11,7 @@ use std::thread;
 use support::{Child, Domain, listen, path, queue, recv, say};
 
 /// The usual soft limit of descriptors.
-const USUAL_LIMIT: u64 = 1024;
+const USUAL_LIMIT: libc::rlim_t = 1024;
 
 /// Channels that have to fit under it.
 const CHANNELS: usize = 1000;
@@ -51,7 +51,7 @@ fn open_a_thousand(domain: &str) {
     assert!(!rest.is_empty(), "a channel takes one descriptor, not more");
     for queue in [&new, &existing] {
         let error = queue.sender().unwrap_err();
-        let OpenError::Descriptors { limit: USUAL_LIMIT, .. } = &error else { panic!("{error:?}") };
+        let OpenError::Descriptors { limit: 1024, .. } = &error else { panic!("{error:?}") };
         let text = error.to_string();
         for words in ["no descriptor is left for /dev/shm", "of 1024 that this process may have", "ulimit -n"] {
             assert!(text.contains(words), "{words:?} is not in {text:?}");

@@ -24,7 +24,7 @@
 //!     free then, by J1. All others live in objects of an epoch ([`Local`], and what leads to an [`Epoch`] that is
 //!     past), and the child makes new ones.
 //!
-//! A fork costs the child two system calls for each open segment. A child of `vfork`, of `posix_spawn`, or one that goes
+//! A fork costs the child two or three system calls for each open segment. A child of `vfork`, of `posix_spawn`, or one that goes
 //! on to `exec` needs none of this, since the descriptors are closed there, and is not disturbed by it. A child made by
 //! the system call itself (`syscall(SYS_clone)`, `_Fork`) runs no handlers: it must not touch a handle, and its parent's
 //! locks live for as long as it does. A signal handler must not fork, which is true of any program whose libraries have
@@ -34,7 +34,9 @@ use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 
@@ -97,14 +99,12 @@ impl<T: Default + Send + Sync + 'static> Local<T> {
     }
 }
 
-/// What a child would inherit of one segment.
-#[derive(Clone, Copy)]
-struct Inherited {
-    descriptor: c_int,
-    /// Where the mapping starts, as an address; meaningless while `bytes` is 0.
-    address: usize,
-    /// Length of the mapping; 0 if there is none yet.
-    bytes: usize,
+/// What a child would inherit of a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inherited {
+    Descriptor(c_int),
+    /// Where a mapping starts, as an address, and its length.
+    Mapping(usize, usize),
 }
 
 /// The table inside its gate. Whoever comes and goes takes both, so a fork, which takes the gate alone, finds the table
@@ -112,31 +112,32 @@ struct Inherited {
 static TABLE: RwLock<Mutex<Vec<Inherited>>> = RwLock::new(Mutex::new(Vec::new()));
 
 /// The reading side of the gate: while it is held, no other thread's fork happens.
-pub(super) struct Inside(RwLockReadGuard<'static, Mutex<Vec<Inherited>>>);
+pub(in crate::os) struct Inside(RwLockReadGuard<'static, Mutex<Vec<Inherited>>>);
 
 /// Enters the gate, to open, map, unmap or close something that a child could inherit.
-pub(super) fn enter() -> Inside {
+pub(in crate::os) fn enter() -> Inside {
     Inside(TABLE.read().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl Inside {
-    /// Notes a descriptor that has just been opened.
-    pub(super) fn opened(&self, descriptor: c_int) {
-        self.change(|table| table.push(Inherited { descriptor, address: 0, bytes: 0 }));
+    /// Notes a file that has just been opened.
+    pub(in crate::os) fn opened(&self, file: &File) {
+        self.change(|table| table.push(Inherited::Descriptor(file.as_raw_fd())));
     }
 
-    /// Notes what has just been mapped from `descriptor`.
-    pub(super) fn mapped(&self, descriptor: c_int, start: *mut u8, bytes: usize) {
-        self.change(|table| {
-            for line in table.iter_mut().filter(|line| line.descriptor == descriptor) {
-                (line.address, line.bytes) = (start as usize, bytes);
-            }
-        });
+    /// Notes what has just been mapped.
+    pub(in crate::os) fn mapped(&self, start: *mut u8, bytes: usize) {
+        self.change(|table| table.push(Inherited::Mapping(start.addr(), bytes)));
     }
 
-    /// Forgets a descriptor that is about to be closed, and its mapping.
-    pub(super) fn closing(&self, descriptor: c_int) {
-        self.change(|table| table.retain(|line| line.descriptor != descriptor));
+    /// Forgets a file that is about to be closed.
+    pub(in crate::os) fn closing(&self, file: &File) {
+        self.change(|table| table.retain(|line| *line != Inherited::Descriptor(file.as_raw_fd())));
+    }
+
+    /// Forgets a mapping that is about to go, if there is one.
+    pub(in crate::os) fn unmapping(&self, start: *mut u8) {
+        self.change(|table| table.retain(|line| !matches!(line, Inherited::Mapping(at, _) if *at == start.addr())));
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Inherited>)) {
@@ -225,24 +226,27 @@ fn take_outside() -> Option<Outside> {
     unsafe { (*place).take() }
 }
 
-/// Closes a copy of a descriptor, and replaces a copy of a mapping by memory of the child's own. Should that be refused,
+/// Closes a copy of a descriptor, or replaces a copy of a mapping by memory of the child's own. Should that be refused,
 /// it is replaced by pages that cost nothing and can only be read.
 fn let_go(inherited: Inherited) {
-    let Inherited { descriptor, address, bytes } = inherited;
-    if bytes > 0 {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
-        for protection in [libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ] {
-            // SAFETY: by J1 the range is what the parent mapped, of which references may exist; it stays readable, and
-            // what is behind it is this process's own from here on.
-            let mapped = unsafe { libc::mmap(address as *mut _, bytes, protection, flags, -1, 0) };
-            if mapped != libc::MAP_FAILED {
-                break;
+    match inherited {
+        Inherited::Descriptor(descriptor) => {
+            // SAFETY: by J1 the descriptor is the child's copy of a segment's. Nobody closes it again: the attachments
+            // forget the descriptors of an epoch that is past.
+            unsafe { libc::close(descriptor) };
+        }
+        Inherited::Mapping(address, bytes) => {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED | libc::MAP_NORESERVE;
+            for protection in [libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ] {
+                // SAFETY: by J1 the range is what the parent mapped, of which references may exist; it stays readable, and
+                // what is behind it is this process's own from here on.
+                let mapped = unsafe { libc::mmap(address as *mut _, bytes, protection, flags, -1, 0) };
+                if mapped != libc::MAP_FAILED {
+                    break;
+                }
             }
         }
     }
-    // SAFETY: by J1 the descriptor is the child's copy of the segment's. Nobody closes it again: `Attachment` forgets
-    // the descriptors of an epoch that is past.
-    unsafe { libc::close(descriptor) };
 }
 
 #[cfg(test)]

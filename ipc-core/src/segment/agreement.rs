@@ -4,7 +4,6 @@ use super::{Segment, Spec, not_a_segment};
 use crate::error::{Mismatch, OpenError};
 use crate::layout::{self, GEOMETRY_BYTES};
 use crate::schema;
-use std::os::unix::fs::FileExt;
 
 impl Segment {
     /// The encoded schema of the messages. It comes from whoever created the segment, and has not been checked.
@@ -20,7 +19,7 @@ impl Segment {
 
     fn read_schema(&self, at: u64, bytes: u32) -> Result<Vec<u8>, OpenError> {
         let mut schema = vec![0; bytes as usize];
-        let read = self.file().and_then(|file| file.read_exact_at(&mut schema, at));
+        let read = self.memory.read_at(&mut schema, at);
         read.map_err(|source| self.os_error("read the schema of", source))?;
         Ok(schema)
     }

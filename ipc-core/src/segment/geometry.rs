@@ -1,19 +1,17 @@
 //! The geometry of a segment: planned by its creator, checked by everybody else.
 
 use super::{Lifetime, Spec, not_a_segment, program_name};
-use crate::error::OpenError;
+use crate::error::{OpenError, Peer};
 use crate::histogram::Histogram;
 use crate::layout::{
-    self, BACKEND_LINUX, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, CallLayout, FLAG_TIMESTAMPS,
-    FLAG_VARIABLE, FLAG_VARIABLE_REPLY, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST,
+    self, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, CallLayout, FLAG_TIMESTAMPS, FLAG_VARIABLE,
+    FLAG_VARIABLE_REPLY, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST,
     KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE, LATEST_SLOTS, LINE_BYTES, MAGIC,
-    PAGE_BYTES, Room, WORD_BYTES, padded,
+    PAGE_BYTES, Room, WORD_BYTES, padded, unpadded,
 };
-use crate::os;
+use crate::os::{self, Attachment};
 use crate::ring::calls::MAX_CALLS;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// Largest number of slots.
@@ -43,7 +41,7 @@ impl Geometry {
             magic: MAGIC,
             format_version: FORMAT_VERSION,
             byte_order: BYTE_ORDER_MARK,
-            backend: BACKEND_LINUX,
+            backend: os::BACKEND,
             kind: spec.kind,
             instance: [0; 16],
             fingerprint: spec.fingerprint.to_le_bytes(),
@@ -324,18 +322,19 @@ pub(super) fn slot_bytes(kind: u32, flags: u32, message: (usize, usize)) -> Opti
 }
 
 /// Reads and checks the header of a file that is supposed to be a segment.
-pub(super) fn read_geometry(file: &File, path: &Path) -> Result<Geometry, OpenError> {
-    let metadata = file.metadata().map_err(|source| OpenError::Os { action: "look at", path: path.into(), source })?;
-    if !metadata.is_file() {
+pub(super) fn read_geometry(memory: &Attachment, path: &Path) -> Result<Geometry, OpenError> {
+    let look_error = |source| OpenError::Os { action: "look at", path: path.into(), source };
+    let facts = memory.facts().map_err(look_error)?;
+    if !facts.is_regular {
         return Err(not_a_segment(path, "it is no regular file".into()));
     }
-    if metadata.uid() != os::effective_user() {
-        return Err(OpenError::Permission { path: path.into(), owner: metadata.uid() });
+    if facts.owner != os::effective_user() {
+        return Err(OpenError::Permission { path: path.into(), owner: facts.owner });
     }
     let mut bytes = [0; GEOMETRY_BYTES];
-    if let Err(error) = file.read_exact_at(&mut bytes, 0) {
+    if let Err(error) = memory.read_at(&mut bytes, 0) {
         return Err(match error.kind() {
-            io::ErrorKind::UnexpectedEof => not_a_segment(path, format!("it has only {} bytes", metadata.len())),
+            io::ErrorKind::UnexpectedEof => not_a_segment(path, format!("it has only {} bytes", facts.bytes)),
             _ => OpenError::Os { action: "read the header of", path: path.into(), source: error },
         });
     }
@@ -356,9 +355,20 @@ pub(super) fn read_geometry(file: &File, path: &Path) -> Result<Geometry, OpenEr
     if geometry.byte_order != BYTE_ORDER_MARK {
         return Err(not_a_segment(path, "its header is damaged: no byte-order mark".into()));
     }
-    if geometry.backend != BACKEND_LINUX {
-        return Err(not_a_segment(path, format!("it belongs to another backend ({})", geometry.backend)));
+    if geometry.backend != os::BACKEND {
+        return Err(OpenError::Backend {
+            path: path.into(),
+            found: layout::backend_name(geometry.backend),
+            expected: layout::backend_name(os::BACKEND),
+            creator: creator(&geometry),
+        });
     }
-    geometry.check(metadata.len()).map_err(|reason| not_a_segment(path, reason))?;
+    let bytes = memory.bytes(geometry.total_bytes).map_err(look_error)?;
+    geometry.check(bytes).map_err(|reason| not_a_segment(path, reason))?;
     Ok(geometry)
+}
+
+/// Who created a segment, as its header says.
+pub(super) fn creator(geometry: &Geometry) -> Peer {
+    Peer { pid: geometry.creator_pid, program: unpadded(&geometry.creator_program).into() }
 }

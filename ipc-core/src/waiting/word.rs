@@ -173,10 +173,11 @@ pub(crate) fn announced(word: &impl Word) -> Option<u32> {
     (value & SLEEPING != 0).then_some(value)
 }
 
-/// Whether wake-ups from `word` cannot be relied on, so that it takes a look from time to time.
+/// Whether wake-ups from `word` cannot be relied on, so that it takes a look from time to time. Where nobody has barriers,
+/// FENCE is set by the first who joins, and nobody misses it.
 pub(crate) fn is_unreliable(word: &impl Word) -> bool {
     // Relaxed: FENCE is never cleared, and a late sight of it delays a look.
-    word.load(Ordering::Relaxed) & FENCE != 0
+    os::HAS_BARRIERS && word.load(Ordering::Relaxed) & FENCE != 0
 }
 
 /// Takes an announcement back.

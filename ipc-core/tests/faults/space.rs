@@ -178,5 +178,6 @@ fn free_bytes() -> u64 {
     let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: the path is NUL-terminated, and `stat` is writable.
     assert_eq!(unsafe { libc::statvfs(c"/dev/shm".as_ptr(), &raw mut stat) }, 0);
-    stat.f_bavail * stat.f_frsize
+    // The casts are from types whose width differs by platform.
+    stat.f_bavail as u64 * stat.f_frsize as u64
 }

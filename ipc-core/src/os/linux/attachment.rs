@@ -1,14 +1,18 @@
-//! A file and its mapping, neither of which a forked child keeps.
+//! A segment: a file and its mapping, neither of which a forked child keeps.
 
-use super::fork::{self, Epoch};
+use super::{files, locks};
+use crate::os::Facts;
+use crate::os::fork::{self, Epoch};
 use core::ffi::c_int;
 use core::mem::ManuallyDrop;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 /// The smallest page of any supported machine.
 const PAGE_BYTES: usize = 4096;
@@ -32,12 +36,33 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
+    /// Opens the segment that has the name `path`, to take part in it.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_by(|| files::open_named(path))
+    }
+
+    /// Opens the segment that has the name `path`, for reading only.
+    pub(crate) fn open_to_read(path: &Path) -> io::Result<Self> {
+        Self::open_by(|| files::open_named_to_read(path))
+    }
+
+    /// Makes a segment of so many bytes that is to have the name `path`, and has none yet. It begins with `header`, and
+    /// the rest are zeros.
+    pub(crate) fn create(path: &Path, header: &[u8], bytes: u64) -> io::Result<Self> {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let attachment = Self::open_by(|| files::create_unnamed(directory))?;
+        let file = attachment.file()?;
+        files::reserve(file, bytes)?;
+        file.write_all_at(header, 0)?;
+        Ok(attachment)
+    }
+
     /// Opens a file in a way of the caller's choice, which is quick and opens no other attachment.
-    pub(crate) fn open(open: impl FnOnce() -> io::Result<File>) -> io::Result<Self> {
+    fn open_by(open: impl FnOnce() -> io::Result<File>) -> io::Result<Self> {
         fork::watch()?;
         let inside = fork::enter();
         let file = open()?;
-        inside.opened(file.as_raw_fd());
+        inside.opened(&file);
         let file = ManuallyDrop::new(file);
         Ok(Attachment { file, map: None, is_writable: false, offset: 0, bytes: 0, epoch: Epoch::now() })
     }
@@ -54,13 +79,77 @@ impl Attachment {
         } else {
             (MmapOptions::new().len(bytes).map_raw_read_only(descriptor)?, 0)
         };
-        inside.mapped(descriptor, map.as_mut_ptr().wrapping_add(offset), bytes);
+        inside.mapped(map.as_mut_ptr().wrapping_add(offset), bytes);
         (self.map, self.is_writable, self.offset, self.bytes) = (Some(map), is_writable, offset, bytes);
         Ok(())
     }
 
+    /// Gives a segment that has no name its name. `AlreadyExists` if the name is taken.
+    pub(crate) fn link(&self, path: &Path) -> io::Result<()> {
+        files::link(self.file()?, path)
+    }
+
+    /// Whether the name `path` leads to this segment.
+    pub(crate) fn is_named(&self, path: &Path) -> io::Result<bool> {
+        let ours = self.file()?.metadata()?;
+        match fs::symlink_metadata(path) {
+            Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the name `path`, which leads to this segment.
+    pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    /// What the system knows of the file.
+    pub(crate) fn facts(&self) -> io::Result<Facts> {
+        let metadata = self.file()?.metadata()?;
+        Ok(Facts { is_regular: metadata.is_file(), owner: metadata.uid(), bytes: metadata.len() })
+    }
+
+    /// How large the segment is. `_expected` is what its header says, for systems that do not know exactly.
+    pub(crate) fn bytes(&self, _expected: u64) -> io::Result<u64> {
+        Ok(self.file()?.metadata()?.len())
+    }
+
+    /// Reads from the header.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        self.file()?.read_exact_at(bytes, at)
+    }
+
+    /// Stores bytes by way of the file, whose pages and mappings are the same memory: for a process whose mapping is
+    /// read-only, and before there is one.
+    pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.file()?.write_all_at(bytes, at)
+    }
+
+    /// Whether the locks that say who lives can be taken.
+    pub(crate) fn can_lock(&self) -> bool {
+        self.file().is_ok_and(locks::is_open_for_writing)
+    }
+
+    /// Takes a lock. `false` if another attachment, of this process or of another one, has it.
+    pub(crate) fn try_lock(&self, lock: u64) -> io::Result<bool> {
+        locks::try_lock(self.file()?, lock)
+    }
+
+    /// Gives a lock back.
+    pub(crate) fn unlock(&self, lock: u64) {
+        // Fails only for a descriptor that is no longer open, and then there is no lock either.
+        let _ = self.file().and_then(|file| locks::unlock(file, lock));
+    }
+
+    /// Whether any *other* attachment has one of `count` locks from `first`. The kernel drops a process's locks when it
+    /// dies, even by SIGKILL and even as a zombie.
+    pub(crate) fn is_locked_elsewhere(&self, first: u64, count: u64) -> io::Result<bool> {
+        locks::is_locked_elsewhere(self.file()?, first, count)
+    }
+
     /// The file. An error if it was opened before this process was forked: the child has let go of it.
-    pub(crate) fn file(&self) -> io::Result<&File> {
+    fn file(&self) -> io::Result<&File> {
         if self.epoch.is_past() { Err(io::Error::from_raw_os_error(libc::EBADF)) } else { Ok(&self.file) }
     }
 
@@ -121,7 +210,8 @@ impl Drop for Attachment {
             return;
         }
         let inside = fork::enter();
-        inside.closing(self.file.as_raw_fd());
+        inside.closing(&self.file);
+        inside.unmapping(self.start());
         self.map = None;
         // SAFETY: the field is not used after this, since the value is being dropped.
         unsafe { ManuallyDrop::drop(&mut self.file) };

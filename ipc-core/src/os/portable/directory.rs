@@ -1,0 +1,175 @@
+//! The directory of segments, and the names of the files in it.
+
+use crate::layout::Geometry;
+use crate::os::fork::Local;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// More than the longest header.
+const HEADER_LIMIT_BYTES: u64 = 1 << 16;
+
+/// Digits of an instance number in names, which have no upper and lower case everywhere.
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// How many of them it takes for 128 bits.
+const ID_DIGITS: usize = 26;
+
+/// Where entries and locks live. On Linux that is where the other backend has its segments, so that the two find each
+/// other's and say so; elsewhere it is a directory of this user's own.
+pub(crate) fn segment_directory() -> &'static Path {
+    static DIRECTORY: Local<OnceLock<PathBuf>> = Local::new();
+    DIRECTORY.get().get_or_init(place)
+}
+
+#[cfg(target_os = "linux")]
+fn place() -> PathBuf {
+    PathBuf::from("/dev/shm")
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn place() -> PathBuf {
+    // Not what the environment says, since all programs of a user have to meet there, nor /tmp, which some systems empty.
+    PathBuf::from(format!("/var/tmp/slipring-{}", crate::os::effective_user()))
+}
+
+#[cfg(windows)]
+fn place() -> PathBuf {
+    // Where `shared_memory` has its mappings as well.
+    std::env::temp_dir().join("slipring")
+}
+
+/// Makes the directory of segments if there is none.
+pub(super) fn prepare() -> io::Result<()> {
+    let directory = segment_directory();
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// An instance number as names have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Id(String);
+
+impl Id {
+    /// That of a segment whose instance number is `instance`.
+    pub(super) fn new(instance: &[u8; 16]) -> Self {
+        let number = u128::from_le_bytes(*instance);
+        let digit = |at| char::from(DIGITS[(number >> (5 * at)) as usize % DIGITS.len()]);
+        Id((0..ID_DIGITS).rev().map(digit).collect())
+    }
+
+    /// That of which `text` begins.
+    fn at_start_of(text: &str) -> Option<Self> {
+        let id = text.get(..ID_DIGITS)?;
+        id.bytes().all(|byte| DIGITS.contains(&byte)).then(|| Id(id.into()))
+    }
+
+    /// The name of the mapping: 30 bytes with the slash, which some systems want.
+    pub(super) fn mapping(&self) -> String {
+        format!("/sr-{}", self.0)
+    }
+
+    /// The file of lock `lock`.
+    pub(super) fn lock(&self, lock: u64) -> PathBuf {
+        segment_directory().join(format!(".sr-{}.{lock}", self.0))
+    }
+
+    /// Where an entry is written before it gets its name.
+    pub(super) fn draft(&self) -> PathBuf {
+        segment_directory().join(format!(".sr-{}.new", self.0))
+    }
+
+    /// Whose first lock the file `path` is, if it is one.
+    pub(super) fn of_first_lock(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_prefix(".sr-")?.strip_suffix(".0")?;
+        Id::at_start_of(name).filter(|id| id.0 == name)
+    }
+}
+
+/// What has the name of a segment, as far as it has been read.
+pub(super) struct Entry {
+    pub(super) is_regular: bool,
+    pub(super) owner: u32,
+    pub(super) bytes: u64,
+    /// The first of its bytes: the header, if it is an entry.
+    pub(super) header: Vec<u8>,
+}
+
+impl Entry {
+    /// Reads what has the name `path`. Symbolic links are refused, and a FIFO in its place cannot make this block.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        let metadata = file.metadata()?;
+        let mut header = Vec::new();
+        if metadata.is_file() {
+            file.take(HEADER_LIMIT_BYTES).read_to_end(&mut header)?;
+        }
+        Ok(Entry { is_regular: metadata.is_file(), owner: owner(&metadata), bytes: metadata.len(), header })
+    }
+
+    /// The geometry, if it is the entry of a segment of this backend. All of it is to be doubted.
+    pub(super) fn geometry(&self) -> Option<Geometry> {
+        geometry(&self.header)
+    }
+}
+
+/// The geometry at the start of a header, if it is one of this backend.
+pub(super) fn geometry(header: &[u8]) -> Option<Geometry> {
+    let geometry = Geometry::from_bytes(header.first_chunk()?);
+    (geometry.magic == crate::layout::MAGIC && geometry.backend == super::BACKEND).then_some(geometry)
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).open(path)
+}
+
+#[cfg(unix)]
+fn owner(metadata: &fs::Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::uid(metadata)
+}
+
+#[cfg(not(unix))]
+fn owner(_metadata: &fs::Metadata) -> u32 {
+    // The directory is one of this user's own.
+    crate::os::effective_user()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_mappings_are_short_and_differ() {
+        let (mut one, mut other) = ([0; 16], [0xFF; 16]);
+        assert_eq!(Id::new(&one).mapping(), "/sr-00000000000000000000000000");
+        assert_eq!(Id::new(&other).mapping(), "/sr-7zzzzzzzzzzzzzzzzzzzzzzzzz");
+        assert_eq!(Id::new(&one).mapping().len(), 30);
+        for at in 0..128 {
+            (one, other) = ([0; 16], [0; 16]);
+            one[at / 8] = 1 << (at % 8);
+            assert_ne!(Id::new(&one), Id::new(&other), "bit {at} counts");
+        }
+    }
+
+    #[test]
+    fn first_locks_lead_back_to_their_segments() {
+        let id = Id::new(&[0x5A; 16]);
+        assert_eq!(Id::of_first_lock(&id.lock(0)), Some(id.clone()));
+        for other in [id.lock(1), id.lock(10), id.draft(), PathBuf::from(".sr-0.0"), PathBuf::from("slipring.a.b.0")] {
+            assert_eq!(Id::of_first_lock(&other), None, "{other:?}");
+        }
+    }
+}

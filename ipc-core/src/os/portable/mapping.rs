@@ -1,0 +1,100 @@
+//! The memory of a segment.
+
+use super::directory::Id;
+use crate::os::fork::{self, Epoch};
+use shared_memory::{Shmem, ShmemConf, ShmemError};
+use std::io;
+
+/// A mapping, always readable and writable. It stays in the system when it is dropped.
+pub(super) struct Mapping {
+    shared: Shmem,
+    epoch: Epoch,
+}
+
+// SAFETY: what a `Shmem` has is a descriptor, a name, and the address of memory that is there for all threads. It is changed
+// only by `set_owner`, which takes it mutably.
+unsafe impl Send for Mapping {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Makes a mapping of so many zeros, for which there is room.
+    pub(super) fn create(id: &Id, bytes: u64) -> io::Result<Self> {
+        let size = usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let inside = fork::enter();
+        let shared = ShmemConf::new().os_id(id.mapping()).size(size).create().map_err(io_error)?;
+        let mapping = Mapping::from(shared, &inside);
+        drop(inside);
+        reserve(id, bytes)?;
+        Ok(mapping)
+    }
+
+    /// Opens a mapping. `NotFound` if there is none.
+    pub(super) fn open(id: &Id) -> io::Result<Self> {
+        let inside = fork::enter();
+        let shared = ShmemConf::new().os_id(id.mapping()).open().map_err(io_error)?;
+        Ok(Mapping::from(shared, &inside))
+    }
+
+    fn from(mut shared: Shmem, inside: &fork::Inside) -> Self {
+        shared.set_owner(false);
+        inside.mapped(shared.as_ptr(), shared.len());
+        Mapping { shared, epoch: Epoch::now() }
+    }
+
+    /// Removes a mapping. Those who have it open keep the memory.
+    pub(super) fn remove(id: &Id) -> io::Result<()> {
+        let mut mapping = match Mapping::open(id) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+        // Its owner removes it when it is dropped.
+        mapping.shared.set_owner(true);
+        Ok(())
+    }
+
+    /// Where it starts.
+    pub(super) fn start(&self) -> *mut u8 {
+        self.shared.as_ptr()
+    }
+
+    /// How long it is: perhaps longer than it was made.
+    pub(super) fn len(&self) -> usize {
+        self.shared.len()
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // In a forked child the pages are its own, and go by themselves.
+        if !self.epoch.is_past() {
+            fork::enter().unmapping(self.start());
+        }
+    }
+}
+
+/// Has the system find the memory now. Otherwise the first touch of a page that it cannot find would be a SIGBUS.
+#[cfg(target_os = "linux")]
+fn reserve(id: &Id, bytes: u64) -> io::Result<()> {
+    // The package keeps its descriptor to itself, but here the mapping is a file.
+    let path = std::path::Path::new("/dev/shm").join(id.mapping().trim_start_matches('/'));
+    let reserved =
+        std::fs::OpenOptions::new().write(true).open(path).and_then(|file| fs4::FileExt::allocate(&file, bytes));
+    reserved.or_else(|error| Mapping::remove(id).and(Err(error)))
+}
+
+/// Elsewhere mappings are not in a file system that can be full, or their files have all their blocks from the start.
+#[cfg(not(target_os = "linux"))]
+fn reserve(_id: &Id, _bytes: u64) -> io::Result<()> {
+    Ok(())
+}
+
+fn io_error(error: ShmemError) -> io::Error {
+    match error {
+        ShmemError::MapCreateFailed(code) | ShmemError::MapOpenFailed(code) | ShmemError::UnknownOsError(code) => {
+            io::Error::from_raw_os_error(code as i32)
+        }
+        ShmemError::MappingIdExists => io::ErrorKind::AlreadyExists.into(),
+        error => io::Error::other(error),
+    }
+}
