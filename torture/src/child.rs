@@ -72,6 +72,11 @@ impl Child {
         Ok(whole.lines().map(str::to_string).collect())
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn try_wait(&mut self) -> Check<Option<ExitStatus>> {
+        self.process.try_wait().at("the child is looked after")
+    }
+
     /// Says no more to the child, and waits for it to end, which it has to do in order.
     pub(crate) fn finish(&mut self) -> Check {
         self.hears = None;

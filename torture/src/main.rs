@@ -4,6 +4,7 @@ mod check;
 mod child;
 mod domain;
 mod report;
+mod scribble;
 mod soak;
 mod sweep;
 mod trace;
@@ -26,7 +27,7 @@ struct Args {
     #[arg(long)]
     long: bool,
     /// Only these campaigns.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new([sweep::NAME, soak::NAME]))]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new([sweep::NAME, soak::NAME, scribble::NAME]))]
     only: Vec<String>,
     /// Only this kind of channel.
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(kinds()))]
@@ -55,6 +56,9 @@ enum Part {
     /// A process of a soak. Started by this program itself.
     #[command(hide = true)]
     Soak { kind: String, role: String, domain: String, life: u64 },
+    /// The victim of the live scribbler. Started by this program itself.
+    #[command(hide = true)]
+    Scribbled { kind: String, domain: String, board: String },
 }
 
 fn main() -> ExitCode {
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
     let result = match &args.part {
         Some(Part::Victim { case, domain }) => sweep::victim(case, domain).map(|()| true),
         Some(Part::Soak { kind, role, domain, life }) => soak::play(kind, role, domain, *life).map(|()| true),
+        Some(Part::Scribbled { kind, domain, board }) => scribble::play(kind, domain, board).map(|()| true),
         None => run(&args),
     };
     match result {
@@ -89,6 +94,9 @@ fn run(args: &Args) -> Check<bool> {
             let kills = args.kills.unwrap_or(if args.long { 100_000 } else { 2_000 });
             soak::run(kills, kind, &mut tally);
         }
+        if has(scribble::NAME) {
+            scribble::run(&scribble::Plan { is_long: args.long, kind }, &mut tally)?;
+        }
     }
     if let Some(path) = &args.json {
         tally.write_json(path)?;
@@ -98,7 +106,7 @@ fn run(args: &Args) -> Check<bool> {
 
 /// The kinds of all campaigns.
 fn kinds() -> Vec<&'static str> {
-    let mut kinds: Vec<_> = sweep::kinds().chain(soak::kinds()).collect();
+    let mut kinds: Vec<_> = sweep::kinds().chain(soak::kinds()).chain(scribble::kinds()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds
