@@ -61,6 +61,7 @@ pub use invalid::{Invalid, Reason};
 pub use list::{List, TooMany};
 pub use opt::Opt;
 pub use str::{Str, TooLong};
+pub use tail::boxed;
 
 use crate::schema::{self, Type};
 

@@ -20,6 +20,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How long to wait between two looks whether a process stands still, of which nothing tells.
+const STOP_PAUSE: Duration = Duration::from_micros(50);
+
 /// A child process that this process has started.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -83,6 +86,22 @@ impl Child {
     pub(crate) fn ask_to_end(&self) -> io::Result<()> {
         self.signal(Signal::TERM)?;
         self.signal(Signal::CONT)
+    }
+
+    /// Stops it, and waits until it stands still or has ended, or for `limit`.
+    pub(crate) fn stop(&self, limit: Duration) {
+        if self.signal(Signal::STOP).is_err() {
+            return;
+        }
+        let deadline = Instant::now() + limit;
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while self.exit().is_none() && Instant::now() < deadline {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Ok(Some(_)) => return,
+                Ok(None) | Err(Errno::INTR) => thread::sleep(STOP_PAUSE),
+                Err(_) => return,
+            }
+        }
     }
 
     /// Asks the kernel how it ended.

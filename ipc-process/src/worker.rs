@@ -188,6 +188,16 @@ impl Worker {
         self.pipes().stderr.take()
     }
 
+    /// Stops it, and waits until it stands still, or for `limit`.
+    pub(crate) fn stop(&self, limit: Duration) {
+        self.child.stop(limit);
+    }
+
+    /// Lets a stopped one go on.
+    pub(crate) fn resume(&self) -> io::Result<()> {
+        self.child.signal(Signal::CONT)
+    }
+
     /// Asks it to end, and does not wait.
     pub(crate) fn ask_to_end(&self) -> io::Result<()> {
         self.child.ask_to_end()

@@ -107,6 +107,32 @@ unsafe impl IpcMessage for str {
     }
 }
 
+/// A copy of a message, whatever its length.
+///
+/// ```
+/// use ipc_core::message::boxed;
+///
+/// let (text, number): (Box<str>, Box<u32>) = (boxed("as long as it is"), boxed(&7));
+/// assert_eq!((&*text, *number), ("as long as it is", 7));
+/// ```
+pub fn boxed<T: IpcMessage + ?Sized>(message: &T) -> Box<T> {
+    let layout = Layout::for_value(message);
+    if layout.size() == 0 {
+        // SAFETY: a box of no bytes may lead anywhere that is aligned.
+        return unsafe { Box::from_raw(T::pointer(ptr::without_provenance_mut(layout.align()), 0)) };
+    }
+    // SAFETY: the layout has bytes.
+    let copy = unsafe { alloc(layout) };
+    if copy.is_null() {
+        handle_alloc_error(layout);
+    }
+    // SAFETY: both have as many bytes as the message, and the copy is new.
+    unsafe { copy.copy_from_nonoverlapping((&raw const *message).cast(), layout.size()) };
+    // SAFETY: the memory has the message's layout, and holds its bytes; a message has no destructor, nor anything else that a
+    // copy could not have as well.
+    unsafe { Box::from_raw(T::pointer(copy, T::tail_len(message))) }
+}
+
 /// Bytes that a message takes in a ring, whose tail, if it has one, has `tail_len` items. `None` if that overflows.
 pub(crate) fn bytes_with<T: IpcMessage + ?Sized>(tail_len: usize) -> Option<usize> {
     match const { T::TYPE.tail() } {

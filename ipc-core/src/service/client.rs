@@ -6,7 +6,7 @@ use super::pending::{Pending, Replies};
 use crate::error::CallError;
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
-use crate::message::{IpcMessage, TooLong};
+use crate::message::{IpcMessage, TooLong, boxed};
 use crate::station::Patience;
 use core::fmt;
 use core::marker::PhantomData;
@@ -248,26 +248,6 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
         let draft = unsafe { Draft::new(self.caller.desk(), ongoing.request(), len) }.map_err(CallError::TooLarge)?;
         Ok(RequestLoan { draft, pending: Pending::new(ongoing) })
     }
-}
-
-/// A copy of a request of any length, to be given back.
-#[cold]
-fn boxed<T: IpcMessage + ?Sized>(message: &T) -> Box<T> {
-    let layout = core::alloc::Layout::for_value(message);
-    if layout.size() == 0 {
-        // SAFETY: a box of no bytes may lead anywhere that is aligned.
-        return unsafe { Box::from_raw(T::pointer(core::ptr::without_provenance_mut(layout.align()), 0)) };
-    }
-    // SAFETY: the layout has bytes.
-    let copy = unsafe { std::alloc::alloc(layout) };
-    if copy.is_null() {
-        std::alloc::handle_alloc_error(layout);
-    }
-    // SAFETY: both have as many bytes as the message, and the copy is new.
-    unsafe { copy.copy_from_nonoverlapping((&raw const *message).cast(), layout.size()) };
-    // SAFETY: the memory has the message's layout, and holds its bytes; a message has no destructor, nor anything else that a
-    // copy could not have as well.
-    unsafe { Box::from_raw(T::pointer(copy, T::tail_len(message))) }
 }
 
 impl<Req: ?Sized, Rep: ?Sized> Sealed for Client<Req, Rep> {

@@ -6,13 +6,15 @@
 
 #![allow(dead_code, reason = "every test executable uses its own part of this")]
 
-use ipc_process::Worker;
+use ipc_core::IpcMessage;
+use ipc_process::{Pool, PoolBuilder, Worker};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -171,4 +173,13 @@ pub(crate) fn zombies() -> usize {
 /// Says that a test cannot run here. Past the harness, which swallows what passing tests print.
 pub(crate) fn skip(what: &str, why: &str) {
     writeln!(io::stderr(), "SKIPPED: {what}: {why}").expect("standard error can be written");
+}
+
+/// A pool whose workers play a part of this executable, in a domain of this test's own.
+pub(crate) fn pool<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized>(name: &str, workers: usize) -> PoolBuilder<T, O> {
+    static POOLS: AtomicU32 = AtomicU32::new(0);
+    // Relaxed: a number that nobody else has, and no more.
+    let number = POOLS.fetch_add(1, Ordering::Relaxed);
+    let domain = format!("pool-{}-{number}", std::process::id());
+    Pool::builder(name).workers(workers).program(part(name)).domain(domain)
 }

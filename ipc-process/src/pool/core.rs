@@ -1,0 +1,345 @@
+//! The pool's books: which task is where, and what becomes of it.
+//!
+//! # One report for every task
+//!
+//! A task that was taken is in exactly one place: in the backlog, or among the flights of one seat. It leaves its place by
+//! one of these steps, all under one lock:
+//!
+//! | from | to | report |
+//! |---|---|---|
+//! | backlog | the flights of a seat | none |
+//! | flights | backlog: taken back unbegun, or begun again because it is idempotent | none |
+//! | backlog | nowhere: cancelled, or the pool has ended | one |
+//! | flights | nowhere: answered, or its worker died | one, unless it had one before |
+//! | flights | flights: cancelled or timed out, `is_reported` is set | one |
+//!
+//! So a task has no report while it is in a place and not `is_reported`, and one afterwards. What a worker answers is looked
+//! up by its number among the flights of its seat; an answer to what is not there is dropped.
+//!
+//! # What a death costs
+//!
+//! A worker takes its tasks out of a channel one at a time, in order, and answers each before it takes the next. When it
+//! has died, what it has answered is received first, then what it has not taken is taken back. At most one task is left:
+//! the one that it had taken, and only that has been begun.
+
+use super::error::{SubmitError, TaskError};
+use super::notice::MAX_WORKERS;
+use super::numbered::Numbered;
+use super::report::{Outcome, Owner, Reports};
+use super::seat::{Flight, Queued, Seat, Ticket};
+use crate::exit::Exit;
+use ipc_core::error::TooLarge;
+use ipc_core::message::boxed;
+use ipc_core::{IpcMessage, Sender};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a worker may be at one task while others have nothing to do, before they get what it has ahead.
+const HOARD: Duration = Duration::from_millis(2);
+
+/// Tasks that are read from an iterator, at a time, only to be refused.
+const REFUSALS: usize = 16;
+
+/// How far a pool is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// It takes tasks.
+    Open,
+    /// It takes no more, and does those that it has.
+    Closing,
+    /// It has given up what it had, and ends its workers.
+    Ending,
+    /// Nothing is left of it.
+    Ended,
+}
+
+/// Who waits for the workers at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lead {
+    Nobody,
+    /// A thread of the program, which waits for something of its own.
+    Waiter,
+    /// The pool's own thread.
+    Keeper,
+}
+
+/// The pool's books.
+#[derive(Debug)]
+pub(super) struct Core<T: ?Sized, O: ?Sized> {
+    pub(super) seats: Vec<Seat<T>>,
+    backlog: VecDeque<Queued<T>>,
+    pub(super) reports: Reports<O>,
+    /// Tasks that were cancelled while a worker had them: the seat, and the number.
+    pub(super) withdrawals: Vec<(u32, u64)>,
+    pub(super) phase: Phase,
+    pub(super) lead: Lead,
+    /// Threads of the program that wait for something.
+    pub(super) waiting: usize,
+    /// When the last of them has stopped.
+    pub(super) left_at: Instant,
+    /// `None` when the pool has ended.
+    bell: Option<Sender<u64>>,
+    /// Why there are no workers and will be none.
+    no_workers: Option<Arc<str>>,
+    limit_bytes: usize,
+}
+
+impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
+    pub(super) fn new(bell: Sender<u64>, limit_bytes: usize) -> Self {
+        Core {
+            seats: Vec::with_capacity(MAX_WORKERS),
+            backlog: VecDeque::new(),
+            reports: Reports::new(),
+            withdrawals: Vec::new(),
+            phase: Phase::Open,
+            lead: Lead::Nobody,
+            waiting: 0,
+            left_at: Instant::now(),
+            bell: Some(bell),
+            no_workers: None,
+            limit_bytes,
+        }
+    }
+
+    /// Takes a task, and gives it to a worker that has room for it.
+    #[inline]
+    pub(super) fn submit(&mut self, task: &T, ticket: Ticket) -> Result<(), SubmitError> {
+        self.check(task)?;
+        if !self.backlog.is_empty() || !self.place(task, ticket) {
+            self.backlog.push_back(Queued { task: boxed(task), ticket });
+        }
+        Ok(())
+    }
+
+    /// Whether a task can be taken.
+    fn check(&self, task: &T) -> Result<(), SubmitError> {
+        if self.phase != Phase::Open {
+            return Err(SubmitError::Closed);
+        }
+        if let Some(reason) = &self.no_workers {
+            return Err(SubmitError::NoWorkers(reason.clone()));
+        }
+        match T::TYPE.tail() {
+            Some(_) if size_of_val(task) > self.limit_bytes => {
+                Err(SubmitError::TooLarge(TooLarge { bytes: size_of_val(task), limit: self.limit_bytes }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a task to the worker that has the fewest. `false` if none has room.
+    #[inline]
+    fn place(&mut self, task: &T, ticket: Ticket) -> bool {
+        let roomy = self.seats.iter_mut().filter(|seat| seat.room() > 0);
+        roomy.min_by_key(|seat| seat.load()).is_some_and(|seat| seat.give(task, ticket))
+    }
+
+    /// Gives out what waits, as far as there is room.
+    pub(super) fn dispatch(&mut self) {
+        while let Some(Queued { task, ticket }) = self.backlog.pop_front() {
+            if !self.place(&task, ticket) {
+                self.backlog.push_front(Queued { task, ticket });
+                break;
+            }
+        }
+    }
+
+    /// How many tasks would be given to workers at once, or refused.
+    pub(super) fn appetite(&self) -> usize {
+        if self.phase != Phase::Open || self.no_workers.is_some() {
+            return REFUSALS;
+        }
+        if self.backlog.is_empty() { self.seats.iter().map(Seat::room).sum() } else { 0 }
+    }
+
+    /// Notes what a worker has answered.
+    #[inline]
+    pub(super) fn answer(&mut self, seat: u32, number: u64, outcome: Outcome<O>, now: Instant) {
+        let Some(seat) = self.seat(seat) else { return };
+        let Some(flight) = seat.answer(number, now) else { return };
+        if !flight.is_reported {
+            self.reports.deliver(flight.ticket.owner, outcome);
+        }
+    }
+
+    /// The number of the task that a worker is at, if it has any.
+    pub(super) fn first_number(&mut self, seat: u32) -> Option<u64> {
+        Some(self.seat(seat)?.first()?.number)
+    }
+
+    /// Tells the owner of a worker's task why there will be no output, and has what comes all the same dropped.
+    pub(super) fn give_up(&mut self, seat: u32, number: u64, error: TaskError) {
+        let Some(flight) = self.seat(seat).and_then(|seat| seat.flight(number)) else { return };
+        if !flight.is_reported {
+            flight.is_reported = true;
+            let owner = flight.ticket.owner;
+            self.reports.deliver(owner, Err(error));
+        }
+    }
+
+    /// Notes how far a task is.
+    pub(super) fn progress(&mut self, seat: u32, number: u64, progress: (u64, u64)) {
+        let flight = self.seat(seat).and_then(|seat| seat.flight(number));
+        if let Some(owner) = flight.filter(|flight| !flight.is_reported).map(|flight| flight.ticket.owner) {
+            self.reports.set_progress(owner, progress);
+        }
+    }
+
+    /// Cancels the task of an owner. `false` if it has its report.
+    pub(super) fn cancel(&mut self, owner: Owner) -> bool {
+        if let Some(at) = self.backlog.iter().position(|queued| queued.ticket.owner == owner) {
+            self.backlog.remove(at);
+            self.reports.deliver(owner, Err(TaskError::Cancelled));
+            return true;
+        }
+        let found = self.seats.iter_mut().find_map(|seat| Some((seat.id, seat.flight_of(owner)?)));
+        let Some((seat, flight)) = found else { return false };
+        flight.is_reported = true;
+        self.withdrawals.push((seat, flight.number));
+        self.reports.deliver(owner, Err(TaskError::Cancelled));
+        self.ring();
+        true
+    }
+
+    /// Forgets the tasks of an iterator that was dropped, as far as no worker has them.
+    pub(super) fn abandon_flow(&mut self, flow: usize) {
+        let is_of = |owner: Owner| matches!(owner, Owner::Flow { flow: of, .. } if of == flow);
+        let before = self.backlog.len();
+        self.backlog.retain(|queued| !is_of(queued.ticket.owner));
+        for _ in self.backlog.len()..before {
+            self.reports.deliver(Owner::Flow { flow, index: 0 }, Err(TaskError::Cancelled));
+        }
+        self.reports.abandon_flow(flow);
+    }
+
+    /// Puts tasks that were taken out of a worker's channel back to the head of the backlog, except those that have their
+    /// report.
+    pub(super) fn take_back(&mut self, seat: u32, taken: Vec<Box<Numbered<T>>>) {
+        let Some(seat) = self.seat(seat) else { return };
+        let back = seat.take_back(taken);
+        for (Flight { ticket, is_reported, .. }, task) in back.into_iter().rev() {
+            if !is_reported {
+                self.backlog.push_front(Queued { task, ticket });
+            }
+        }
+    }
+
+    /// Gives the place of a worker up that has ended, after what it had not begun was taken back. What it had begun is begun
+    /// again, if that is allowed, and otherwise reported.
+    pub(super) fn vacate(&mut self, seat: u32, exit: Option<Exit>) {
+        let Some(at) = self.seats.iter().position(|other| other.id == seat) else { return };
+        for flight in self.seats.swap_remove(at).leave() {
+            if flight.is_reported {
+                continue;
+            }
+            match flight.retry() {
+                Ok(queued) => self.backlog.push_front(queued),
+                Err(Ticket { owner, attempts, .. }) => {
+                    let signal = exit.and_then(Exit::signal);
+                    let error = TaskError::WorkerDied { signal, exit, attempts: attempts + 1 };
+                    self.reports.deliver(owner, Err(error));
+                }
+            }
+        }
+    }
+
+    /// Notes that there are no workers, and why there will be none: what waits for one is reported.
+    pub(super) fn lose_workers(&mut self, reason: &str) {
+        let reason: Arc<str> = reason.into();
+        self.no_workers = Some(reason.clone());
+        for queued in std::mem::take(&mut self.backlog) {
+            let error = SubmitError::NoWorkers(reason.clone()).into();
+            self.reports.deliver(queued.ticket.owner, Err(error));
+        }
+    }
+
+    /// Notes that there is a worker after all.
+    pub(super) fn gain_worker(&mut self, seat: Seat<T>) {
+        self.no_workers = None;
+        self.seats.push(seat);
+    }
+
+    /// Takes no more tasks.
+    pub(super) fn close(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+            self.ring();
+        }
+    }
+
+    /// Gives everything up.
+    pub(super) fn end(&mut self) {
+        if self.phase >= Phase::Ending {
+            return;
+        }
+        self.phase = Phase::Ending;
+        for queued in std::mem::take(&mut self.backlog) {
+            self.reports.deliver(queued.ticket.owner, Err(TaskError::PoolEnded));
+        }
+        let numbers = |seat: &Seat<T>| seat.flights().map(|flight| (seat.id, flight.number)).collect::<Vec<_>>();
+        for (seat, number) in self.seats.iter().flat_map(numbers).collect::<Vec<_>>() {
+            self.give_up(seat, number, TaskError::PoolEnded);
+        }
+        self.ring();
+    }
+
+    /// Whether there is nothing left to do.
+    pub(super) fn is_idle(&self) -> bool {
+        self.backlog.is_empty() && self.seats.iter().all(|seat| seat.load() == 0)
+    }
+
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// The worker that has tasks ahead while it is at something that takes long and others have nothing to do.
+    pub(super) fn hoarder(&self, now: Instant) -> Option<u32> {
+        if !self.backlog.is_empty() || !self.seats.iter().any(|seat| seat.load() == 0 && seat.room() > 0) {
+            return None;
+        }
+        let is_hoarder = |seat: &&Seat<T>| seat.load() > 1 && now.saturating_duration_since(seat.busy_since) > HOARD;
+        self.seats.iter().filter(is_hoarder).max_by_key(|seat| seat.load()).map(|seat| seat.id)
+    }
+
+    /// Whether a worker may come to be one that [hoards](Self::hoarder).
+    pub(super) fn may_hoard(&self) -> bool {
+        self.seats.iter().any(|seat| seat.load() == 0) && self.seats.iter().any(|seat| seat.load() > 1)
+    }
+
+    /// The tasks that have run for longer than they may: the seat, the number, and the limit.
+    pub(super) fn overdue(&self, now: Instant) -> Vec<(u32, u64, Duration)> {
+        let overdue = |seat: &Seat<T>| {
+            let first = seat.first().filter(|first| !first.is_reported)?;
+            let limit = first.ticket.options.timeout?;
+            (now.saturating_duration_since(seat.busy_since) >= limit).then_some((seat.id, first.number, limit))
+        };
+        self.seats.iter().filter_map(overdue).collect()
+    }
+
+    /// How long until a task may have run for longer than it may, if that can be.
+    pub(super) fn next_timeout(&self, now: Instant) -> Option<Duration> {
+        let left = |seat: &Seat<T>| {
+            let limit = seat.first().filter(|first| !first.is_reported)?.ticket.options.timeout?;
+            Some(limit.saturating_sub(now.saturating_duration_since(seat.busy_since)))
+        };
+        self.seats.iter().filter_map(left).min()
+    }
+
+    /// Ends the wait of whoever waits for workers.
+    pub(super) fn ring(&mut self) {
+        if self.lead != Lead::Nobody {
+            // A full channel has been rung.
+            let _ = self.bell.as_mut().map(|bell| bell.try_send(1));
+        }
+    }
+
+    /// Gives the pool's name up.
+    pub(super) fn release(&mut self) {
+        self.bell = None;
+    }
+
+    fn seat(&mut self, id: u32) -> Option<&mut Seat<T>> {
+        self.seats.iter_mut().find(|seat| seat.id == id)
+    }
+}
