@@ -18,6 +18,7 @@ use super::numbered::Numbered;
 use super::report::Outcome;
 use super::seat::Seat;
 use super::shared::Shared;
+use crate::worker::Worker;
 use ipc_core::error::{Corrupt, OpenError, TooLarge, TryRecvError};
 use ipc_core::schema::diff;
 use ipc_core::{IpcMessage, Queue, Receiver, Sender, Server, Source, WaitSet};
@@ -235,10 +236,7 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
                 core.lose_workers(&reason);
             }
         }
-        let is_late = |line: &Line<T, O>| {
-            line.tasks.is_some() && !line.is_own && now.saturating_duration_since(line.since) > SEATING_LIMIT
-        };
-        self.lines.retain(|line| !is_late(line));
+        self.lose_the_late(now);
         for (seat, number) in std::mem::take(&mut core.withdrawals) {
             self.withdraw(core, seat, number);
         }
@@ -250,6 +248,19 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
         if let Some(seat) = core.hoarder(now) {
             self.take_back(core, seat);
         }
+    }
+
+    /// Gives those up that have a seat and do not get ready.
+    fn lose_the_late(&mut self, now: Instant) {
+        let Ears { lines, crew, .. } = self;
+        lines.retain(|line| {
+            let is_late = line.tasks.is_some() && now.saturating_duration_since(line.since) > SEATING_LIMIT;
+            if is_late && line.is_own {
+                // Its end is noticed as that of any other that was not ready.
+                let _ = crew.on(line.seat).map(Worker::kill);
+            }
+            !is_late || line.is_own
+        });
     }
 
     /// Takes everything back that a worker has not begun.
@@ -291,8 +302,8 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
     fn dismiss(&mut self, core: &mut Core<T, O>, now: Instant) {
         self.crew.dismiss(now);
         core.seats.iter_mut().for_each(Seat::retire);
-        // Those that were started by hand are not waited for.
-        self.lines.retain(|line| line.is_own && line.tasks.is_none());
+        // Those that were started by hand are not waited for; one that is about to be ready is, and is let go then.
+        self.lines.retain(|line| line.is_own);
         if self.lines.is_empty() && self.crew.is_empty() {
             core.seats.clear();
             core.phase = Phase::Ended;
