@@ -183,3 +183,10 @@ pub(crate) fn pool<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized>(name: &str, w
     let domain = format!("pool-{}-{number}", std::process::id());
     Pool::builder(name).workers(workers).program(part(name)).domain(domain)
 }
+
+/// The segments of a domain.
+pub(crate) fn segments_of(domain: &str) -> Vec<String> {
+    let prefix = format!("slipring.{domain}.");
+    let names = fs::read_dir("/dev/shm").expect("it can be listed").map(|entry| entry.expect("and read").file_name());
+    names.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(&prefix)).collect()
+}
