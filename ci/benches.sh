@@ -14,6 +14,6 @@ works=$("$program" --help | sed -n '/--only/,/--contestants/p' | grep -o '\[poss
 [ -n "$works" ] || { echo "the program names no works"; exit 1; }
 for name in $works; do
   "$program" --quick --only "$name" --json "$work/figures" >"$work/table"
-  grep -q "\"contestant\":\"slipring\".*\"work\":\"$name\"" "$work/figures" || { echo "$name: no figure"; exit 1; }
+  grep -q "\"work\":\"$name\".*\"contestant\":\"slipring\"" "$work/figures" || { echo "$name: no figure"; exit 1; }
 done
 echo "measured: $works"

@@ -2,6 +2,8 @@
 
 pub(crate) mod figure;
 mod group;
+mod links;
+pub(crate) mod machine;
 pub(crate) mod plan;
 mod race;
 pub(crate) mod sample;
@@ -12,8 +14,8 @@ use group::Group;
 use indicatif::{ProgressBar, ProgressStyle};
 use plan::{Case, Failure, Plan};
 
-/// Takes every measurement of the plan.
-pub(crate) fn run(plan: &Plan) -> Result<Vec<Figure>, Failure> {
+/// Takes every measurement of the plan. With the figures comes what every look at the line has said, in nanoseconds.
+pub(crate) fn run(plan: &Plan) -> Result<(Vec<Figure>, Vec<f64>), Failure> {
     let cases: Vec<Case> = works::ALL
         .iter()
         .filter(|work| plan.wants(work.name))
@@ -26,13 +28,13 @@ pub(crate) fn run(plan: &Plan) -> Result<Vec<Figure>, Failure> {
     let bar = progress(cases.iter().map(|case| plan.rounds * case.contestants.len()).sum());
     let line_case = works::line::case();
     let mut line = Group::start(plan, &line_case, &line_case.contestants[0])?;
-    let mut figures = Vec::new();
+    let (mut figures, mut lines) = (Vec::new(), Vec::new());
     for case in &cases {
         bar.set_message(case.title());
-        figures.extend(race::run(plan, case, &mut line, &bar)?);
+        figures.extend(race::run(plan, case, &mut line, &mut lines, &bar)?);
     }
     bar.finish_and_clear();
-    Ok(figures)
+    Ok((figures, lines))
 }
 
 /// A bar on standard error, if that is a terminal. It is drawn between samples only, so that it does not disturb them.

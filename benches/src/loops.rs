@@ -1,7 +1,8 @@
 //! What is done with the ways of getting a message across: streams, round trips. Every message is verified.
 
 use crate::harness::plan::Failure;
-use crate::harness::sample::{Play, Report, now_ns};
+use crate::harness::sample::{Play, Report, histogram, now_ns};
+use crate::ways::{Pair, Stream};
 
 /// An end that sends messages of `N` words.
 pub(crate) trait Tx<const N: usize> {
@@ -31,6 +32,9 @@ macro_rules! sized {
     };
 }
 pub(crate) use sized;
+
+/// Bytes of messages that go by value. Larger ones have a work of their own.
+pub(crate) const SIZES: [usize; 6] = [8, 48, 64, 256, 1024, 4096];
 
 /// Message number `sequence`. One of a single word is the number alone.
 #[inline(always)]
@@ -89,40 +93,86 @@ pub(crate) fn receiving<const N: usize>(mut rx: impl Rx<N> + 'static) -> Play {
     })
 }
 
+/// A stream that is as fast as it can be.
+#[derive(Clone, Copy)]
+pub(crate) struct AtFullSpeed;
+
+impl<const N: usize> Stream<N> for AtFullSpeed {
+    fn receiving(self, rx: impl Rx<N> + 'static) -> Play {
+        receiving(rx)
+    }
+
+    fn sending(self, tx: impl Tx<N> + 'static) -> Play {
+        sending(tx)
+    }
+}
+
 /// Round trips before those that are timed: enough for both to be awake and to have touched what they use.
 pub(crate) const WARM_UP_TRIPS: u64 = 200;
 
+/// Round trips after those that are timed together, each of which is timed by itself.
+fn single_trips(count: u64) -> u64 {
+    count / 4 + 1
+}
+
+/// Makes round trips, of which `trip` makes the one with this number, and holds the clock. The mean is that of trips that
+/// nothing else disturbs; looking at the clock after each, which costs some 20 ns, comes later.
+pub(crate) fn time_trips(count: u64, mut trip: impl FnMut(u64) -> Result<(), Failure>) -> Result<Report, Failure> {
+    for sequence in 0..WARM_UP_TRIPS {
+        trip(sequence)?;
+    }
+    let from = now_ns();
+    for sequence in 0..count {
+        trip(sequence)?;
+    }
+    let report = Report::since(from, count);
+    let (mut latency, mut before) = (histogram(), now_ns());
+    for sequence in 0..single_trips(count) {
+        trip(sequence)?;
+        let now = now_ns();
+        latency.saturating_record(now - before);
+        before = now;
+    }
+    Ok(Report { latency: Some(latency), ..report })
+}
+
+/// Takes part in the round trips that another process times: `answer` does so in the one with this number.
+pub(crate) fn answer_trips(count: u64, mut answer: impl FnMut(u64) -> Result<(), Failure>) -> Result<Report, Failure> {
+    for trips in [WARM_UP_TRIPS, count, single_trips(count)] {
+        for sequence in 0..trips {
+            answer(sequence)?;
+        }
+    }
+    Ok(Report::default())
+}
+
+/// Round trips without a pause between them.
+#[derive(Clone, Copy)]
+pub(crate) struct RoundTrips;
+
+impl<const N: usize> Pair<N> for RoundTrips {
+    fn play(self, index: usize, tx: impl Tx<N> + 'static, rx: impl Rx<N> + 'static) -> Play {
+        if index == 0 { asking(tx, rx) } else { echoing(tx, rx) }
+    }
+}
+
 /// The asking half of a round trip, which holds the clock.
 pub(crate) fn asking<const N: usize>(mut tx: impl Tx<N> + 'static, mut rx: impl Rx<N> + 'static) -> Play {
-    let mut trips = move |count| {
-        for sequence in 0..count {
-            tx.send(message(sequence))?;
-            verify(&rx.recv()?, sequence)?;
-        }
-        Ok::<(), Failure>(())
-    };
     Box::new(move |count| {
-        trips(WARM_UP_TRIPS)?;
-        let from = now_ns();
-        trips(count)?;
-        Ok(Report::since(from, count))
+        time_trips(count, |sequence| {
+            tx.send(message(sequence))?;
+            verify(&rx.recv()?, sequence)
+        })
     })
 }
 
-/// The answering half, which sends back what comes, after as many unasked-for warm-up trips as `asking` makes.
-pub(crate) fn echoing<const N: usize>(tx: impl Tx<N> + 'static, rx: impl Rx<N> + 'static) -> Play {
-    let mut echo = echoing_exactly(tx, rx);
-    Box::new(move |count| echo(WARM_UP_TRIPS + count))
-}
-
-/// The answering half for somebody who does not warm up.
-pub(crate) fn echoing_exactly<const N: usize>(mut tx: impl Tx<N> + 'static, mut rx: impl Rx<N> + 'static) -> Play {
+/// The answering half, which sends back what comes.
+pub(crate) fn echoing<const N: usize>(mut tx: impl Tx<N> + 'static, mut rx: impl Rx<N> + 'static) -> Play {
     Box::new(move |count| {
-        for _ in 0..count {
+        answer_trips(count, |_| {
             let message = rx.recv()?;
-            tx.send(message)?;
-        }
-        Ok(Report::default())
+            tx.send(message)
+        })
     })
 }
 

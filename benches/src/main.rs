@@ -1,8 +1,9 @@
 //! How fast is it here? Processes, pinned to two processors, measured in turns with what bounds them.
 //!
 //! ```text
-//! cargo run --release -p slipring-benches -- [--quick] [--only WORK] [--pin A,B] [--json FILE]
-//! cargo run --release -p slipring-benches --features peers       # beside other libraries too
+//! cargo run --release -p slipring-benches -- [--quick] [--only WORK] [--pin A,B] [--json FILE] [--report DIR]
+//! cargo run --release -p slipring-benches --features peers,python   # beside other libraries too
+//! cargo run --release -p slipring-benches -- --from A.json,B.json   # a report of what was measured before
 //! ```
 //!
 //! A virtual machine's processors may be siblings of one core in one moment and far apart in the next, and the same
@@ -25,7 +26,10 @@ mod works;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
+use harness::figure::Spread;
+use harness::machine::Run;
 use harness::plan::{Failure, Plan};
+use report::Row;
 use std::path::PathBuf;
 
 /// Measures Slipring between processes, beside what bounds it and what else there is.
@@ -52,6 +56,12 @@ struct Args {
     /// Write one JSON object per figure to this file; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Where to put the report, its charts and its figures: a directory, or the page itself.
+    #[arg(long, value_name = "DIR|FILE.html", default_value = "target/benches-report")]
+    report: PathBuf,
+    /// Measure nothing, and report what these files have, which `--json` has written.
+    #[arg(long, value_name = "FILE", value_delimiter = ',', num_args = 1..)]
+    from: Vec<PathBuf>,
     #[command(subcommand)]
     peer: Option<Command>,
 }
@@ -65,9 +75,24 @@ enum Command {
 
 fn main() -> Result<(), Failure> {
     let args = Args::parse();
-    if let Some(Command::Peer(seat)) = args.peer {
-        return peer::run(&seat);
+    if let Some(Command::Peer(seat)) = &args.peer {
+        return peer::run(seat);
     }
+    let rows = if args.from.is_empty() { measure(&args)? } else { report::read_json(&args.from)? };
+    if let Some(path) = &args.json {
+        report::write_json(path, &rows)?;
+    }
+    report::write(&args.report, &rows)?;
+    if args.json.is_none_or(|path| path.as_os_str() != "-") {
+        for (work, table) in report::tables(&rows) {
+            println!("\n{work}\n{table}");
+        }
+        println!("\nThe report is in {}.", args.report.display());
+    }
+    Ok(())
+}
+
+fn measure(args: &Args) -> Result<Vec<Row>, Failure> {
     let &[first, second] = args.pin.as_slice() else {
         return Err("--pin takes two processor numbers, such as --pin 0,1".into());
     };
@@ -75,16 +100,12 @@ fn main() -> Result<(), Failure> {
         quick: args.quick,
         rounds: args.repeat.unwrap_or(if args.quick { 3 } else { 25 }),
         pins: [first, second],
-        only: args.only,
-        contestants: args.contestants,
-        sizes: args.sizes,
+        only: args.only.clone(),
+        contestants: args.contestants.clone(),
+        sizes: args.sizes.clone(),
     };
-    let figures = harness::run(&plan)?;
-    if let Some(path) = &args.json {
-        report::write_json(path, &figures)?;
-    }
-    if args.json.is_none_or(|path| path.as_os_str() != "-") {
-        println!("{}", report::table(&figures));
-    }
-    Ok(())
+    let (figures, lines) = harness::run(&plan)?;
+    let Spread { min, median, max } = Spread::of(&lines);
+    let run = Run { line_ns: [min, median, max], ..Run::here(plan.pins) };
+    Ok(figures.iter().flat_map(|figure| Row::of(figure, &run)).collect())
 }

@@ -1,83 +1,58 @@
 //! The figures, for people and for programs.
 
-use crate::harness::figure::{Figure, Spread};
-use crate::harness::plan::{Failure, Metric};
-use comfy_table::{CellAlignment, Table, presets};
-use serde_json::json;
-use std::fs::File;
+mod charts;
+mod draw;
+mod html;
+mod row;
+mod table;
+
+pub(crate) use row::Row;
+pub(crate) use table::tables;
+
+use crate::harness::plan::Failure;
+use std::collections::HashMap;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A table with a row per figure.
-pub(crate) fn table(figures: &[Figure]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED);
-    let (what, who) = (["work", "size", "capacity", "placement"], ["contestant", "median", "min - max", "n", "noted"]);
-    table.set_header(what.into_iter().chain(who).chain(["time relative to"]));
-    for figure in figures {
-        let Spread { min, median, max } = figure.spread();
-        let ratios = figure.ratios.iter().filter(|_| figure.contestant == "slipring");
-        let ratios: Vec<_> =
-            ratios.map(|(other, ratios)| format!("{other} {:.3}", Spread::of(ratios).median)).collect();
-        let (scale, unit) = scale(figure.metric);
-        table.add_row([
-            format!("{} {}", figure.work, figure.variant).trim_end().to_string(),
-            format!("{} B", figure.size_bytes),
-            figure.capacity.to_string(),
-            figure.place.to_string(),
-            figure.contestant.to_string(),
-            format!("{:.3} {unit}", median / scale),
-            format!("{:.3} - {:.3}", min / scale, max / scale),
-            figure.samples.len().to_string(),
-            figure.notes.to_string(),
-            ratios.join(", "),
-        ]);
-    }
-    for column in [1, 2, 5, 6, 7, 8] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
-/// What a person reads a metric in.
-fn scale(metric: Metric) -> (f64, &'static str) {
-    match metric {
-        Metric::Mean => (1.0, "ns"),
-        Metric::Rate => (1e6, "M/s"),
-        Metric::Bandwidth => (1e9, "GB/s"),
-        Metric::Percent => (1.0, "%"),
-        Metric::Bytes => (1024.0, "KiB"),
-    }
-}
-
-/// One JSON object per line for every figure.
-pub(crate) fn write_json(path: &Path, figures: &[Figure]) -> Result<(), Failure> {
+/// One JSON object per line for every figure; `-` is standard output.
+pub(crate) fn write_json(path: &Path, rows: &[Row]) -> Result<(), Failure> {
     let mut out: Box<dyn Write> =
         if path.as_os_str() == "-" { Box::new(io::stdout()) } else { Box::new(File::create(path)?) };
-    for figure in figures {
-        let Spread { min, median, max } = figure.spread();
-        let (metric, unit) = match figure.metric {
-            Metric::Mean => ("mean", "ns"),
-            Metric::Rate => ("rate", "msg/s"),
-            Metric::Bandwidth => ("bandwidth", "B/s"),
-            Metric::Percent => ("mean", "%"),
-            Metric::Bytes => ("size", "B"),
-        };
-        let ratio = |ratios: &[f64]| {
-            let Spread { min, median, max } = Spread::of(ratios);
-            json!({ "median": median, "min": min, "max": max })
-        };
-        let ratios: serde_json::Map<_, _> =
-            figure.ratios.iter().map(|(other, ratios)| (other.to_string(), ratio(ratios))).collect();
-        let line = json!({
-            "work": figure.work, "variant": figure.variant, "contestant": figure.contestant,
-            "size_bytes": figure.size_bytes, "metric": metric, "value": median, "unit": unit, "min": min, "max": max,
-            "n": figure.samples.len(), "capacity": figure.capacity, "placement": figure.place, "noted": figure.notes,
-            "time_relative_to": ratios,
-        });
-        writeln!(out, "{line}")?;
+    for row in rows {
+        writeln!(out, "{}", serde_json::to_string(row)?)?;
     }
+    Ok(())
+}
+
+/// The figures of earlier runs. Of one that is in several files, the last one counts.
+pub(crate) fn read_json(paths: &[impl AsRef<Path>]) -> Result<Vec<Row>, Failure> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut known = HashMap::new();
+    for path in paths {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let row: Row = serde_json::from_str(line).map_err(|error| format!("{}: {error}", path.display()))?;
+            let at = *known.entry(row.key()).or_insert(rows.len());
+            if at == rows.len() { rows.push(row) } else { rows[at] = row }
+        }
+    }
+    Ok(rows)
+}
+
+/// Writes the page and its charts: `report.html`, the charts as files of their own, and the figures. A path that ends in
+/// `.html` names the page, and the rest is put beside it.
+pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<(), Failure> {
+    let is_page = path.extension().is_some_and(|extension| extension == "html");
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (folder, page) = if is_page { (parent, path.to_path_buf()) } else { (path, path.join("report.html")) };
+    fs::create_dir_all(folder)?;
+    let charts = charts::all(rows)?;
+    for chart in &charts {
+        fs::write(folder.join(format!("{}.svg", chart.name)), &chart.svg)?;
+    }
+    write_json(&folder.join("figures.json"), rows)?;
+    fs::write(page, html::page(rows, &charts)?)?;
     Ok(())
 }

@@ -1,13 +1,17 @@
 //! The works: each is one file that says in which cases it is measured, who takes part, and what their processes do.
 
 mod broadcast;
+mod crowd;
+mod first_message;
 mod idle_cpu;
 mod large;
 mod latest;
 pub(crate) mod line;
+mod memory;
 mod one_core;
 mod one_way;
 mod one_way_batch;
+mod open_loop;
 mod round_trip;
 mod round_trip_blocked;
 mod service;
@@ -17,14 +21,18 @@ mod start_up;
 use crate::harness::plan::Work;
 
 /// All that can be asked for, in the order in which they are done.
-pub(crate) static ALL: [&Work; 15] = [
+pub(crate) static ALL: [&Work; 20] = [
     &round_trip::WORK,
     &one_way::WORK,
     &one_way_batch::WORK,
+    &open_loop::WORK,
     &round_trip_blocked::WORK,
+    &round_trip_blocked::WAKE,
     &one_core::WORK,
     &idle_cpu::WORK,
     &shared_queue::WORK,
+    &crowd::FAN_IN,
+    &crowd::WORK_QUEUE,
     &broadcast::WORK,
     &service::WORK,
     &latest::WORK,
@@ -32,7 +40,8 @@ pub(crate) static ALL: [&Work; 15] = [
     &large::TOUCHED,
     &start_up::CREATE,
     &start_up::ATTACH,
-    &start_up::MEMORY,
+    &first_message::WORK,
+    &memory::WORK,
 ];
 
 /// The names, for the command line.

@@ -1,6 +1,8 @@
 //! What was measured.
 
 use super::plan::{Case, Metric};
+use super::sample::Report;
+use hdrhistogram::Histogram;
 
 /// What was measured of one contestant in one case and placement.
 pub(crate) struct Figure {
@@ -24,6 +26,10 @@ pub(crate) struct Figure {
     pub(crate) ratios: Vec<(&'static str, Vec<f64>)>,
     /// What there was to note in all samples.
     pub(crate) notes: u64,
+    /// How many processors were busy, all processes together, one for each round.
+    pub(crate) busy: Vec<f64>,
+    /// How long single pieces took in all samples, where each is timed.
+    pub(crate) latency: Option<Histogram<u64>>,
 }
 
 impl Figure {
@@ -40,6 +46,21 @@ impl Figure {
             samples: Vec::new(),
             ratios: Vec::new(),
             notes: 0,
+            busy: Vec::new(),
+            latency: None,
+        }
+    }
+
+    /// Takes what there is to know of a sample beside its time.
+    pub(crate) fn take(&mut self, report: &Report) {
+        self.notes += report.notes;
+        if report.wall_ns > 0 {
+            self.busy.push(report.cpu_ns as f64 / report.wall_ns as f64);
+        }
+        match (&mut self.latency, &report.latency) {
+            (Some(all), Some(latency)) => *all += latency,
+            (None, Some(latency)) => self.latency = Some(latency.clone()),
+            (_, None) => {}
         }
     }
 

@@ -1,11 +1,9 @@
 //! The processes of one contestant.
 
-use super::plan::{Case, Contestant, Failure, Files, Plan, Processor};
-use super::sample::{Report, ReportBytes};
-use crate::ways::memory;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use super::links::Shared;
+use super::plan::{Case, Contestant, Failure, Plan, Processor};
+use super::sample::Report;
+use std::io::Write;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -24,8 +22,8 @@ pub(crate) struct Group {
     members: Vec<Member>,
     /// What each says: its report, or `None` when its standard output has ended.
     reports: Receiver<Option<Report>>,
-    /// The processes open these by path, so they have to be there until then.
-    _files: Vec<File>,
+    /// So that nobody finds the other end of a link closed.
+    _shared: Shared,
 }
 
 struct Member {
@@ -37,13 +35,17 @@ struct Member {
 impl Group {
     /// Starts the processes, and waits until each is ready.
     pub(crate) fn start(plan: &Plan, case: &Case, contestant: &Contestant) -> Result<Group, Failure> {
-        let files = open(contestant.files)?;
+        let shared = Shared::make(contestant.files)?;
+        shared.let_inherit(true)?;
         let (tx, reports) = mpsc::channel();
         let (name, count) = (contestant.name, plan.count(contestant.count));
-        let mut group = Group { name, count, members: Vec::new(), reports, _files: files };
+        let mut members = Vec::new();
         for index in 0..contestant.seats.len() {
-            group.members.push(Member::start(plan, case, contestant, index, &group._files, tx.clone())?);
+            members.push(Member::start(plan, case, contestant, index, &shared, tx.clone())?);
         }
+        // What is started later is none of this contestant's.
+        shared.let_inherit(false)?;
+        let mut group = Group { name, count, members, reports, _shared: shared };
         group.collect().map_err(|failure| format!("{}: {failure}", case.title()))?;
         Ok(group)
     }
@@ -53,15 +55,16 @@ impl Group {
         self.name
     }
 
-    /// Takes a sample: nanoseconds per piece of work, and what there is to note.
-    pub(crate) fn sample(&mut self) -> Result<(f64, u64), Failure> {
+    /// Takes a sample: nanoseconds per piece of work, and what there is to know beside it.
+    pub(crate) fn sample(&mut self) -> Result<(f64, Report), Failure> {
         // The first one holds the clock. It comes last, when the others have had the time to wake up.
         for member in self.members.iter_mut().rev() {
             let orders = member.orders.as_mut().ok_or("the process was told to leave")?;
             orders.write_all(&self.count.to_ne_bytes())?;
         }
         let report = self.collect()?;
-        Ok((report.ns_per_piece(self.count).map_err(|failure| format!("{}: {failure}", self.name))?, report.notes))
+        let taken = report.ns_per_piece(self.count).map_err(|failure| format!("{}: {failure}", self.name))?;
+        Ok((taken, report))
     }
 
     /// What all members report together.
@@ -103,7 +106,7 @@ impl Member {
         case: &Case,
         contestant: &Contestant,
         index: usize,
-        files: &[File],
+        shared: &Shared,
         reports: Sender<Option<Report>>,
     ) -> Result<Member, Failure> {
         let [first, second] = plan.pins.map(|processor| processor.to_string());
@@ -118,34 +121,19 @@ impl Member {
             .args(["--index", &index.to_string(), "--size-bytes", &case.size_bytes.to_string()])
             .args(["--capacity", &case.capacity.to_string(), "--domain", &format!("benches-{parent}")])
             .args(["--processors", &own, "--pins", &format!("{first},{second}")])
-            .args(files.iter().map(|file| format!("/proc/{parent}/fd/{}", file.as_raw_fd())))
+            .args(shared.numbers())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut output = process.stdout.take().ok_or("the process has no standard output")?;
         thread::spawn(move || {
-            let mut bytes = ReportBytes::default();
-            while output.read_exact(bytes.as_flattened_mut()).is_ok() {
+            while let Ok(report) = Report::read_from(&mut output) {
                 // It fails when the group has gone, to which nothing needs to be told.
-                let _ = reports.send(Some(Report::from_bytes(bytes)));
+                let _ = reports.send(Some(report));
             }
             let _ = reports.send(None);
         });
         let orders = process.stdin.take();
         Ok(Member { process, orders })
     }
-}
-
-fn open(files: Files) -> Result<Vec<File>, Failure> {
-    Ok(match files {
-        Files::None => Vec::new(),
-        Files::Memory(bytes) => vec![memory::anonymous(bytes)?],
-        Files::Pipes(count) => {
-            let mut ends = Vec::new();
-            for _ in 0..count {
-                ends.extend(crate::ways::pipe::pair()?);
-            }
-            ends
-        }
-    })
 }

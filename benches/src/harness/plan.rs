@@ -30,9 +30,10 @@ impl Plan {
         self.only.is_empty() || self.only.iter().any(|only| only == work)
     }
 
-    /// The sizes of messages to measure in a work that has these by itself.
-    pub(crate) fn sizes_or(&self, own: &[usize]) -> Vec<usize> {
-        if self.sizes.is_empty() { own.to_vec() } else { self.sizes.clone() }
+    /// The sizes of messages to measure in a work that has these by itself, and that can have any of `possible`.
+    pub(crate) fn sizes_or(&self, own: &[usize], possible: &[usize]) -> Vec<usize> {
+        let wanted = if self.sizes.is_empty() { own } else { &self.sizes };
+        wanted.iter().copied().filter(|size| possible.contains(size)).collect()
     }
 
     /// How many pieces of work make a sample for which a contestant asks for so many.
@@ -45,6 +46,8 @@ impl Plan {
 pub(crate) struct Work {
     /// As on the command line and in the output.
     pub(crate) name: &'static str,
+    /// What it is about, for the report.
+    pub(crate) about: &'static str,
     /// What is measured.
     pub(crate) cases: fn(&Plan) -> Vec<Case>,
     /// Makes what a process does at each order. It runs in that process.
@@ -134,7 +137,7 @@ impl Contestant {
         Contestant { seats: seats.into(), ..self }
     }
 
-    /// With files that all of its processes can open.
+    /// With files that all of its processes have open.
     pub(crate) fn files(self, files: Files) -> Self {
         Contestant { files, ..self }
     }
@@ -151,13 +154,64 @@ pub(crate) enum Processor {
     Either,
 }
 
-/// What the processes of a contestant share from the start.
+/// What the processes of a contestant share from the start, as descriptors that they inherit.
 #[derive(Clone, Copy)]
 pub(crate) enum Files {
     /// Nothing: they meet by name.
     None,
     /// Memory of so many bytes, all zero.
     Memory(usize),
-    /// So many pipes: the reading and the writing end of each.
-    Pipes(usize),
+    /// Such memory, and so many eventfds behind it.
+    MemoryAndEvents(usize, usize),
+    /// So many links, two descriptors each.
+    Links(Link, usize),
+}
+
+/// A way of the system's for getting bytes from one process to another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// A pipe as it comes: the reading end and the writing end.
+    Pipe,
+    /// A pipe that was enlarged to a MiB.
+    PipeEnlarged,
+    /// A pair of Unix sockets for streams of bytes.
+    UnixStream,
+    /// A pair of Unix sockets for messages that keep their ends.
+    UnixSeqpacket,
+    /// A TCP connection over the loopback interface, without delays.
+    Tcp,
+    /// A POSIX message queue for messages of at most 8 KiB: one descriptor to read from, one to write to.
+    PosixMq,
+}
+
+impl Link {
+    /// All, with the names that they have as contestants.
+    pub(crate) const ALL: [(Link, &'static str); 6] = [
+        (Link::Pipe, "pipe"),
+        (Link::PipeEnlarged, "pipe-enlarged"),
+        (Link::UnixStream, "unix-stream"),
+        (Link::UnixSeqpacket, "unix-seqpacket"),
+        (Link::Tcp, "tcp"),
+        (Link::PosixMq, "posix-mq"),
+    ];
+
+    /// The one that a contestant of this name uses.
+    pub(crate) fn named(name: &str) -> Option<Link> {
+        Link::ALL.iter().find(|(_, own)| *own == name).map(|(link, _)| *link)
+    }
+
+    /// Whether each of its descriptors can be read from and written to.
+    pub(crate) fn is_duplex(self) -> bool {
+        matches!(self, Link::UnixStream | Link::UnixSeqpacket | Link::Tcp)
+    }
+
+    /// The longest message, in bytes, if there is a limit.
+    pub(crate) fn longest(self) -> Option<usize> {
+        match self {
+            Link::PosixMq => Some(8 << 10),
+            // What its buffer holds by default, less what the system needs for itself.
+            Link::UnixSeqpacket => Some(96 << 10),
+            _ => None,
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::figure::Figure;
 use super::group::Group;
 use super::plan::{Case, Failure, Filing, Plan};
+use super::sample::Report;
 use indicatif::ProgressBar;
 
 /// What the limit is called, be it the line or a contestant.
@@ -17,8 +18,14 @@ const FAR_ABOVE_NS: f64 = 200.0;
 /// Where the processors were in two places around a sample, or in neither.
 const MIXED: &str = "mixed";
 
-/// Lets the contestants of a case take turns, and files what they did.
-pub(crate) fn run(plan: &Plan, case: &Case, line: &mut Group, bar: &ProgressBar) -> Result<Vec<Figure>, Failure> {
+/// Lets the contestants of a case take turns, and files what they did. What the line took is added to `lines`.
+pub(crate) fn run(
+    plan: &Plan,
+    case: &Case,
+    line: &mut Group,
+    lines: &mut Vec<f64>,
+    bar: &ProgressBar,
+) -> Result<Vec<Figure>, Failure> {
     let start = |contestant| Group::start(plan, case, contestant);
     let mut groups = case.contestants.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let mut rounds = Vec::new();
@@ -27,11 +34,12 @@ pub(crate) fn run(plan: &Plan, case: &Case, line: &mut Group, bar: &ProgressBar)
         let mut samples = Vec::new();
         for turn in 0..groups.len() {
             let index = (turn + round) % groups.len();
-            let (taken, notes) = groups[index].sample().map_err(|failure| format!("{}: {failure}", case.title()))?;
+            let (taken, report) = groups[index].sample().map_err(|failure| format!("{}: {failure}", case.title()))?;
             let (after, _) = line.sample()?;
+            lines.push(after);
             let place = placement(case.filing, before, after);
             let contestant = groups[index].name();
-            samples.push(Sample { contestant, taken, notes, line: (before + after) / 2.0, place });
+            samples.push(Sample { contestant, taken, report, line: (before + after) / 2.0, place });
             before = after;
             bar.inc(1);
         }
@@ -49,7 +57,8 @@ pub(crate) fn run(plan: &Plan, case: &Case, line: &mut Group, bar: &ProgressBar)
 struct Sample {
     contestant: &'static str,
     taken: f64,
-    notes: u64,
+    /// What the processes said beside it.
+    report: Report,
     line: f64,
     place: &'static str,
 }
@@ -94,9 +103,11 @@ fn figure(
     let mut figure = Figure::new(case, name, place);
     figure.ratios = names.iter().filter(|&&other| other != name).map(|&other| (other, Vec::new())).collect();
     for round in rounds {
-        let Some((taken, notes)) = of(case, round, place, name) else { continue };
+        let Some((taken, report)) = of(case, round, place, name) else { continue };
         figure.samples.push(taken);
-        figure.notes += notes;
+        if let Some(report) = report {
+            figure.take(report);
+        }
         for (other, ratios) in &mut figure.ratios {
             // A contestant is compared with the line as it was around its own sample.
             let line = if is_line(case, other) { around(round, place, name) } else { None };
@@ -109,15 +120,15 @@ fn figure(
     figure
 }
 
-/// What a contestant did in a round in which it was filed under `place`, and what there is to note. The line, where it
-/// stands for the limit, is the mean of what it was around all samples there.
-fn of(case: &Case, round: &[Sample], place: &str, name: &str) -> Option<(f64, u64)> {
+/// What a contestant did in a round in which it was filed under `place`, and what it said. The line, where it stands for
+/// the limit, says nothing, and is the mean of what it was around all samples there.
+fn of<'a>(case: &Case, round: &'a [Sample], place: &str, name: &str) -> Option<(f64, Option<&'a Report>)> {
     let mut there = round.iter().filter(|sample| sample.place == place);
     if is_line(case, name) {
         let lines: Vec<f64> = there.map(|sample| sample.line).collect();
-        return (!lines.is_empty()).then(|| (lines.iter().sum::<f64>() / lines.len() as f64, 0));
+        return (!lines.is_empty()).then(|| (lines.iter().sum::<f64>() / lines.len() as f64, None));
     }
-    there.find(|sample| sample.contestant == name).map(|sample| (sample.taken, sample.notes))
+    there.find(|sample| sample.contestant == name).map(|sample| (sample.taken, Some(&sample.report)))
 }
 
 /// Whether this is the line, standing for the limit.
@@ -143,7 +154,8 @@ mod tests {
 
     fn sample(contestant: &'static str, taken: f64, around: (f64, f64)) -> Sample {
         let place = placement(Filing::AgainstLine, around.0, around.1);
-        Sample { contestant, taken, notes: 1, line: (around.0 + around.1) / 2.0, place }
+        let report = Report { notes: 1, ..Report::default() };
+        Sample { contestant, taken, report, line: (around.0 + around.1) / 2.0, place }
     }
 
     #[test]

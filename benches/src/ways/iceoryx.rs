@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Subscribers that a service has places for.
 const SUBSCRIBERS: usize = 8;
 
+/// Publishers that a service has places for.
+const PUBLISHERS: usize = 8;
+
 /// How long one end waits for the other to be there.
 const MEETING_LIMIT: Duration = Duration::from_secs(10);
 
@@ -33,7 +36,8 @@ fn service<const N: usize>(seat: &Seat, part: &str) -> Result<(Node<ipc::Service
     let (node, name) = node(seat, part)?;
     let builder = node.service_builder(&name).publish_subscribe::<[u64; N]>();
     let builder = builder.enable_safe_overflow(false).subscriber_max_buffer_size(seat.capacity);
-    let service = builder.max_subscribers(SUBSCRIBERS).max_nodes(SUBSCRIBERS + 1).open_or_create()?;
+    let service =
+        builder.max_subscribers(SUBSCRIBERS).max_publishers(PUBLISHERS).max_nodes(SUBSCRIBERS + 1).open_or_create()?;
     Ok((node, service))
 }
 
@@ -47,6 +51,13 @@ pub(crate) fn meet(is_there: impl Fn() -> bool) -> Result<(), Failure> {
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// This seat's ends of two services, once the other process has them too.
+pub(crate) fn both<const N: usize>(seat: &Seat) -> Result<(IceoryxTx<N>, IceoryxRx<N>), Failure> {
+    let (there, back) = if seat.index == 0 { ("there", "back") } else { ("back", "there") };
+    let (tx, rx) = (IceoryxTx::<N>::open(seat, there)?, IceoryxRx::<N>::open(seat, back)?);
+    Ok((tx.met(1)?, rx.met()?))
 }
 
 /// The end that sends.
@@ -70,6 +81,19 @@ impl<const N: usize> IceoryxTx<N> {
         meet(|| self.service.dynamic_config().number_of_subscribers() >= subscribers)?;
         self.publisher.update_connections()?;
         Ok(self)
+    }
+}
+
+impl<const N: usize> IceoryxTx<N> {
+    /// Sends one message, which `write` makes in place.
+    pub(crate) fn send_in_place(&mut self, write: impl FnOnce(&mut [u64])) -> Result<(), Failure> {
+        let mut sample = self.publisher.loan_uninit()?;
+        let words = sample.payload_mut().as_mut_ptr().cast();
+        // SAFETY: there are `N` words of this side's own, in memory that starts as zeros.
+        write(unsafe { std::slice::from_raw_parts_mut(words, N) });
+        // SAFETY: they are initialised, as above.
+        unsafe { sample.assume_init() }.send()?;
+        Ok(())
     }
 }
 
@@ -98,7 +122,12 @@ impl<const N: usize> IceoryxRx<N> {
 
     /// Waits until the publisher is there.
     pub(crate) fn met(self) -> Result<Self, Failure> {
-        meet(|| self.service.dynamic_config().number_of_publishers() >= 1)?;
+        self.met_by(1)
+    }
+
+    /// Waits until so many publishers are there.
+    pub(crate) fn met_by(self, publishers: usize) -> Result<Self, Failure> {
+        meet(|| self.service.dynamic_config().number_of_publishers() >= publishers)?;
         if self.subscriber.receive()?.is_some() {
             return Err("there is a message before any was sent".into());
         }
@@ -107,6 +136,16 @@ impl<const N: usize> IceoryxRx<N> {
 }
 
 impl<const N: usize> IceoryxRx<N> {
+    /// Receives one message, and shows it to `read` in place.
+    pub(crate) fn recv_in_place(&mut self, read: impl FnOnce(&[u64]) -> Result<(), Failure>) -> Result<(), Failure> {
+        loop {
+            if let Some(sample) = self.subscriber.receive()? {
+                return read(&sample[..]);
+            }
+            spin_loop();
+        }
+    }
+
     /// Receives one message, and lets others have the processor while there is none.
     #[inline(always)]
     pub(crate) fn recv_yielding(&mut self) -> Result<[u64; N], Failure> {

@@ -54,3 +54,15 @@ impl Shared {
         unsafe { AtomicU64::from_ptr(self.at(index)) }
     }
 }
+
+/// The bytes of these words.
+pub(crate) fn bytes_of(words: &[u64]) -> &[u8] {
+    // SAFETY: every byte of a word is initialised, and the length is that of the words.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
+}
+
+/// The bytes of these words, to be changed.
+pub(crate) fn bytes_of_mut(words: &mut [u64]) -> &mut [u8] {
+    // SAFETY: as above, and every value of the bytes makes words.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
+}

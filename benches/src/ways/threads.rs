@@ -3,7 +3,8 @@
 use crate::harness::plan::Failure;
 use crate::harness::sample::{Play, Report};
 use crate::loops::{Rx, Tx};
-use crate::peer::pin;
+use crate::peer::{Seat, pin};
+use crate::ways::{Pair, Stream};
 use std::hint::spin_loop;
 use std::sync::mpsc;
 use std::thread;
@@ -42,6 +43,31 @@ pub(crate) fn play(threads: Vec<(Vec<usize>, Maker)>) -> Play {
         }
         Ok(all)
     })
+}
+
+/// A pair of threads that have two channels.
+pub(crate) fn both<const N: usize, T, R>(seat: &Seat, pair: impl Pair<N>, channel: impl Fn() -> (T, R)) -> Play
+where
+    T: Tx<N> + Send + 'static,
+    R: Rx<N> + Send + 'static,
+{
+    let ((there, asked), (back, answered)) = (channel(), channel());
+    play(vec![
+        (vec![seat.pins[0]], Box::new(move || pair.play(0, there, answered))),
+        (vec![seat.pins[1]], Box::new(move || pair.play(1, back, asked))),
+    ])
+}
+
+/// A thread that sends to another one.
+pub(crate) fn stream<const N: usize, T, R>(seat: &Seat, stream: impl Stream<N>, (tx, rx): (T, R)) -> Play
+where
+    T: Tx<N> + Send + 'static,
+    R: Rx<N> + Send + 'static,
+{
+    play(vec![
+        (vec![seat.pins[0]], Box::new(move || stream.receiving(rx))),
+        (vec![seat.pins[1]], Box::new(move || stream.sending(tx))),
+    ])
 }
 
 impl<const N: usize> Tx<N> for crossbeam_channel::Sender<[u64; N]> {

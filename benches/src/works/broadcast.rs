@@ -4,13 +4,18 @@
 
 use crate::harness::plan::{Case, Contestant, Failure, Filing, Metric, Plan, Processor, Work};
 use crate::harness::sample::{Play, Report, now_ns};
-use crate::loops::{Rx, Tx, message, sized, verify, warm_up};
+use crate::loops::{Rx, SIZES, Tx, message, sized, verify, warm_up};
 use crate::peer::Seat;
 use crate::ways::queue;
 use slipring::{Broadcast, BroadcastRecvError, Lifetime, Publisher, Receiver, Subscriber};
 
 /// Broadcasts.
-pub(crate) static WORK: Work = Work { name: "broadcast", cases, play };
+pub(crate) static WORK: Work = Work {
+    name: "broadcast",
+    about: "Every subscriber gets every message; subscribers share a processor. Lossy: the publisher waits for nobody, and what was missed is noted. Lossless: until all have all.",
+    cases,
+    play,
+};
 
 /// The publisher waits for nobody.
 const LOSSY: &str = "lossy";
@@ -21,7 +26,7 @@ const LOSSLESS: &str = "lossless";
 const QUEUE: &str = "slipring-queue";
 
 fn cases(plan: &Plan) -> Vec<Case> {
-    let sizes = plan.sizes_or(&[64]);
+    let sizes = plan.sizes_or(&[64], &SIZES);
     let mut cases = Vec::new();
     for capacity in [1024, 65_536] {
         for &size_bytes in &sizes {

@@ -3,7 +3,7 @@
 
 use crate::harness::plan::{Case, Contestant, Failure, Files, Filing, Metric, Plan, Work};
 use crate::harness::sample::{Play, Report, now_ns};
-use crate::loops::{message, sized, verify};
+use crate::loops::{SIZES, message, sized, verify};
 use crate::peer::Seat;
 use crate::ways::memory::{LINE, Shared};
 use slipring::{Latest, Lifetime, ReadError, Reader, Writer};
@@ -11,7 +11,12 @@ use std::hint::spin_loop;
 use std::sync::atomic::{Ordering, fence};
 
 /// Latest values. What is noted is how often a reader gave up.
-pub(crate) static WORK: Work = Work { name: "latest", cases, play };
+pub(crate) static WORK: Work = Work {
+    name: "latest",
+    about: "Reading the newest value, while it stays as it is and while it is written at full speed.",
+    cases,
+    play,
+};
 
 /// The value stays as it is.
 const UNCHANGED: &str = "unchanged";
@@ -37,7 +42,7 @@ fn cases(plan: &Plan) -> Vec<Case> {
         }
     };
     let variants = |size| [UNCHANGED, FULL_SPEED].map(|variant| (size, variant));
-    plan.sizes_or(&[64]).into_iter().flat_map(variants).map(case).collect()
+    plan.sizes_or(&[64], &SIZES).into_iter().flat_map(variants).map(case).collect()
 }
 
 fn play(seat: &Seat) -> Result<Play, Failure> {

@@ -7,7 +7,7 @@ use crate::peer::Seat;
 use std::sync::atomic::Ordering;
 
 /// Done by the harness itself.
-pub(crate) static WORK: Work = Work { name: "line", cases: |_| vec![case()], play };
+pub(crate) static WORK: Work = Work { name: "line", about: "One cache line.", cases: |_| vec![case()], play };
 
 /// The only case.
 pub(crate) fn case() -> Case {

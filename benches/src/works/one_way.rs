@@ -2,37 +2,47 @@
 
 use crate::harness::plan::{Case, Contestant, Failure, Files, Filing, Metric, Plan, Work};
 use crate::harness::sample::Play;
-use crate::loops::{receiving, sending, sized};
+use crate::loops::{AtFullSpeed, SIZES, sized};
 use crate::peer::Seat;
-use crate::ways::pipe::{PipeRx, PipeTx};
-use crate::ways::{queue, ring};
+use crate::ways::{self, ring};
 
 /// Streams.
-pub(crate) static WORK: Work = Work { name: "one-way", cases, play };
+pub(crate) static WORK: Work = Work {
+    name: "one-way",
+    about: "A stream of messages, sent and received one by one. The limit is a ring written by hand.",
+    cases,
+    play,
+};
 
 /// Messages that the channels hold: with the first the ring of most sizes stays in a core's own cache.
 pub(super) const CAPACITIES: [usize; 2] = [1024, 65_536];
 
 fn cases(plan: &Plan) -> Vec<Case> {
-    let case = |(capacity, size_bytes)| Case {
-        work: WORK.name,
-        variant: String::new(),
-        size_bytes,
-        capacity,
-        metric: Metric::Rate,
-        filing: Filing::ByLine,
-        contestants: vec![
+    let case = |(capacity, size_bytes)| {
+        let mut contestants = vec![
             Contestant::new("slipring", messages(size_bytes)),
             Contestant::new("limit", messages(size_bytes)).files(Files::Memory(ring_bytes(size_bytes, capacity))),
-            Contestant::new("pipe", 20_000).files(Files::Pipes(1)),
-            #[cfg(feature = "peers")]
-            Contestant::new("iceoryx2", 100_000),
-            #[cfg(feature = "peers")]
-            Contestant::new("rtrb-threads", messages(size_bytes)).seats([crate::harness::plan::Processor::Either]),
-        ],
+        ];
+        // What the system holds of messages on their way is its own affair.
+        if capacity == CAPACITIES[0] {
+            contestants.extend(ways::links_stream(size_bytes, 20_000));
+        }
+        contestants.extend(ways::peers(size_bytes, capacity, false));
+        Case {
+            work: WORK.name,
+            variant: String::new(),
+            size_bytes,
+            capacity,
+            metric: Metric::Rate,
+            filing: Filing::ByLine,
+            contestants,
+        }
     };
-    let sizes = plan.sizes_or(&[48, 64]);
-    CAPACITIES.into_iter().flat_map(|capacity| sizes.iter().map(move |&size| (capacity, size))).map(case).collect()
+    let sizes = plan.sizes_or(&SIZES, &SIZES);
+    // The large channel of large messages would take hundreds of MiB.
+    let fits = |&(capacity, size_bytes): &(usize, usize)| capacity * size_bytes <= 64 << 20;
+    let pairs = CAPACITIES.into_iter().flat_map(|capacity| sizes.iter().map(move |&size| (capacity, size)));
+    pairs.filter(fits).map(case).collect()
 }
 
 /// Messages in a sample.
@@ -46,29 +56,5 @@ pub(super) fn ring_bytes(size_bytes: usize, capacity: usize) -> usize {
 }
 
 fn play(seat: &Seat) -> Result<Play, Failure> {
-    sized!(seat.size_bytes, N => play_sized::<N>(seat))
-}
-
-fn play_sized<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
-    Ok(match (seat.contestant.as_str(), seat.index) {
-        ("slipring", 0) => receiving(queue::exclusive::<N>(seat, "stream").receiver()?),
-        ("slipring", 1) => sending(queue::exclusive::<N>(seat, "stream").sender()?),
-        ("limit", 0) => receiving(ring::Consumer::<N>::new(seat.memory()?, seat.capacity, 0)),
-        ("limit", 1) => sending(ring::Producer::<N>::new(seat.memory()?, seat.capacity, 0)),
-        ("pipe", 0) => receiving::<N>(PipeRx(seat.pipe_out(0)?)),
-        ("pipe", 1) => sending::<N>(PipeTx(seat.pipe_in(0)?)),
-        #[cfg(feature = "peers")]
-        ("iceoryx2", 0) => receiving(crate::ways::iceoryx::IceoryxRx::<N>::open(seat, "stream")?.met()?),
-        #[cfg(feature = "peers")]
-        ("iceoryx2", 1) => sending(crate::ways::iceoryx::IceoryxTx::<N>::open(seat, "stream")?.met(1)?),
-        #[cfg(feature = "peers")]
-        ("rtrb-threads", 0) => {
-            let (tx, rx) = rtrb::RingBuffer::<[u64; N]>::new(seat.capacity);
-            crate::ways::threads::play(vec![
-                (vec![seat.pins[0]], Box::new(move || receiving(rx))),
-                (vec![seat.pins[1]], Box::new(move || sending(tx))),
-            ])
-        }
-        _ => return seat.unknown(),
-    })
+    ways::in_python(seat).unwrap_or_else(|| sized!(seat.size_bytes, N => ways::stream::<N>(seat, AtFullSpeed)))
 }

@@ -3,13 +3,18 @@
 use super::one_way::{CAPACITIES, messages, ring_bytes};
 use crate::harness::plan::{Case, Contestant, Failure, Files, Filing, Metric, Plan, Work};
 use crate::harness::sample::{Play, Report, now_ns};
-use crate::loops::{message, sized, verify, warm_up};
+use crate::loops::{SIZES, message, sized, verify, warm_up};
 use crate::peer::Seat;
 use crate::ways::{queue, ring};
 use slipring::{Receiver, Sender};
 
 /// Streams in batches.
-pub(crate) static WORK: Work = Work { name: "one-way-batch", cases, play };
+pub(crate) static WORK: Work = Work {
+    name: "one-way-batch",
+    about: "The same in batches of 64. In place means that batches are made and read where they are.",
+    cases,
+    play,
+};
 
 /// Messages in a batch.
 const BATCH: u64 = 64;
@@ -28,7 +33,7 @@ fn cases(plan: &Plan) -> Vec<Case> {
             Contestant::new("limit", messages(size_bytes)).files(Files::Memory(ring_bytes(size_bytes, capacity))),
         ],
     };
-    let sizes = plan.sizes_or(&[64]);
+    let sizes = plan.sizes_or(&[64], &SIZES);
     CAPACITIES.into_iter().flat_map(|capacity| sizes.iter().map(move |&size| (capacity, size))).map(case).collect()
 }
 

@@ -1,14 +1,19 @@
 //! A request and its reply, beside one bare cache line.
 
-use super::round_trip::pipes;
-use crate::harness::plan::{Case, Contestant, Failure, Files, Filing, Metric, Plan, Work};
-use crate::harness::sample::{Play, Report, now_ns};
-use crate::loops::{WARM_UP_TRIPS, asking, echoing, message, sized, verify};
+use crate::harness::plan::{Case, Contestant, Failure, Filing, Metric, Plan, Work};
+use crate::harness::sample::Play;
+use crate::loops::{RoundTrips, SIZES, answer_trips, message, sized, time_trips, verify};
 use crate::peer::Seat;
+use crate::ways;
 use slipring::{Client, Lifetime, Server, Service};
 
 /// Services.
-pub(crate) static WORK: Work = Work { name: "service", cases, play };
+pub(crate) static WORK: Work = Work {
+    name: "service",
+    about: "A request and its reply. The limit is one bare cache line, there and back.",
+    cases,
+    play,
+};
 
 fn cases(plan: &Plan) -> Vec<Case> {
     let case = |size_bytes| Case {
@@ -18,14 +23,13 @@ fn cases(plan: &Plan) -> Vec<Case> {
         capacity: 256,
         metric: Metric::Mean,
         filing: Filing::AgainstLine,
-        contestants: vec![
-            Contestant::new("slipring", 30_000),
-            Contestant::new("pipe", 1_000).files(Files::Pipes(2)),
-            #[cfg(feature = "peers")]
-            Contestant::new("iceoryx2", 10_000),
-        ],
+        contestants: [Contestant::new("slipring", 30_000)]
+            .into_iter()
+            .chain(ways::links_both(size_bytes, 1_000).filter(|link| ["pipe", "unix-stream"].contains(&link.name)))
+            .chain(ways::peers(size_bytes, 256, true).into_iter().filter(|peer| peer.name == "iceoryx2"))
+            .collect(),
     };
-    plan.sizes_or(&[64]).into_iter().map(case).collect()
+    plan.sizes_or(&[64], &SIZES).into_iter().map(case).collect()
 }
 
 fn play(seat: &Seat) -> Result<Play, Failure> {
@@ -40,47 +44,26 @@ fn play_sized<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
     match (seat.contestant.as_str(), seat.index) {
         ("slipring", 0) => Ok(calling(service.client()?)),
         ("slipring", 1) => Ok(serving(service.server()?)),
-        ("pipe", 0) => {
-            let (tx, rx) = pipes(seat)?;
-            Ok(asking::<N>(tx, rx))
-        }
-        ("pipe", 1) => {
-            let (tx, rx) = pipes(seat)?;
-            Ok(echoing::<N>(tx, rx))
-        }
         #[cfg(feature = "peers")]
         ("iceoryx2", _) => iceoryx::<N>(seat),
-        _ => seat.unknown(),
+        _ => ways::both::<N>(seat, RoundTrips),
     }
 }
 
 /// The client, which holds the clock.
 fn calling<const N: usize>(client: Client<[u64; N], [u64; N]>) -> Play {
-    let calls = move |count: u64| {
-        for sequence in 0..count {
-            verify(&client.call(message(sequence))?, !sequence)?;
-        }
-        Ok::<(), Failure>(())
-    };
-    Box::new(move |count| {
-        calls(WARM_UP_TRIPS)?;
-        let from = now_ns();
-        calls(count)?;
-        Ok(Report::since(from, count))
-    })
+    Box::new(move |count| time_trips(count, |sequence| verify(&client.call(message(sequence))?, !sequence)))
 }
 
 /// The server, which answers every number by its complement.
 fn serving<const N: usize>(server: Server<[u64; N], [u64; N]>) -> Play {
     Box::new(move |count| {
-        for trips in [WARM_UP_TRIPS, count] {
-            for sequence in 0..trips {
-                let request = server.accept()?.ok_or("the server was stopped")?;
-                verify(&request, sequence)?;
-                request.reply(message(!sequence));
-            }
-        }
-        Ok(Report::default())
+        answer_trips(count, |sequence| {
+            let request = server.accept()?.ok_or("the server was stopped")?;
+            verify(&request, sequence)?;
+            request.reply(message(!sequence));
+            Ok(())
+        })
     })
 }
 
@@ -95,8 +78,9 @@ fn iceoryx<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
     if seat.index == 0 {
         let client = service.client_builder().create()?;
         meet(|| service.dynamic_config().number_of_servers() >= 1)?;
-        let calls = move |count: u64| {
-            for sequence in 0..count {
+        return Ok(Box::new(move |count| {
+            let _open = (&node, &service);
+            time_trips(count, |sequence| {
                 let pending = client.loan_uninit()?.write_payload(message(sequence)).send()?;
                 let reply = loop {
                     if let Some(reply) = pending.receive()? {
@@ -104,16 +88,8 @@ fn iceoryx<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
                     }
                     spin_loop();
                 };
-                verify(reply.payload(), !sequence)?;
-            }
-            Ok::<(), Failure>(())
-        };
-        return Ok(Box::new(move |count| {
-            let _open = (&node, &service);
-            calls(WARM_UP_TRIPS)?;
-            let from = now_ns();
-            calls(count)?;
-            Ok(Report::since(from, count))
+                verify(reply.payload(), !sequence)
+            })
         }));
     }
     let server = service.server_builder().create()?;
@@ -123,18 +99,16 @@ fn iceoryx<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
     }
     Ok(Box::new(move |count| {
         let _open = (&node, &service);
-        for trips in [WARM_UP_TRIPS, count] {
-            for sequence in 0..trips {
-                let request = loop {
-                    if let Some(request) = server.receive()? {
-                        break request;
-                    }
-                    spin_loop();
-                };
-                verify(request.payload(), sequence)?;
-                request.loan_uninit()?.write_payload(message(!sequence)).send()?;
-            }
-        }
-        Ok(Report::default())
+        answer_trips(count, |sequence| {
+            let request = loop {
+                if let Some(request) = server.receive()? {
+                    break request;
+                }
+                spin_loop();
+            };
+            verify(request.payload(), sequence)?;
+            request.loan_uninit()?.write_payload(message(!sequence)).send()?;
+            Ok(())
+        })
     }))
 }
