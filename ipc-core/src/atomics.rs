@@ -3,13 +3,17 @@
 //! (`--cfg slipring_tsan`, by `ci/tsan.sh`).
 //!
 //! Everything in [`ring`](crate::ring) names its atomics through this module, so that the very code that ships is
-//! the code that loom explores and ThreadSanitizer watches. In tests the words are mortal as well: see `mortal`.
+//! the code that loom explores and ThreadSanitizer watches. With the feature `crash-points` every change of a word is a place to die
+//! at: see `crash`. In tests the words are mortal as well: see `mortal`.
 
 #[cfg(all(loom, not(test)))]
 pub(crate) use loom::sync::atomic::AtomicU64;
 
-#[cfg(not(any(loom, test)))]
+#[cfg(not(any(loom, test, feature = "crash-points")))]
 pub(crate) use core::sync::atomic::AtomicU64;
+
+#[cfg(all(feature = "crash-points", not(any(loom, test))))]
+pub(crate) use crate::crash::AtomicU64;
 
 #[cfg(slipring_tsan)]
 mod withheld;

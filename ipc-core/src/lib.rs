@@ -5,7 +5,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | atomics, errors | `atomics`, [`error`] |
+//! | atomics, errors | `atomics`, `crash`, [`error`] |
 //! | messages | [`words`], [`schema`], [`message`] |
 //! | shared structs | `layout`, `histogram` |
 //! | rings: pure algorithms | `ring` |
@@ -36,6 +36,11 @@ pub mod wait_set;
 pub mod words;
 
 mod atomics;
+#[cfg(not(feature = "crash-points"))]
+mod crash;
+#[cfg(feature = "crash-points")]
+#[doc(hidden)]
+pub mod crash;
 mod histogram;
 mod info;
 mod interest;

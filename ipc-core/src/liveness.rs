@@ -30,6 +30,7 @@
 //!     process: those who watch many lines look at the lock of one line of a process and guess from it whose locks to look at
 //!     next, never who has died.
 
+use crate::crash;
 use crate::error::{OpenError, Peer};
 use crate::layout::{PROGRAM_BYTES, ParticipantSlot, padded, unpadded};
 use crate::os;
@@ -174,6 +175,7 @@ impl Participant {
         }
         let processor = os::only_processor().map_or(0, |processor| processor + 1);
         let published = &self.segment.participant(self.index).processor;
+        crash::point();
         // Relaxed: advice on when to spin, of which nothing else depends.
         if published.load(Ordering::Relaxed) != processor {
             published.store(processor, Ordering::Relaxed);
@@ -200,6 +202,7 @@ impl Participant {
             let _ = self.segment.write_at(slot.state.as_ptr().cast::<u8>(), LOW_BYTE, &[low]);
             return;
         }
+        crash::point();
         // Release: publishes all that was sent before; pairs with the Acquire in `State::load`.
         slot.state.store(state.word(), Ordering::Release);
     }
@@ -339,6 +342,7 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
     let died = matches!(before.phase, Phase::Live | Phase::Crashed);
     let predecessor = died.then(|| peer(slot));
     if died {
+        crash::point();
         // Relaxed, here and below: published by the Release store at the end.
         slot.fallen_pid.store(slot.pid.load(Ordering::Relaxed), Ordering::Relaxed);
         for (fallen, program) in slot.fallen_program.iter().zip(&slot.program) {
@@ -348,6 +352,7 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
     }
     let crashes = if before.phase == Phase::Live { before.crashed().crashes } else { before.crashes };
     let state = State { generation: before.generation.wrapping_add(1), crashes, phase: Phase::Live };
+    crash::point();
     // Relaxed: published by the Release store below.
     slot.pid.store(std::process::id(), Ordering::Relaxed);
     // Relaxed: as above.
@@ -359,6 +364,7 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
     }
     // Relaxed: as above. What the dead one had claimed has been resolved.
     slot.claim.store(0, Ordering::Relaxed);
+    crash::point();
     // Release: whoever sees LIVE with this generation can read who it is; pairs with the Acquire in `State::load`. A
     // finder's swap may come between our load and this store; it would have counted the same death, and is overwritten
     // with the same count.
@@ -416,6 +422,7 @@ fn mark_crashed(segment: &Segment, slot: &ParticipantSlot, state: State) -> Stat
     if !segment.is_writable() {
         return crashed;
     }
+    crash::point();
     // AcqRel: Release pairs with the Acquire of `State::load`, so that whoever sees CRASHED is no worse off than the
     // finder; Acquire on both outcomes pairs with a successor's Release. It may fail, to a successor or to another
     // finder (P2), and then the word says what has become of it.

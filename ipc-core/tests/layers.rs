@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the top, which depends on nothing, to the bottom. Modules on one line may use each other.
 const LAYERS: [&[&str]; 15] = [
-    &["atomics", "error", "message", "schema", "words"],
+    &["atomics", "crash", "error", "message", "schema", "words"],
     &["layout"],
     &["histogram"],
     &["ring"],

@@ -18,8 +18,16 @@ pub(crate) struct Child {
 impl Child {
     /// Starts this executable with other arguments.
     pub(crate) fn start<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Check<Child> {
+        Self::start_with(arguments, None)
+    }
+
+    /// The same, with a variable in its environment.
+    pub(crate) fn start_with<'a>(
+        arguments: impl IntoIterator<Item = &'a str>,
+        variable: Option<(&str, &str)>,
+    ) -> Check<Child> {
         let mut command = Command::new("/proc/self/exe");
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(arguments).envs(variable).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().at("a child is started")?;
         let says = BufReader::new(process.stdout.take().ok_or("the child has no output")?);
         let hears = process.stdin.take();
@@ -41,6 +49,20 @@ impl Child {
         }
         self.hears = None;
         Err(format!("the child ended unasked: {:?}", self.process.wait()))
+    }
+
+    /// Waits for the next line, or for the child's death by SIGKILL, which is no line.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn hear_or_die(&mut self) -> Check<Option<String>> {
+        let mut line = String::new();
+        self.says.read_line(&mut line).at("the child is heard")?;
+        if line.ends_with('\n') {
+            line.pop();
+            return Ok(Some(line));
+        }
+        let status = self.process.wait().at("the child is waited for")?;
+        ensure(status.signal() == Some(libc::SIGKILL), || format!("the child ended by itself: {status}"))?;
+        Ok(None)
     }
 
     /// Waits for a line that starts with `word`, and returns the rest.

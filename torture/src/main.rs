@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod cargo;
 mod check;
 mod child;
 mod domain;
+mod loom;
+mod points;
 mod report;
 mod scribble;
+mod seeded;
 mod soak;
 mod sweep;
 mod trace;
@@ -15,6 +19,7 @@ use clap::{Parser, Subcommand};
 use report::Tally;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Kills and stops processes at every instruction, and checks what becomes of their messages.
 #[derive(Parser)]
@@ -27,7 +32,7 @@ struct Args {
     #[arg(long)]
     long: bool,
     /// Only these campaigns.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new([sweep::NAME, soak::NAME, scribble::NAME]))]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(CAMPAIGNS))]
     only: Vec<String>,
     /// Only this kind of channel.
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(kinds()))]
@@ -35,6 +40,12 @@ struct Args {
     /// Kills per kind of the soak.
     #[arg(long, value_name = "N")]
     kills: Option<u64>,
+    /// Only the seeded bugs, or crash points, that have this in their name.
+    #[arg(long, value_name = "NAME")]
+    part: Option<String>,
+    /// Begin no seeded bug after so long; what was done by then is passed over the next time.
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
     /// Cases at the same time; most of them wait for a death to be noticed.
     #[arg(long, value_name = "N", default_value_t = 64)]
     jobs: usize,
@@ -45,11 +56,18 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(subcommand)]
-    part: Option<Part>,
+    process: Option<Process>,
 }
 
+/// The campaigns' names.
+const CAMPAIGNS: [&str; 6] =
+    [sweep::NAME, points::NAME, soak::NAME, scribble::NAME, seeded::NAME, loom::NAME];
+
+/// What the crash points are as a whole, rather than those of a kind.
+pub(crate) const POINTS: &str = "points";
+
 #[derive(Subcommand)]
-enum Part {
+enum Process {
     /// The victim of an instruction sweep. Started by this program itself.
     #[command(hide = true)]
     Victim { case: String, domain: String },
@@ -63,10 +81,10 @@ enum Part {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match &args.part {
-        Some(Part::Victim { case, domain }) => sweep::victim(case, domain).map(|()| true),
-        Some(Part::Soak { kind, role, domain, life }) => soak::play(kind, role, domain, *life).map(|()| true),
-        Some(Part::Scribbled { kind, domain, board }) => scribble::play(kind, domain, board).map(|()| true),
+    let result = match &args.process {
+        Some(Process::Victim { case, domain }) => sweep::victim(case, domain).map(|()| true),
+        Some(Process::Soak { kind, role, domain, life }) => soak::play(kind, role, domain, *life).map(|()| true),
+        Some(Process::Scribbled { kind, domain, board }) => scribble::play(kind, domain, board).map(|()| true),
         None => run(&args),
     };
     match result {
@@ -87,8 +105,13 @@ fn run(args: &Args) -> Check<bool> {
     if let Some(case) = &args.case {
         sweep::replay(case, &mut tally)?;
     } else {
+        let jobs = args.jobs.max(1);
+        let plan = sweep::Plan { is_long: args.long, kind, part: args.part.as_deref(), jobs };
         if has(sweep::NAME) {
-            sweep::run(&sweep::Plan { is_long: args.long, kind, jobs: args.jobs.max(1) }, &mut tally)?;
+            sweep::run(&plan, &mut tally)?;
+        }
+        if has(points::NAME) {
+            points::run(&plan, &mut tally)?;
         }
         if has(soak::NAME) {
             let kills = args.kills.unwrap_or(if args.long { 100_000 } else { 2_000 });
@@ -96,6 +119,14 @@ fn run(args: &Args) -> Check<bool> {
         }
         if has(scribble::NAME) {
             scribble::run(&scribble::Plan { is_long: args.long, kind }, &mut tally)?;
+        }
+        if has(seeded::NAME) {
+            let limit = args.seconds.map(Duration::from_secs);
+            seeded::run(&seeded::Plan { is_long: args.long, kind, part: args.part.as_deref(), limit }, &mut tally)?;
+        }
+        // The models are run before a change lands, with the other tests.
+        if args.long && args.only.is_empty() || args.only.iter().any(|only| only == loom::NAME) {
+            loom::run(kind, &mut tally)?;
         }
     }
     if let Some(path) = &args.json {
@@ -105,8 +136,13 @@ fn run(args: &Args) -> Check<bool> {
 }
 
 /// The kinds of all campaigns.
-fn kinds() -> Vec<&'static str> {
-    let mut kinds: Vec<_> = sweep::kinds().chain(soak::kinds()).chain(scribble::kinds()).collect();
+pub(crate) fn kinds() -> Vec<&'static str> {
+    let mut kinds: Vec<_> = sweep::kinds()
+        .chain(soak::kinds())
+        .chain(scribble::kinds())
+        .chain(loom::kinds())
+        .chain([seeded::PATCHES, seeded::ORDERINGS, POINTS])
+        .collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds

@@ -69,6 +69,13 @@ impl Tally {
         }
     }
 
+    /// Says what is neither a failure nor a figure.
+    pub(crate) fn note(&self, line: &str) {
+        if !self.is_quiet {
+            println!("{line}");
+        }
+    }
+
     /// Tells a figure.
     pub(crate) fn add(&mut self, figure: Figure) {
         if !self.is_quiet {
@@ -80,6 +87,13 @@ impl Tally {
             );
         }
         self.figures.push(figure);
+    }
+
+    /// Adds a figure of which another program has told the failures.
+    #[cfg(not(feature = "crash-points"))]
+    pub(crate) fn add_told(&mut self, figure: Figure) {
+        self.failures += figure.failures;
+        self.add(figure);
     }
 
     /// Whether nothing has failed.

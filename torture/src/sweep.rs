@@ -5,12 +5,16 @@ mod case;
 mod latest;
 mod pipe;
 mod play;
+#[cfg(feature = "crash-points")]
+mod points;
 mod pool;
 mod queue;
 mod service;
 
 pub(crate) use broadcast::LOSSLESS as LOSSLESS_BROADCAST;
 pub(crate) use latest::KIND as LATEST;
+#[cfg(feature = "crash-points")]
+pub(crate) use points::run as points;
 pub(crate) use queue::{EXCLUSIVE as EXCLUSIVE_QUEUE, SHARED as QUEUE};
 pub(crate) use service::KIND as SERVICE;
 
@@ -35,6 +39,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) is_long: bool,
     /// Only this kind.
     pub(crate) kind: Option<&'a str>,
+    /// Only crash points that have this in their name.
+    pub(crate) part: Option<&'a str>,
     /// Cases at the same time.
     pub(crate) jobs: usize,
 }
@@ -42,6 +48,11 @@ pub(crate) struct Plan<'a> {
 /// What has come of one case.
 struct Outcome {
     case: Case,
+    #[cfg_attr(
+        not(feature = "crash-points"),
+        allow(dead_code, reason = "the case says it by its number of instructions")
+    )]
+    goal: Goal,
     verdict: Check,
     progress: Progress,
     way: Way,
@@ -146,7 +157,7 @@ fn play_one(case: Case, goal: Goal) -> Outcome {
     let verdict = panic::catch_unwind(AssertUnwindSafe(|| survivors(&mut play)));
     let verdict = verdict.unwrap_or_else(|_| Err("a survivor panicked".to_string()));
     let (progress, way, saw) = (play.progress().clone(), play.take_way(), play.notes().to_vec());
-    Outcome { case, verdict, progress, way, saw }
+    Outcome { case, goal, verdict, progress, way, saw }
 }
 
 impl Outcome {

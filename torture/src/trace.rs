@@ -26,6 +26,10 @@ pub(crate) const UNTRACED: &str = "untraced";
 /// In the child: does `operation` under the eyes of the tracer.
 #[inline(always)]
 pub(crate) fn act<R>(operation: impl FnOnce() -> R) -> Check<R> {
+    #[cfg(feature = "crash-points")]
+    if crate::points::is_victim() {
+        return crate::points::act(operation);
+    }
     let end: extern "C" fn() = end_of_act;
     // SAFETY: asks to be traced by the parent; the other arguments are not used.
     let traced = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, ptr::null_mut::<u8>(), ptr::null_mut::<u8>()) };
@@ -54,6 +58,9 @@ pub(crate) enum Goal {
     Steps(u64),
     /// To the end, one step at a time, noting the way.
     End,
+    /// To the end, telling which crash points it passes; or to where it dies by itself, at this one.
+    #[cfg(feature = "crash-points")]
+    Point(Option<crate::points::Pass>),
     /// To where it was after so many steps on a way that was noted: at full speed to this address, the so-manieth time.
     Place {
         /// Steps on the way that was noted.
@@ -80,6 +87,9 @@ pub(crate) struct Way {
     addresses: Vec<u64>,
     is_call: HashMap<u64, bool>,
     end: u64,
+    /// The crash points that it has passed, if it was to tell.
+    #[cfg(feature = "crash-points")]
+    pub(crate) passes: Vec<crate::points::Pass>,
 }
 
 impl Way {
@@ -128,6 +138,8 @@ pub(crate) fn run(pid: libc::pid_t, end: u64, goal: Goal) -> Check<(Progress, Wa
             }
             Ok(())
         })?,
+        #[cfg(feature = "crash-points")]
+        Goal::Point(_) => return Err("a crash point is not a matter of steps".to_string()),
         Goal::Place { steps: 0, .. } => Progress::default(),
         Goal::Place { steps, address, times } => {
             let is_finished = run_to(pid, address, times, end)?;

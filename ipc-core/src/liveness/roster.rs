@@ -19,6 +19,7 @@
 //! Who joins by way of the file, with the segment mapped read-only, leaves the roll alone. Nobody waits for those.
 
 use super::{Phase, State, mark_crashed};
+use crate::crash;
 use crate::layout::ParticipantSlot;
 use crate::os;
 use crate::os::fork::Local;
@@ -65,10 +66,12 @@ pub(super) fn enrol<R>(segment: &Segment, say_live: impl FnOnce() -> R) -> R {
     let roll = &segment.wait_line(0).roll;
     // Relaxed: only those who have the lifecycle lock write it, and its holder before comes before by way of it.
     let before = roll.load(Ordering::Relaxed);
+    crash::point();
     // Release: `say_live` ends with a Release store, before which this is seen; pairs with the Acquire in `Roster::read`.
     roll.store(before | 1, Ordering::Release);
     words.into_iter().for_each(waiting::wake);
     let said = say_live();
+    crash::point();
     // Release: publishes LIVE; pairs with the Acquire in `Roster::read`.
     roll.store((before | 1).wrapping_add(1), Ordering::Release);
     said

@@ -11,6 +11,7 @@ pub(crate) use futex_waitv::{FUTEX_WAITV_MAX, futex_wait_any};
 pub(crate) use signal::Signal;
 
 use super::fork;
+use crate::crash;
 use crate::layout;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -45,6 +46,7 @@ pub(crate) fn huge_page_bytes() -> Option<usize> {
 /// The futex is a shared one: `FUTEX_PRIVATE_FLAG` would hide it from other processes.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, limit: Duration) {
     let limit = libc::timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
+    crash::point();
     // SAFETY: FUTEX_WAIT reads the word and the relative time-out, both of which outlive the call.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const limit) };
 }
@@ -52,6 +54,7 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, limit: Duration) {
 /// Wakes up to `count` of those who sleep on `word`, and returns how many there were.
 pub(crate) fn futex_wake(word: &AtomicU32, count: u32) -> u32 {
     let count = i32::try_from(count).unwrap_or(i32::MAX);
+    crash::point();
     // SAFETY: FUTEX_WAKE uses the word's address and never its contents.
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
     u32::try_from(woken).unwrap_or(0)
@@ -73,6 +76,7 @@ pub(crate) fn barrier_everywhere() -> bool {
 }
 
 fn membarrier(command: libc::c_int) -> bool {
+    crash::point();
     // SAFETY: takes three integers.
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }

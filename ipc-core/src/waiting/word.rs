@@ -6,6 +6,7 @@
 use crate::atomics::fence;
 #[cfg(loom)]
 use crate::atomics::light_fence;
+use crate::crash;
 use crate::os;
 #[cfg(not(loom))]
 use core::sync::atomic::compiler_fence;
@@ -61,21 +62,25 @@ impl Word for AtomicU32 {
 
     #[inline(always)]
     fn fetch_or(&self, bits: u32, order: Ordering) {
+        crash::point();
         self.fetch_or(bits, order);
     }
 
     #[inline(always)]
     fn fetch_and(&self, bits: u32, order: Ordering) {
+        crash::point();
         self.fetch_and(bits, order);
     }
 
     #[inline(always)]
     fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+        crash::point();
         self.fetch_add(value, order)
     }
 
     #[inline(always)]
     fn swap_exactly(&self, current: u32, new: u32, order: Ordering) -> bool {
+        crash::point();
         // Relaxed: as the trait says.
         self.compare_exchange(current, new, order, Ordering::Relaxed).is_ok()
     }

@@ -57,7 +57,8 @@ impl Play {
         // The victim does not know when it ends.
         case.steps = 0;
         let (case, domain) = (case.to_string(), self.domain.name().to_string());
-        let mut victim = Child::start(["victim", &case, &domain])?;
+        let mut victim =
+            Child::start_with(["victim", &case, &domain], self.crash().as_ref().map(|(name, at)| (*name, &**at)))?;
         victim.hear_word("joined")?;
         self.victim = Some(victim);
         Ok(())
@@ -67,6 +68,10 @@ impl Play {
     pub(crate) fn strike(&mut self) -> Check {
         let victim = self.victim.as_mut().ok_or("the victim has not come")?;
         victim.tell("go")?;
+        #[cfg(feature = "crash-points")]
+        if let Goal::Point(_) = self.goal {
+            return self.strike_itself();
+        }
         let end = victim.hear()?;
         let end = end.strip_prefix("ready ").ok_or_else(|| format!("the victim cannot begin: {end}"))?;
         let end = end.parse().at("the end of the operation")?;
@@ -75,6 +80,29 @@ impl Play {
             Signal::Kill => victim.kill(),
             Signal::Stop => trace::leave_stopped(victim.pid()),
         }
+    }
+
+    /// Where the victim is to die by itself.
+    fn crash(&self) -> Option<(&'static str, String)> {
+        #[cfg(feature = "crash-points")]
+        if let Goal::Point(end) = self.goal {
+            let at = end.map_or("nowhere".to_string(), |pass| format!("{}#{}", pass.point, pass.count));
+            return Some((crate::points::VARIABLE, at));
+        }
+        None
+    }
+
+    /// Waits for the victim to die at its crash point. If it does not come by there, it is killed at the end.
+    #[cfg(feature = "crash-points")]
+    fn strike_itself(&mut self) -> Check {
+        let victim = self.victim.as_mut().ok_or("the victim has not come")?;
+        // One step of many: nobody knows what has come of the operation.
+        self.progress = Progress { steps: 1, is_finished: false };
+        let Some(line) = victim.hear_or_die()? else { return Ok(()) };
+        let said = line.strip_prefix("passed").ok_or_else(|| format!("the victim cannot begin: {line}"))?;
+        self.way.passes = crate::points::passes(said);
+        self.progress.is_finished = true;
+        victim.kill()
     }
 
     /// Whether the victim is there to go on.

@@ -1,6 +1,7 @@
 //! A segment: a file and its mapping, neither of which a forked child keeps.
 
 use super::{files, locks};
+use crate::crash;
 use crate::os::Facts;
 use crate::os::fork::{self, Epoch};
 use core::ffi::c_int;
@@ -52,7 +53,9 @@ impl Attachment {
         let directory = path.parent().unwrap_or(Path::new("/"));
         let attachment = Self::open_by(|| files::create_unnamed(directory))?;
         let file = attachment.file()?;
+        crash::point();
         files::reserve(file, bytes)?;
+        crash::point();
         file.write_all_at(header, 0)?;
         Ok(attachment)
     }
@@ -61,6 +64,7 @@ impl Attachment {
     fn open_by(open: impl FnOnce() -> io::Result<File>) -> io::Result<Self> {
         fork::watch()?;
         let inside = fork::enter();
+        crash::point();
         let file = open()?;
         inside.opened(&file);
         let file = ManuallyDrop::new(file);
@@ -72,6 +76,7 @@ impl Attachment {
     pub(crate) fn map(&mut self, bytes: usize, align: usize, is_writable: bool) -> io::Result<()> {
         let descriptor = self.file()?.as_raw_fd();
         let inside = fork::enter();
+        crash::point();
         let (map, offset) = if align > PAGE_BYTES {
             map_aligned(descriptor, bytes, align, is_writable)?
         } else if is_writable {
@@ -86,11 +91,13 @@ impl Attachment {
 
     /// Gives a segment that has no name its name. `AlreadyExists` if the name is taken.
     pub(crate) fn link(&self, path: &Path) -> io::Result<()> {
+        crash::point();
         files::link(self.file()?, path)
     }
 
     /// Whether the name `path` leads to this segment.
     pub(crate) fn is_named(&self, path: &Path) -> io::Result<bool> {
+        crash::point();
         let ours = self.file()?.metadata()?;
         match fs::symlink_metadata(path) {
             Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
@@ -101,6 +108,7 @@ impl Attachment {
 
     /// Removes the name `path`, which leads to this segment.
     pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
+        crash::point();
         fs::remove_file(path)
     }
 
@@ -123,6 +131,7 @@ impl Attachment {
     /// Stores bytes by way of the file, whose pages and mappings are the same memory: for a process whose mapping is
     /// read-only, and before there is one.
     pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        crash::point();
         self.file()?.write_all_at(bytes, at)
     }
 
@@ -133,11 +142,13 @@ impl Attachment {
 
     /// Takes a lock. `false` if another attachment, of this process or of another one, has it.
     pub(crate) fn try_lock(&self, lock: u64) -> io::Result<bool> {
+        crash::point();
         locks::try_lock(self.file()?, lock)
     }
 
     /// Gives a lock back.
     pub(crate) fn unlock(&self, lock: u64) {
+        crash::point();
         // Fails only for a descriptor that is no longer open, and then there is no lock either.
         let _ = self.file().and_then(|file| locks::unlock(file, lock));
     }
@@ -145,6 +156,7 @@ impl Attachment {
     /// Whether any *other* attachment has one of `count` locks from `first`. The kernel drops a process's locks when it
     /// dies, even by SIGKILL and even as a zombie.
     pub(crate) fn is_locked_elsewhere(&self, first: u64, count: u64) -> io::Result<bool> {
+        crash::point();
         locks::is_locked_elsewhere(self.file()?, first, count)
     }
 
@@ -211,6 +223,7 @@ impl Drop for Attachment {
         }
         let inside = fork::enter();
         inside.closing(&self.file);
+        crash::point();
         inside.unmapping(self.start());
         self.map = None;
         // SAFETY: the field is not used after this, since the value is being dropped.
