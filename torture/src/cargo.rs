@@ -73,10 +73,10 @@ impl Harness {
 
     fn arguments(&self) -> Vec<&str> {
         match self {
-            Harness::Unit(_) => vec!["test", "--locked", "-p", "ipc-core", "--lib"],
-            Harness::Test(file, _) => vec!["test", "--locked", "-p", "ipc-core", "--test", file],
-            Harness::Loom(_) => vec!["test", "--locked", "--release", "-p", "ipc-core", "--lib"],
-            Harness::Torture(_) => vec!["run", "--locked", "--release", "-p", "torture"],
+            Harness::Unit(_) => vec!["test", "--quiet", "--locked", "-p", "ipc-core", "--lib"],
+            Harness::Test(file, _) => vec!["test", "--quiet", "--locked", "-p", "ipc-core", "--test", file],
+            Harness::Loom(_) => vec!["test", "--quiet", "--locked", "--release", "-p", "ipc-core", "--lib"],
+            Harness::Torture(_) => vec!["run", "--quiet", "--locked", "--release", "-p", "torture"],
         }
     }
 
