@@ -51,6 +51,7 @@
 //! | to send | [`Sender`]; in place, [`Loan`], [`LoanBatch`] |
 //! | to receive | [`Receiver`]; in place, [`Received`], [`ReceivedBatch`] |
 //! | requests and replies | [`Service`], [`Client`], [`Server`] |
+//! | locks, semaphores, events, barriers, shared values | [`sync`] |
 //! | to wait for any of many channels | [`WaitSet`], [`Source`] |
 //! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
 //! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
@@ -73,7 +74,7 @@
 //!
 //! This version runs on Linux.
 
-pub use ipc_core::{dynamic, error, inspect, message, schema};
+pub use ipc_core::{dynamic, error, inspect, message, schema, sync};
 
 pub use ipc_core::{
     AcceptError, Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError,

@@ -41,8 +41,9 @@ use crate::broadcast;
 use crate::error::{OpenError, Peer};
 use crate::latest as latest_value;
 use crate::layout::{
-    KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE,
-    kind_name,
+    KIND_ATOMIC, KIND_BARRIER, KIND_CONDVAR, KIND_EVENT, KIND_EXCLUSIVE_QUEUE, KIND_LATEST, KIND_LOSSLESS_BROADCAST,
+    KIND_LOSSY_BROADCAST, KIND_MUTEX, KIND_ONCE, KIND_RW_LOCK, KIND_SEMAPHORE, KIND_SERVICE, KIND_SHARED_QUEUE,
+    KIND_SHARED_VALUE, kind_name,
 };
 use crate::name::SegmentName;
 use crate::queue;
@@ -67,6 +68,24 @@ pub enum Kind {
     Latest,
     /// Requests and replies.
     Service,
+    /// A [`Mutex`](crate::sync::Mutex).
+    Mutex,
+    /// An [`RwLock`](crate::sync::RwLock).
+    RwLock,
+    /// A [`Semaphore`](crate::sync::Semaphore).
+    Semaphore,
+    /// An [`Event`](crate::sync::Event).
+    Event,
+    /// A [`Condvar`](crate::sync::Condvar).
+    Condvar,
+    /// A [`Barrier`](crate::sync::Barrier).
+    Barrier,
+    /// A [`Once`](crate::sync::Once).
+    Once,
+    /// An [`Atomic`](crate::sync::Atomic).
+    Atomic,
+    /// A [`Shared`](crate::sync::Shared) value.
+    Shared,
 }
 
 impl Kind {
@@ -79,6 +98,15 @@ impl Kind {
             KIND_LOSSY_BROADCAST => Some(Kind::LossyBroadcast),
             KIND_LATEST => Some(Kind::Latest),
             KIND_SERVICE => Some(Kind::Service),
+            KIND_MUTEX => Some(Kind::Mutex),
+            KIND_RW_LOCK => Some(Kind::RwLock),
+            KIND_SEMAPHORE => Some(Kind::Semaphore),
+            KIND_EVENT => Some(Kind::Event),
+            KIND_CONDVAR => Some(Kind::Condvar),
+            KIND_BARRIER => Some(Kind::Barrier),
+            KIND_ONCE => Some(Kind::Once),
+            KIND_ATOMIC => Some(Kind::Atomic),
+            KIND_SHARED_VALUE => Some(Kind::Shared),
             _ => None,
         }
     }

@@ -2,9 +2,14 @@
 
 mod broadcast;
 mod service;
+mod sync;
 
 pub use broadcast::{BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError};
 pub use service::{AcceptError, CallError, ReplyError};
+pub use sync::{
+    AddError, BarrierError, BarrierTimeoutError, Forked, LockError, LockTimeoutError, OnceError, PermitError,
+    PermitTimeoutError, SharedError, Spoilt, TryLockError, TryPermitError,
+};
 
 use crate::message::Invalid;
 use crate::schema::Difference;
@@ -51,6 +56,8 @@ pub enum Role {
     Left,
     /// Has the other end of a pipe.
     Right,
+    /// Uses something of [`sync`](crate::sync): a lock, a semaphore, a shared value.
+    User,
 }
 
 impl fmt::Display for Role {
@@ -66,6 +73,7 @@ impl fmt::Display for Role {
             Role::Server => "server",
             Role::Left => "left end",
             Role::Right => "right end",
+            Role::User => "user",
         })
     }
 }

@@ -239,5 +239,6 @@ fn roles(kind: Kind) -> [Role; 2] {
         Kind::LosslessBroadcast | Kind::LossyBroadcast => [Role::Publisher, Role::Subscriber],
         Kind::Latest => [Role::Writer, Role::Reader],
         Kind::Service => [Role::Client, Role::Server],
+        _ => [Role::User; 2],
     }
 }

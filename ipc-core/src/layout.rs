@@ -18,8 +18,10 @@
 //! SPEC.md describes the same bytes in prose.
 
 mod calls;
+mod sync;
 
 pub(crate) use calls::{CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, CallHead, CallLayout, Room};
+pub(crate) use sync::*;
 
 use core::mem::offset_of;
 use core::ops::Range;
@@ -108,7 +110,7 @@ pub(crate) const fn kind_name(kind: u32) -> Option<&'static str> {
         KIND_LOSSY_BROADCAST => Some("a lossy broadcast"),
         KIND_LATEST => Some("a latest value"),
         KIND_SERVICE => Some("a service"),
-        _ => None,
+        _ => sync::kind_name(kind),
     }
 }
 

@@ -9,12 +9,14 @@
 //! | messages | [`words`], [`schema`], [`message`] |
 //! | shared structs | `layout`, `histogram` |
 //! | rings: pure algorithms | `ring` |
+//! | locks: pure algorithms | `lock` |
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
 //! | who lives, and waiting | `liveness`, `waiting` |
 //! | waiting for others | `interest`, `lookout` |
 //! | one participant's part | `info`, `station`, `timing` |
 //! | channels | [`queue`], [`broadcast`], [`latest`], [`service`] |
+//! | locks, semaphores, events, shared values | [`sync`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
 //! | many ends at once, and tasks | [`wait_set`], `task` |
@@ -30,6 +32,7 @@ pub mod pipe;
 pub mod queue;
 pub mod schema;
 pub mod service;
+pub mod sync;
 #[cfg(feature = "async")]
 pub mod task;
 pub mod wait_set;
@@ -46,6 +49,7 @@ mod info;
 mod interest;
 mod layout;
 mod liveness;
+mod lock;
 mod lookout;
 mod name;
 mod os;

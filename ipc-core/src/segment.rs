@@ -34,6 +34,7 @@ mod pages;
 mod registry;
 mod rings;
 mod spec;
+mod sync;
 
 pub use pages::HugePages;
 pub(crate) use pages::Pages;
@@ -91,7 +92,11 @@ pub(crate) struct Lifecycle {
 }
 
 /// Opens the segment that `spec` names, or creates it.
-pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
+///
+/// `init` gives the memory of a new segment another beginning than zeros. It is called for each one that is created, before
+/// that has a name, so that nobody sees it half done. If another process turns out to have been faster, what it did is thrown
+/// away.
+pub(crate) fn open(spec: &Spec, init: &mut dyn FnMut(&Segment)) -> Result<Opened, OpenError> {
     spec.check_capacity()?;
     watch_forks()?;
     let path = spec.name.path();
@@ -102,7 +107,9 @@ pub(crate) fn open(spec: &Spec) -> Result<Opened, OpenError> {
             None => match open_named(&path, spec.reads_only) {
                 Ok(file) => (Arc::new(Segment::from_file(file, &path, spec)?), false),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    (Arc::new(Segment::create(&path, spec)?), true)
+                    let segment = Segment::create(&path, spec)?;
+                    init(&segment);
+                    (Arc::new(segment), true)
                 }
                 Err(error) => return Err(open_error(&path, error)),
             },

@@ -158,9 +158,20 @@ pub(crate) fn join(
     role: Role,
     sweep: impl Fn(&Segment, u32) -> bool,
 ) -> Result<Joined, OpenError> {
+    join_or_init(spec, side, role, sweep, &mut |_| {})
+}
+
+/// As [`join`], for a segment that `init` gives a beginning: see [`segment::open`].
+pub(crate) fn join_or_init(
+    spec: &Spec,
+    side: Side,
+    role: Role,
+    sweep: impl Fn(&Segment, u32) -> bool,
+    init: &mut dyn FnMut(&Segment),
+) -> Result<Joined, OpenError> {
     let started = Instant::now();
     loop {
-        let opened = segment::open(spec)?;
+        let opened = segment::open(spec, init)?;
         let lines = side.lines_of(opened.segment.geometry());
         let places = lines.end - lines.start;
         if !opened.segment.has_places() {

@@ -60,8 +60,7 @@ struct Args {
 }
 
 /// The campaigns' names.
-const CAMPAIGNS: [&str; 6] =
-    [sweep::NAME, points::NAME, soak::NAME, scribble::NAME, seeded::NAME, loom::NAME];
+const CAMPAIGNS: [&str; 6] = [sweep::NAME, points::NAME, soak::NAME, scribble::NAME, seeded::NAME, loom::NAME];
 
 /// What the crash points are as a whole, rather than those of a kind.
 pub(crate) const POINTS: &str = "points";

@@ -202,8 +202,9 @@ impl Records {
         self.word(line, 0)
     }
 
+    /// The units of line `line`.
     #[inline(always)]
-    fn units(&self, line: usize) -> &AtomicU64 {
+    pub(crate) fn units(&self, line: usize) -> &AtomicU64 {
         self.word(line, 1)
     }
 

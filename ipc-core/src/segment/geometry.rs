@@ -6,8 +6,8 @@ use crate::histogram::Histogram;
 use crate::layout::{
     self, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, CallLayout, FLAG_TIMESTAMPS, FLAG_VARIABLE,
     FLAG_VARIABLE_REPLY, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST,
-    KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE, LATEST_SLOTS, LINE_BYTES, MAGIC,
-    PAGE_BYTES, Room, WORD_BYTES, padded, unpadded,
+    KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE, KIND_SHARED_VALUE, LATEST_SLOTS,
+    LINE_BYTES, MAGIC, PAGE_BYTES, Room, WORD_BYTES, padded, unpadded,
 };
 use crate::os::{self, Attachment};
 use crate::ring::calls::MAX_CALLS;
@@ -177,7 +177,8 @@ impl Geometry {
     /// Number of slots that a channel of this kind, capacity and history has. `None` if it is absurdly large.
     fn slots_of_kind(&self) -> Option<u64> {
         match self.kind {
-            KIND_LATEST => Some(LATEST_SLOTS),
+            KIND_LATEST | KIND_SHARED_VALUE => Some(LATEST_SLOTS),
+            kind if layout::is_sync(kind) => Some(1),
             _ => self.capacity.checked_add(self.history_slots())?.checked_add(self.margin_slots()),
         }
     }
@@ -208,7 +209,7 @@ impl Geometry {
             && (self.kind != KIND_SERVICE || self.capacity <= MAX_CALLS as u64)
             && is_its_kind
             && self.slots <= most_slots as u64
-            && (self.kind == KIND_EXCLUSIVE_QUEUE || (1..self.participants).contains(&self.first_role))
+            && self.has_roles_of_kind()
             && self.schema_bytes <= MAX_SCHEMA_BYTES
             && self.reply_schema_bytes <= MAX_SCHEMA_BYTES;
         if !fits || !bounded {
@@ -221,6 +222,15 @@ impl Geometry {
             return Err(format!("it is truncated: {file_bytes} bytes where {} belong", self.total_bytes));
         }
         Ok(())
+    }
+
+    /// Whether the participant lines are divided as a kind's are.
+    fn has_roles_of_kind(&self) -> bool {
+        match self.kind {
+            KIND_EXCLUSIVE_QUEUE => true,
+            kind if layout::is_sync(kind) => self.first_role == self.participants,
+            _ => (1..self.participants).contains(&self.first_role),
+        }
     }
 
     /// Whether messages vary in length.

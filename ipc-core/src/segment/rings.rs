@@ -152,7 +152,7 @@ impl Segment {
     }
 
     /// The records of those on `side`.
-    fn records(&self, side: Side) -> Records {
+    pub(super) fn records(&self, side: Side) -> Records {
         let lines = side.lines_of(&self.geometry);
         let first = self.geometry.participants_offset + u64::from(lines.start) * LINE_BYTES as u64;
         let record = self.at(first + RECORD_OFFSET_BYTES).cast();
@@ -162,7 +162,7 @@ impl Segment {
     }
 
     /// Word `word` of the ring's control line `line`.
-    fn ring_word(&self, line: u64, word: usize) -> NonNull<AtomicU64> {
+    pub(super) fn ring_word(&self, line: u64, word: usize) -> NonNull<AtomicU64> {
         assert!(word < LINE_BYTES / WORD_BYTES, "a line has no word {word}");
         // SAFETY: the line lies in the segment, and the word in the line.
         unsafe { self.ring_line(line).cast::<AtomicU64>().add(word) }

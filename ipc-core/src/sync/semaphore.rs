@@ -1,0 +1,298 @@
+//! A number of permits. The algorithm, and the proof that no permit is lost or doubled, are in `lock/ledger.rs`.
+
+use super::Options;
+use super::member::{Member, Queue};
+use crate::error::{AddError, Forked, OpenError, PermitError, PermitTimeoutError, TryPermitError};
+use crate::info::ChannelInfo;
+use crate::layout::KIND_SEMAPHORE;
+use crate::liveness;
+use crate::lock::{Change, Ledger, MAX_PERMITS};
+use crate::segment::Segment;
+use crate::station::Patience;
+use core::fmt;
+use core::time::Duration;
+use std::sync::{Mutex, PoisonError};
+
+/// A number of permits that threads of several processes take and give back.
+///
+/// Who has which of them is in the segment, so those of a process that dies come back: to whoever waits for one, within
+/// 100 ms, or to whoever comes next.
+///
+/// ```
+/// use ipc_core::sync::Semaphore;
+/// # use ipc_core::sync::Options;
+///
+/// # let domain = format!("doc-{}", std::process::id());
+/// # let downloads = Semaphore::bounded(Options::new("downloads").domain(&domain), 2)?;
+/// # /*
+/// let downloads = Semaphore::bounded("downloads", 2)?;
+/// # */
+/// let one = downloads.acquire()?;
+/// let another = downloads.acquire()?;
+/// assert!(downloads.try_acquire().is_err());
+/// drop(one);
+/// assert_eq!(downloads.free()?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Permits need not be given back by the one who took them: [`Permit::spend`] uses one up, and [`add`](Semaphore::add) makes
+/// new ones, by whatever process. That is how one counts what others may take.
+///
+/// Nothing is promised about the order in which those who wait get their permits.
+pub struct Semaphore {
+    ledger: Ledger,
+    /// What a participant holds is changed by one thread at a time.
+    turn: Mutex<()>,
+    member: Member,
+}
+
+impl Semaphore {
+    /// Opens the semaphore of this name. If there is none, it is created with so many `permits`, and there may be more later.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Capacity`] if there are more than 1,048,575 permits, [`OpenError::Kind`] if the name is that of something
+    /// else, and the other [`OpenError`]s as they say.
+    pub fn open(options: impl Into<Options>, permits: u32) -> Result<Self, OpenError> {
+        Self::open_within(&options.into(), permits, MAX_PERMITS)
+    }
+
+    /// As [`open`](Semaphore::open), for a semaphore that never has more free permits than these, of which there is at least
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Semaphore::open).
+    pub fn bounded(options: impl Into<Options>, permits: u32) -> Result<Self, OpenError> {
+        match permits {
+            0 => Err(refuse(0, "a bounded semaphore has at least 1 permit")),
+            permits => Self::open_within(&options.into(), permits, permits),
+        }
+    }
+
+    fn open_within(options: &Options, permits: u32, bound: u32) -> Result<Self, OpenError> {
+        if permits > MAX_PERMITS {
+            return Err(refuse(permits, "a semaphore has at most 1,048,575 permits"));
+        }
+        let mut init = |segment: &Segment| segment.ledger().init(permits);
+        let sweep = |segment: &Segment, line| {
+            segment.ledger().give_back(line as usize, || true);
+        };
+        let member = Member::open::<u64>(options, KIND_SEMAPHORE, bound as usize, &mut init, sweep, |_, _, _| {})?;
+        Ok(Semaphore { ledger: member.segment().ledger(), turn: Mutex::new(()), member })
+    }
+
+    /// Takes a permit, and waits for one.
+    ///
+    /// # Errors
+    ///
+    /// [`PermitError::Forked`] in a process that was forked after the semaphore was opened.
+    pub fn acquire(&self) -> Result<Permit<'_>, PermitError> {
+        self.acquire_many(1)
+    }
+
+    /// Takes so many permits at once, and waits until there are so many.
+    ///
+    /// # Errors
+    ///
+    /// [`PermitError::TooMany`] if there can never be so many.
+    pub fn acquire_many(&self, permits: u32) -> Result<Permit<'_>, PermitError> {
+        self.acquire_within(permits, Patience::Forever).map_err(|error| match error {
+            PermitTimeoutError::Permit(error) => error,
+            // Which takes longer than anybody lives.
+            PermitTimeoutError::Timeout => PermitError::TooMany { asked: permits, most: self.bound() },
+        })
+    }
+
+    /// Takes a permit, if one is free.
+    ///
+    /// # Errors
+    ///
+    /// [`TryPermitError::WouldBlock`] if none is.
+    pub fn try_acquire(&self) -> Result<Permit<'_>, TryPermitError> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes so many permits at once, if so many are free. If they are not, the dead are looked for who have some.
+    ///
+    /// # Errors
+    ///
+    /// [`TryPermitError::WouldBlock`] if so many are not.
+    pub fn try_acquire_many(&self, permits: u32) -> Result<Permit<'_>, TryPermitError> {
+        self.acquire_within(permits, Patience::None).map_err(|error| match error {
+            PermitTimeoutError::Permit(error) => error.into(),
+            PermitTimeoutError::Timeout => TryPermitError::WouldBlock,
+        })
+    }
+
+    /// Takes a permit, and waits for one for `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`PermitTimeoutError::Timeout`] if none was free for all that time.
+    pub fn acquire_timeout(&self, limit: Duration) -> Result<Permit<'_>, PermitTimeoutError> {
+        self.acquire_many_timeout(1, limit)
+    }
+
+    /// Takes so many permits at once, and waits until there are so many for `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`PermitTimeoutError::Timeout`] if so many were not free for all that time.
+    pub fn acquire_many_timeout(&self, permits: u32, limit: Duration) -> Result<Permit<'_>, PermitTimeoutError> {
+        self.acquire_within(permits, Patience::from_timeout(limit))
+    }
+
+    fn acquire_within(&self, permits: u32, patience: Patience) -> Result<Permit<'_>, PermitTimeoutError> {
+        self.member.check_forked().map_err(PermitError::from)?;
+        if permits > self.bound() {
+            return Err(PermitError::TooMany { asked: permits, most: self.bound() }.into());
+        }
+        let take = || {
+            let take = |free: u32, held: u32| free.checked_sub(permits).map(|free| (free, held + permits)).ok_or(());
+            (self.change(take) == Change::Made).then(|| Permit { semaphore: self, permits })
+        };
+        let wait = || {
+            self.member.wait(Queue::Turn, patience, |round| {
+                take().or_else(|| if round.probes && self.bring_back() { take() } else { None })
+            })
+        };
+        take().or_else(wait).ok_or(PermitTimeoutError::Timeout)
+    }
+
+    /// Adds new permits, and wakes those who wait for them.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError::Bound`] if more would be free than may be.
+    pub fn add(&self, permits: u32) -> Result<(), AddError> {
+        self.member.check_forked()?;
+        let bound = self.bound();
+        let add = |free: u32, held: u32| match free.checked_add(permits).filter(|&free| free <= bound) {
+            Some(free) => Ok((free, held)),
+            None => Err(free),
+        };
+        loop {
+            match self.change(add) {
+                Change::Made => break,
+                Change::Refused(free) => return Err(AddError::Bound { free, bound }),
+                Change::Overtaken => std::thread::yield_now(),
+            }
+        }
+        self.member.wake(Queue::Turn, permits);
+        Ok(())
+    }
+
+    /// Permits that are free. Those of the dead count when somebody has looked for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`] in a process that was forked after the semaphore was opened.
+    pub fn free(&self) -> Result<u32, Forked> {
+        self.member.check_forked()?;
+        Ok(self.ledger.free())
+    }
+
+    /// The most permits that may be free.
+    pub fn bound(&self) -> u32 {
+        self.member.segment().geometry().capacity as u32
+    }
+
+    /// What there is to know about the semaphore's segment.
+    pub fn info(&self) -> &ChannelInfo {
+        self.member.info()
+    }
+
+    /// Changes what this participant holds.
+    fn change<E>(&self, change: impl Fn(u32, u32) -> Result<(u32, u32), E>) -> Change<E> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.change(self.member.line(), change)
+    }
+
+    /// Gives the permits of the dead back. Whether there were any.
+    fn bring_back(&self) -> bool {
+        let segment = self.member.segment();
+        let mut permits = 0;
+        for line in 0..self.ledger.lines() {
+            let is_dead = || liveness::has_died(segment, line as u32);
+            if line != self.member.line() && self.ledger.is_open(line) && is_dead() {
+                permits += self.ledger.give_back(line, is_dead);
+            }
+        }
+        if permits > 0 {
+            self.member.wake(Queue::Turn, permits);
+        }
+        permits > 0
+    }
+
+    /// Takes permits from this participant, and frees so many of them.
+    fn put_back(&self, permits: u32, freed: u32) {
+        // A participant holds what its permits say, so that there is nothing to be refused.
+        let give = |free: u32, held: u32| Ok::<_, ()>(((free + freed).min(MAX_PERMITS), held.saturating_sub(permits)));
+        while self.change(give) == Change::Overtaken {
+            std::thread::yield_now();
+        }
+        if freed > 0 {
+            self.member.wake(Queue::Turn, freed);
+        }
+    }
+}
+
+fn refuse(permits: u32, rule: &'static str) -> OpenError {
+    OpenError::Capacity { capacity: permits as usize, message_bytes: 0, rule }
+}
+
+impl Drop for Semaphore {
+    fn drop(&mut self) {
+        let ledger = &self.ledger;
+        self.member.leave(|member| {
+            // Permits that were forgotten.
+            let permits = ledger.give_back(member.line(), || true);
+            if permits > 0 {
+                member.wake(Queue::Turn, permits);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore").field("name", &self.member.info().name).finish_non_exhaustive()
+    }
+}
+
+/// Permits that were taken from a semaphore. Dropped, they are given back. They may go from thread to thread.
+#[must_use = "the permits are given back at once if they are not kept"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+    permits: u32,
+}
+
+impl Permit<'_> {
+    /// How many they are.
+    pub fn permits(&self) -> u32 {
+        self.permits
+    }
+
+    /// Uses them up: they do not come back, unless somebody [adds](Semaphore::add) others.
+    pub fn spend(self) {
+        if !self.semaphore.member.is_forked() {
+            self.semaphore.put_back(self.permits, 0);
+        }
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if !self.semaphore.member.is_forked() {
+            self.semaphore.put_back(self.permits, self.permits);
+        }
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("permits", &self.permits).finish_non_exhaustive()
+    }
+}
