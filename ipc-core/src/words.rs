@@ -23,10 +23,12 @@ const WORD_BYTES: usize = size_of::<u64>();
 /// Asks for the cache line of `at`, to be written soon. It is a hint, and any address will do.
 #[inline(always)]
 pub(crate) fn prefetch_to_write(at: *const u8) {
+    // The instruction by name: of `_mm_prefetch` with `_MM_HINT_ET0` the compiler makes one that asks for the line to read,
+    // unless it may take a processor for granted that has this one. On those that have not, it does nothing.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch of any address has no effect but on the time that later accesses take.
     unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(at.cast())
+        core::arch::asm!("prefetchw [{}]", in(reg) at, options(nomem, nostack, preserves_flags))
     };
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = at;

@@ -35,6 +35,7 @@
 //! 2^33 laps, to the lap.)
 
 use crate::atomics::AtomicU64;
+use crate::words;
 use core::ptr::NonNull;
 
 /// Bits of a position.
@@ -306,6 +307,20 @@ impl Cells {
         let stamp = unsafe { self.stamps.add(self.index(at) as usize * self.stamp_words) };
         // SAFETY: the constructor's caller vouched for the words being atomics that outlive `self`.
         unsafe { stamp.as_ref() }
+    }
+
+    /// Asks for the lines that the cell at `at` begins and ends with, to be written soon.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_write(&self, at: Position) {
+        words::prefetch_to_write(self.payload(at).as_ptr().cast());
+        words::prefetch_to_write(core::ptr::from_ref(self.stamp(at)).cast());
+    }
+
+    /// As [`prefetch_to_write`](Cells::prefetch_to_write), to be read.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_read(&self, at: Position) {
+        words::prefetch_to_read(self.payload(at).as_ptr().cast());
+        words::prefetch_to_read(core::ptr::from_ref(self.stamp(at)).cast());
     }
 
     /// The first word of a cell, where the payload begins.

@@ -24,6 +24,14 @@
 //!     been dealt with. The records of the dead are left as they are until their line is taken over.
 //! C3. *A record names a position only if the counter has been there*: it is written by someone who loaded it.
 //!
+//! # Races
+//!
+//! A participant that loses a race for the counter to one on another processor stands back before it tries again. While it
+//! does, the counter and the cells stay with the winner, which makes a run of claims at the price of one: a line that goes to
+//! and fro at each claim would cost both of them the way each time. How long it stands back follows how often it has lost of
+//! late: a chance meeting costs a moment, and those that meet all the time take turns of a hundred claims. Before it stands
+//! back it looks whether there is anything to claim: a consumer that has lost the only message goes on waiting instead.
+//!
 //! # Alone in its role
 //!
 //! The participant whose line is in `solo` moves the counter by a plain store, since nobody else does:
@@ -50,6 +58,7 @@
 use super::cells::{Cells, Position};
 use super::exclusive::Evidence;
 use crate::atomics::{AtomicU64, light_fence};
+use core::hint;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -270,7 +279,20 @@ pub(crate) struct Claimant {
     units: u16,
     /// Whether the record names a position that may not be this participant's own.
     is_trying: bool,
+    /// Whether the last attempt was lost to somebody else.
+    has_lost: bool,
+    /// For how many pauses it stands back after the next race that it loses, times [`WINS_PER_PAUSE`].
+    restraint: u16,
 }
+
+/// Pauses for which a participant stands back that has not lost a race of late; each loss doubles them and adds as many.
+const PAUSES_MIN: u16 = 8;
+
+/// The most pauses for which a participant stands back: 4 to 12 us, as processors differ.
+const PAUSES_MAX: u16 = 256;
+
+/// How many claims in a row it takes to stand back for one pause less.
+const WINS_PER_PAUSE: u16 = 8;
 
 impl Claimant {
     /// Joins on `line`, under the lock that serialises joining. The line has had no owner yet, or its last one has left
@@ -290,7 +312,7 @@ impl Claimant {
             }
             _ => Mode::Joining,
         };
-        Claimant { role, line, mode, since, units: 0, is_trying: false }
+        Claimant { role, line, mode, since, units: 0, is_trying: false, has_lost: false, restraint: 0 }
     }
 
     /// Clears the record. To be called on leaving, when nothing that was claimed is left undone.
@@ -374,6 +396,10 @@ impl Claimant {
         if let Mode::Solo(_) = self.mode {
             return self.claim_alone(at, next);
         }
+        if self.has_lost {
+            self.stand_back();
+            return false;
+        }
         self.write(at, Kind::Trying);
         let position = self.role.counter.position();
         // Release: shows the record to whoever sees the counter beyond `at` (C2), and all that was seen before; pairs with
@@ -381,9 +407,19 @@ impl Claimant {
         // again.
         let swap = position.compare_exchange(at.word(), next.word(), Ordering::Release, Ordering::Relaxed);
         if swap.is_ok() {
+            self.restraint = self.restraint.saturating_sub(1);
             self.keep(at);
         }
+        self.has_lost = swap.is_err();
         swap.is_ok()
+    }
+
+    /// Leaves the counter to those who have won the last race.
+    #[cold]
+    fn stand_back(&mut self) {
+        self.has_lost = false;
+        self.restraint = (self.restraint * 2 + PAUSES_MIN * WINS_PER_PAUSE).min(PAUSES_MAX * WINS_PER_PAUSE);
+        (0..self.restraint / WINS_PER_PAUSE).for_each(|_| hint::spin_loop());
     }
 
     /// A1 to A5.
@@ -420,6 +456,7 @@ impl Claimant {
     /// Clears a claim that has come to nothing, so that it keeps nobody from resolving what is at its position.
     #[inline(always)]
     pub(crate) fn give_up(&mut self) {
+        self.has_lost = false;
         if self.is_trying {
             self.is_trying = false;
             // Release: as in `write`.
@@ -432,5 +469,63 @@ impl Claimant {
         // Release: whoever sees this claim sees that the one before has been dealt with, and with WON that the counter
         // has moved; pairs with the Acquire in `Records::load_claim` (C2).
         self.role.records.claim(self.line).store(at.word() << 2 | kind as u64, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use core::array;
+
+    /// Two of one role that have company, over words of their own.
+    fn two_claimants(words: &[AtomicU64; 8], cells: &Cells) -> [Claimant; 2] {
+        // SAFETY: the words outlive the claimants in each test.
+        let counter = unsafe { Counter::new(NonNull::from(&words[0]), NonNull::from(&words[1])) };
+        // SAFETY: two records of three words, which outlive the claimants as well.
+        let records = unsafe { Records::new(NonNull::from(&words[2]), RECORD_WORDS, 2) };
+        let role = Role { counter, records };
+        [0, 1].map(|line| {
+            let mut claimant = Claimant::attach(role, cells, line, Company::Others);
+            assert!(claimant.is_settled());
+            claimant
+        })
+    }
+
+    #[test]
+    fn who_loses_a_race_leaves_the_counter_alone_once_and_less_and_less_often() {
+        let stamps: [AtomicU64; 4] = array::from_fn(|_| AtomicU64::new(0));
+        // SAFETY: four cells of one word each, which outlive the cells.
+        let cells = unsafe { Cells::with_stamps_inside(NonNull::from(&stamps[0]), 1, 4) };
+        let words: [AtomicU64; 8] = array::from_fn(|_| AtomicU64::new(0));
+        let [mut winner, mut loser] = two_claimants(&words, &cells);
+        let mut restraint = 0;
+        for _ in 0..8 {
+            let at = loser.position(&cells).expect("it is a position");
+            assert!(winner.claim(at, cells.after(at, 1), 1));
+            assert!(!loser.claim(at, cells.after(at, 1), 1), "the counter has moved");
+            let at = loser.position(&cells).expect("it is a position");
+            assert!(!loser.claim(at, cells.after(at, 1), 1), "it stands back");
+            assert_eq!(loser.position(&cells), Ok(at));
+            assert!(loser.restraint > restraint || loser.restraint == PAUSES_MAX * WINS_PER_PAUSE);
+            restraint = loser.restraint;
+            assert!(loser.claim(at, cells.after(at, 1), 1), "once");
+        }
+        assert_eq!((loser.restraint, winner.restraint), (PAUSES_MAX * WINS_PER_PAUSE - 1, 0));
+    }
+
+    #[test]
+    fn who_loses_the_only_message_does_not_stand_back_for_the_next_one() {
+        let stamps: [AtomicU64; 4] = array::from_fn(|_| AtomicU64::new(0));
+        // SAFETY: as above.
+        let cells = unsafe { Cells::with_stamps_inside(NonNull::from(&stamps[0]), 1, 4) };
+        let words: [AtomicU64; 8] = array::from_fn(|_| AtomicU64::new(0));
+        let [mut winner, mut loser] = two_claimants(&words, &cells);
+        let at = Position::default();
+        assert!(winner.claim(at, cells.after(at, 1), 1));
+        assert!(!loser.claim(at, cells.after(at, 1), 1));
+        loser.give_up();
+        let at = cells.after(at, 1);
+        assert!(loser.claim(at, cells.after(at, 1), 1));
+        assert_eq!(loser.restraint, 0);
     }
 }

@@ -37,6 +37,7 @@ use super::end::pauses_when_full;
 pub(crate) use super::end::{End, Evidence, Turn};
 use super::slots::{Slot, Slots};
 use crate::atomics::AtomicU64;
+use crate::words;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -254,6 +255,8 @@ impl End for Consumer {
         if found == self.stamp {
             Turn::Ours
         } else if found == self.stamp.wrapping_sub(1) {
+            // A longer message begins in another line than the one that is being waited for: both travel together.
+            words::prefetch_to_read(self.slot.payload().as_ptr().cast());
             Turn::Theirs
         } else {
             Turn::Broken(Evidence { slot: self.parts.slots.index(self.slot), found, expected: self.stamp })

@@ -67,6 +67,11 @@ mod repair;
 pub(in crate::ring) use frames::length;
 pub(crate) use frames::{FrameConsumer, FrameProducer, FrameShape};
 
+/// How many cells ahead of what it has claimed a participant asks for the lines of a cell. It reads the stamp before it does
+/// anything else, and if it is not alone, its claim is a locked operation, before which all stores have to have their lines:
+/// without this, the lines of one message travel after those of the other.
+const AHEAD: u16 = 4;
+
 /// How often others may get in before one another's claim before a call comes back without one.
 const MAX_LOST_RACES: usize = 1 << 16;
 
@@ -239,6 +244,7 @@ impl Producer {
                 continue;
             }
             (self.at, self.units) = (at, wanted);
+            self.parts.cells.prefetch_to_write(self.parts.cells.after(at, AHEAD));
             if fits {
                 return Turn::Ours;
             }
@@ -361,6 +367,8 @@ impl Consumer {
             let is_committed = matches!(stamp.state, State::Full | State::Skip) && stamp.lap == cells.lap(at);
             if !is_committed || !(1..=cells.room(at)).contains(&u64::from(stamp.units)) {
                 if !is_committed && is_awaited(stamp, cells.lap(at)) {
+                    // The message begins in another line than the one that is being waited for: both travel together.
+                    cells.prefetch_to_read(at);
                     return self.without(Turn::Theirs);
                 }
                 if self.claimant.has_moved(at) {
@@ -373,6 +381,7 @@ impl Consumer {
                 continue;
             }
             (self.at, self.stamp) = (at, stamp);
+            cells.prefetch_to_read(cells.after(at, AHEAD));
             if stamp.state == State::Full {
                 return Turn::Ours;
             }
