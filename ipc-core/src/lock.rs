@@ -6,6 +6,8 @@
 mod gate;
 mod ledger;
 mod lines;
+#[cfg(test)]
+mod model;
 mod owner;
 mod readers;
 mod rendezvous;

@@ -259,8 +259,5 @@ fn leaves_mark(seen: Seen) -> bool {
     seen.is_marked() || seen.is_changing()
 }
 
-#[cfg(all(test, not(loom)))]
-mod tests;
-
 #[cfg(all(test, loom))]
 mod loom_tests;

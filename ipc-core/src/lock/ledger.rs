@@ -36,6 +36,10 @@
 //! what the dead one holds is nothing. If a repairer dies, the next one finds its change written down and not made, which is
 //! *held before*, or made.
 //!
+//! The claim is read before `units`, which is therefore the number of the claim or the one before it, or else the claim has
+//! changed since, and its swap fails. (The other way round, a participant that makes two steps in between and dies would have
+//! its second intent taken for its first one, and be robbed of what it holds.)
+//!
 //! *Proof that no living participant loses anything by it.* The repairer asks whether the one on the line is dead after it has
 //! read all three words. If it is taken over after that, its successor has given back what was held before, or found nothing to
 //! give back; in the first case the word has changed, and the swap fails. In the second case there was nothing for the repairer
@@ -183,10 +187,11 @@ impl Ledger {
     pub(crate) fn give_back(&self, line: usize, is_gone: impl Fn() -> bool) -> u32 {
         for _ in 0..ROUNDS {
             let state = self.settled();
+            // Acquire: what was settled before it was written is seen below; pairs with the Release in `change`, and the AcqRel of
+            // another repairer below.
+            let claim = self.lines.claim(line).load(Ordering::Acquire);
             // Acquire: as the proof needs it; pairs with the AcqRel in `settle`.
             let known = self.lines.units(line).load(Ordering::Acquire);
-            // Acquire: pairs with the Release in `change`, and the AcqRel of another repairer below.
-            let claim = self.lines.claim(line).load(Ordering::Acquire);
             let intent = Intent::from_word(claim);
             let held = if intent.number == known { intent.after } else { intent.before };
             if held == 0 || !is_gone() {

@@ -103,6 +103,3 @@ impl Readers {
         units.store(generation << READS_BITS, Ordering::Release);
     }
 }
-
-#[cfg(all(test, loom))]
-mod loom_tests;

@@ -241,8 +241,5 @@ impl Rendezvous {
     }
 }
 
-#[cfg(all(test, not(loom)))]
-mod tests;
-
 #[cfg(all(test, loom))]
 mod loom_tests;
