@@ -201,7 +201,7 @@ fn spoil_mutex(domain: &str) {
     let mut guard = mutex.lock().unwrap();
     let bytes = (&raw mut *guard).cast::<u8>();
     // SAFETY: this is a value of so many bytes, and what is made of it is for others to find.
-    (0..size_of::<Opt<u32>>()).for_each(|at| unsafe { bytes.add(at).write(0xA5) });
+    (0..size_of::<Opt<u32>>()).for_each(|at| unsafe { bytes.wrapping_add(at).write(0xA5) });
     say("spoilt");
     listen();
     std::process::exit(0);

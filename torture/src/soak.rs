@@ -8,6 +8,7 @@ mod broadcast;
 mod latest;
 mod queue;
 mod service;
+mod sync;
 
 use crate::check::{Check, Context, ensure};
 use crate::child::{self, Child};
@@ -59,6 +60,8 @@ const KINDS: &[Kind] = &[
         witness: service::witness,
     },
     Kind { name: latest::KIND, roles: &["writer", "reader", "reader"], play: latest::play, witness: latest::witness },
+    Kind { name: sync::MUTEX, roles: &["owner"; 4], play: sync::play_mutex, witness: sync::witness_mutex },
+    Kind { name: sync::SEMAPHORE, roles: &["owner"; 4], play: sync::play_semaphore, witness: sync::witness_semaphore },
 ];
 
 /// One process's life, and the ledger that it has left.

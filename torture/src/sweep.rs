@@ -3,6 +3,7 @@
 mod broadcast;
 mod case;
 mod latest;
+mod locks;
 mod pipe;
 mod play;
 #[cfg(feature = "crash-points")]
@@ -10,13 +11,16 @@ mod points;
 mod pool;
 mod queue;
 mod service;
+mod signals;
 
 pub(crate) use broadcast::LOSSLESS as LOSSLESS_BROADCAST;
 pub(crate) use latest::KIND as LATEST;
 #[cfg(feature = "crash-points")]
 pub(crate) use points::run as points;
+pub(crate) use locks::MUTEX;
 pub(crate) use queue::{EXCLUSIVE as EXCLUSIVE_QUEUE, SHARED as QUEUE};
 pub(crate) use service::KIND as SERVICE;
+pub(crate) use signals::SEMAPHORE;
 
 use crate::check::Check;
 use crate::report::{Failure, Figure, Tally};
@@ -124,6 +128,12 @@ pub(crate) fn victim(case: &str, domain: &str) -> Check {
         broadcast::LOSSLESS | broadcast::LOSSY => broadcast::victim(&stage),
         latest::KIND => latest::victim(&stage),
         service::KIND => service::victim(&stage),
+        locks::MUTEX => locks::mutex_victim(&stage),
+        locks::RW_LOCK => locks::rw_lock_victim(&stage),
+        signals::SEMAPHORE => signals::semaphore_victim(&stage),
+        signals::EVENT => signals::event_victim(&stage),
+        signals::CONDVAR => signals::condvar_victim(&stage),
+        signals::BARRIER => signals::barrier_victim(&stage),
         _ => pipe::victim(&stage),
     }
 }
@@ -134,6 +144,12 @@ fn survivors(play: &mut Play) -> Check {
         broadcast::LOSSLESS | broadcast::LOSSY => broadcast::survivors(play),
         latest::KIND => latest::survivors(play),
         service::KIND => service::survivors(play),
+        locks::MUTEX => locks::mutex_survivors(play),
+        locks::RW_LOCK => locks::rw_lock_survivors(play),
+        signals::SEMAPHORE => signals::semaphore_survivors(play),
+        signals::EVENT => signals::event_survivors(play),
+        signals::CONDVAR => signals::condvar_survivors(play),
+        signals::BARRIER => signals::barrier_survivors(play),
         _ => pipe::survivors(play),
     }
 }
@@ -186,9 +202,9 @@ impl Outcome {
 }
 
 impl Plan<'_> {
-    /// Whether a scene is played at a slot. Coming and going does not depend on it.
+    /// Whether a scene is played at a slot. Coming and going does not depend on it, and some kinds have none.
     fn has(&self, scene: Scene, slot: Slot) -> bool {
-        self.is_long || !scene.comes_or_goes() || slot == Slot::Wrap
+        slot == Slot::Wrap || scene.has_slots() && (self.is_long || !scene.comes_or_goes())
     }
 
     /// The cases of a scene at a slot, given one that has come to the end.

@@ -1,6 +1,6 @@
 //! What can happen to whom: scenes, and the cases that are made of them.
 
-use super::{broadcast, latest, pipe, queue, service};
+use super::{broadcast, latest, locks, pipe, queue, service, signals};
 use crate::check::{Check, Context};
 use std::fmt;
 use std::str::FromStr;
@@ -30,12 +30,25 @@ pub(crate) const KINDS: &[Kind] = &[
     (latest::KIND, latest::scenes),
     (service::KIND, service::scenes),
     (pipe::KIND, pipe::scenes),
+    (locks::MUTEX, locks::mutex_scenes),
+    (locks::RW_LOCK, locks::rw_lock_scenes),
+    (signals::SEMAPHORE, signals::semaphore_scenes),
+    (signals::EVENT, signals::event_scenes),
+    (signals::CONDVAR, signals::condvar_scenes),
+    (signals::BARRIER, signals::barrier_scenes),
 ];
 
 impl Scene {
     /// Whether the operation opens or closes an end, so that it cannot be said from outside whether there is one.
     pub(crate) fn comes_or_goes(&self) -> bool {
         matches!(self.operation, "attach" | "create" | "close" | "close-last")
+    }
+
+    /// Whether it happens at a place in a ring.
+    pub(crate) fn has_slots(&self) -> bool {
+        let without =
+            [locks::MUTEX, locks::RW_LOCK, signals::SEMAPHORE, signals::EVENT, signals::CONDVAR, signals::BARRIER];
+        !without.contains(&self.kind)
     }
 
     /// Whether it opens an end, which takes tens of thousands of instructions.

@@ -170,6 +170,30 @@ impl Stage {
         self.case.scene
     }
 
+    /// Plays a victim that opens a handle, if that is its operation, or closes it, or else does with it what `operate` says.
+    pub(crate) fn play_handle<H>(
+        &self,
+        open: impl Fn() -> Check<H>,
+        operate: impl FnOnce(&H, &Self) -> Check,
+    ) -> Check {
+        match self.scene().operation {
+            "attach" => {
+                self.join()?;
+                let handle = trace::act(open)??;
+                self.done(&[])?;
+                drop(handle);
+            }
+            "close" => {
+                let handle = open()?;
+                self.join()?;
+                trace::act(|| drop(handle))?;
+                self.done(&[])?;
+            }
+            _ => operate(&open()?, self)?,
+        }
+        self.rest(&[])
+    }
+
     /// Says that everything is ready for the operation, and waits until it may begin.
     pub(crate) fn join(&self) -> Check {
         child::say("joined")?;
