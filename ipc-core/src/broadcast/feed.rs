@@ -1,5 +1,6 @@
 //! A subscriber's end of the ring, and the station that waits for it.
 
+use super::PUBLISHERS;
 use super::parts::{Parts, repair_all, sweep};
 use crate::atomics::AtomicU64;
 use crate::error::{Corrupt, OpenError, Role};
@@ -120,19 +121,31 @@ impl Intake {
     /// What comes next; what was missed until it is taken.
     #[inline(always)]
     fn sight(&mut self) -> Sight {
-        let sight = match &mut self.end {
+        let sight = self.look();
+        if sight == Sight::Message || sight == Sight::Nothing { sight } else { self.sight_of(sight) }
+    }
+
+    #[inline(always)]
+    fn look(&mut self) -> Sight {
+        match &mut self.end {
             End::Lossless(end) => end.look(),
             End::Lossy(end) if self.missed == 0 => end.look(),
             End::Frames(end) if self.missed == 0 => end.look(),
             End::Lossy(_) | End::Frames(_) => Sight::Missed(self.missed),
-        };
-        if sight == Sight::Message || sight == Sight::Nothing { sight } else { self.sight_of(sight) }
+        }
     }
 
     #[cold]
-    fn sight_of(&mut self, sight: Sight) -> Sight {
+    fn sight_of(&mut self, mut sight: Sight) -> Sight {
+        // A hole of a publisher that died is nothing that a lossless subscriber has missed. The next look is beyond it, and is
+        // taken at once: whoever waits would sleep for another slice, in which nobody wakes it. Each publisher leaves one.
+        for _ in 0..PUBLISHERS {
+            if !matches!(sight, Sight::Missed(_)) || !self.end.is_lossless() {
+                break;
+            }
+            sight = self.look();
+        }
         match sight {
-            // A hole of a publisher that died is nothing that this subscriber has missed. The next look is beyond it.
             Sight::Missed(_) if self.end.is_lossless() => Sight::Nothing,
             Sight::Missed(missed) => {
                 self.missed = missed;

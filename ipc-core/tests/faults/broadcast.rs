@@ -2,7 +2,7 @@
 
 use super::support::news::{BURST, MOMENT, TIMEOUT, check, lossless, lossy, message, publish_bursts, recv};
 use super::support::{Child, Domain, PATIENCE, Part, listen, program, say};
-use ipc_core::BroadcastRecvTimeoutError;
+use ipc_core::{BroadcastRecvTimeoutError, WaitSet};
 use std::time::Duration;
 
 pub(super) const PARTS: &[(&str, Part)] = &[
@@ -104,6 +104,21 @@ fn what_a_publisher_died_with_holds_nobody_up() {
         assert_eq!(recv(&mut subscriber), Ok(Some((0, deaths))));
         assert_eq!((subscriber.lost(), publisher.lost()), (deaths, deaths));
     }
+}
+
+#[test]
+fn holes_that_lie_together_are_passed_at_once() {
+    let domain = Domain::new("news-holes");
+    let mut publisher = lossless(domain.name()).publisher().unwrap();
+    let mut subscribers: Vec<_> = (0..2).map(|_| lossless(domain.name()).subscriber().unwrap()).collect();
+    let mut children: Vec<_> = (0..4).map(|_| Child::start("news_hold_a_loan", &domain)).collect();
+    children.iter_mut().for_each(|child| assert_eq!(child.hear(), "held"));
+    publisher.send(message(0, 7)).unwrap();
+    children.into_iter().for_each(Child::kill);
+    assert_eq!(recv(&mut subscribers[0]), Ok(Some((0, 7))), "this one closes them");
+    assert_eq!(WaitSet::new().try_wait(&mut subscribers[1..]).len(), 1, "the other one has to look once");
+    assert_eq!(recv(&mut subscribers[1]), Ok(Some((0, 7))));
+    assert_eq!(subscribers[1].lost(), 4);
 }
 
 #[test]
