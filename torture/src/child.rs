@@ -117,12 +117,17 @@ impl Drop for Child {
 
 /// The child's first step: it ends with its parent, and not too late.
 pub(crate) fn settle_in() -> Check {
-    // SAFETY: takes two integers.
-    let bound = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    ensure(bound == 0, || "the child cannot be bound to its parent".to_string())?;
+    end_with_parent()?;
     // SAFETY: has no preconditions and cannot fail.
     unsafe { libc::alarm(LIMIT_S) };
     Ok(())
+}
+
+/// The child ends with its parent. A process that has changed its user has to say so again.
+pub(crate) fn end_with_parent() -> Check {
+    // SAFETY: takes two integers.
+    let bound = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    ensure(bound == 0, || "the child cannot be bound to its parent".to_string())
 }
 
 /// Says a line to the parent.

@@ -7,9 +7,11 @@ mod domain;
 mod loom;
 mod points;
 mod report;
+mod scenes;
 mod scribble;
 mod seeded;
 mod soak;
+mod surroundings;
 mod sweep;
 mod trace;
 
@@ -17,6 +19,7 @@ use check::Check;
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use report::Tally;
+use scenes::{bugs, environments, notice};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,14 +43,18 @@ struct Args {
     /// Kills per kind of the soak.
     #[arg(long, value_name = "N")]
     kills: Option<u64>,
-    /// Only the seeded bugs, or crash points, that have this in their name.
+    /// Only the seeded bugs and crash points that have this in their name, and the scene of this name.
     #[arg(long, value_name = "NAME")]
     part: Option<String>,
-    /// Begin no seeded bug after so long; what was done by then is passed over the next time.
+    /// At most so many seconds for each kind of the soak; and begin no seeded bug after so long: what was done by then is
+    /// passed over the next time.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
+    /// Go on where the soaks stopped that have written this file, and add to it.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    resume: Option<PathBuf>,
     /// Cases at the same time; most of them wait for a death to be noticed.
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = sweep::JOBS)]
     jobs: usize,
     /// Play this one case of the instruction sweep, as the report of a failure names it.
     #[arg(long, value_name = "CASE")]
@@ -60,7 +67,17 @@ struct Args {
 }
 
 /// The campaigns' names.
-const CAMPAIGNS: [&str; 6] = [sweep::NAME, points::NAME, soak::NAME, scribble::NAME, seeded::NAME, loom::NAME];
+const CAMPAIGNS: [&str; 9] = [
+    sweep::NAME,
+    points::NAME,
+    soak::NAME,
+    notice::NAME,
+    environments::NAME,
+    bugs::NAME,
+    scribble::NAME,
+    seeded::NAME,
+    loom::NAME,
+];
 
 /// What the crash points are as a whole, rather than those of a kind.
 pub(crate) const POINTS: &str = "points";
@@ -72,18 +89,28 @@ enum Process {
     Victim { case: String, domain: String },
     /// A process of a soak. Started by this program itself.
     #[command(hide = true)]
-    Soak { kind: String, role: String, domain: String, life: u64 },
+    Soak { kind: String, role: String, domain: String, life: u64, surroundings: String },
     /// The victim of the live scribbler. Started by this program itself.
     #[command(hide = true)]
     Scribbled { kind: String, domain: String, board: String },
+    /// A process of a scene. Started by this program itself.
+    #[command(hide = true)]
+    Part { part: String, domain: String },
+    /// Tries to enter surroundings. Started by this program itself.
+    #[command(hide = true)]
+    Surroundings { name: String },
+    /// Starts the processes of an environment. Started by this program itself.
+    #[command(hide = true)]
+    Environment { name: String, kills: u64 },
+    /// Another user. Started by this program itself.
+    #[command(hide = true)]
+    Intruder { domain: String },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.process {
-        Some(Process::Victim { case, domain }) => sweep::victim(case, domain).map(|()| true),
-        Some(Process::Soak { kind, role, domain, life }) => soak::play(kind, role, domain, *life).map(|()| true),
-        Some(Process::Scribbled { kind, domain, board }) => scribble::play(kind, domain, board).map(|()| true),
+        Some(process) => play(process).map(|()| true),
         None => run(&args),
     };
     match result {
@@ -96,9 +123,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// The part of a process that this program has started.
+fn play(process: &Process) -> Check {
+    match process {
+        Process::Victim { case, domain } => sweep::victim(case, domain),
+        Process::Soak { kind, role, domain, life, surroundings } => soak::play(kind, role, domain, *life, surroundings),
+        Process::Scribbled { kind, domain, board } => scribble::play(kind, domain, board),
+        Process::Part { part, domain } => scenes::play(part, domain),
+        Process::Surroundings { name } => environments::try_surroundings(name),
+        Process::Environment { name, kills } => environments::play(name, *kills),
+        Process::Intruder { domain } => environments::intrude(domain),
+    }
+}
+
 /// Runs what was asked for. `false` if something failed.
 fn run(args: &Args) -> Check<bool> {
     let mut tally = Tally::new(args.json.as_ref().is_some_and(|path| path.as_os_str() == "-"));
+    if let Some(path) = &args.resume {
+        tally.resume(path)?;
+    }
     let kind = args.kind.as_deref();
     let has = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
     if let Some(case) = &args.case {
@@ -114,7 +157,18 @@ fn run(args: &Args) -> Check<bool> {
         }
         if has(soak::NAME) {
             let kills = args.kills.unwrap_or(if args.long { 100_000 } else { 2_000 });
-            soak::run(kills, kind, &mut tally);
+            let limit = args.seconds.map_or(Duration::MAX, Duration::from_secs);
+            soak::run(&soak::Plan { kills, limit, kind }, &mut tally);
+        }
+        let plan = scenes::Plan { is_long: args.long, scene: args.part.as_deref() };
+        if has(notice::NAME) {
+            notice::run(&plan, &mut tally);
+        }
+        if has(environments::NAME) {
+            environments::run(&plan, &mut tally);
+        }
+        if has(bugs::NAME) {
+            bugs::run(&plan, &mut tally);
         }
         if has(scribble::NAME) {
             scribble::run(&scribble::Plan { is_long: args.long, kind }, &mut tally)?;
@@ -128,7 +182,7 @@ fn run(args: &Args) -> Check<bool> {
             loom::run(kind, &mut tally)?;
         }
     }
-    if let Some(path) = &args.json {
+    if let Some(path) = args.json.as_ref().or(args.resume.as_ref()) {
         tally.write_json(path)?;
     }
     Ok(tally.is_clean())

@@ -2,8 +2,8 @@
 
 use crate::check::{Check, Context};
 use indicatif::ProgressStyle;
-use serde_json::json;
-use std::fs::File;
+use serde_json::{Value, json};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -18,12 +18,14 @@ pub(crate) struct Figure {
     /// Messages that were accounted for, where they are counted.
     pub(crate) messages: Option<u64>,
     pub(crate) seconds: f64,
+    /// What else there is to say.
+    pub(crate) more: Vec<(&'static str, Value)>,
 }
 
 impl Figure {
     /// Nothing yet.
     pub(crate) fn new(campaign: &'static str, kind: &'static str, signal: Option<&'static str>) -> Self {
-        Figure { campaign, kind, signal, cases: 0, failures: 0, messages: None, seconds: 0.0 }
+        Figure { campaign, kind, signal, cases: 0, failures: 0, messages: None, seconds: 0.0, more: Vec::new() }
     }
 }
 
@@ -46,6 +48,8 @@ const TOLD: u64 = 30;
 /// Everything that was checked.
 pub(crate) struct Tally {
     figures: Vec<Figure>,
+    /// Lines that earlier runs have written.
+    earlier: Vec<Value>,
     failures: u64,
     is_quiet: bool,
 }
@@ -53,7 +57,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// Nothing yet. If `is_quiet`, nothing but failures is said.
     pub(crate) fn new(is_quiet: bool) -> Self {
-        Tally { figures: Vec::new(), failures: 0, is_quiet }
+        Tally { figures: Vec::new(), earlier: Vec::new(), failures: 0, is_quiet }
     }
 
     /// Tells of a failure.
@@ -79,12 +83,11 @@ impl Tally {
     /// Tells a figure.
     pub(crate) fn add(&mut self, figure: Figure) {
         if !self.is_quiet {
-            let Figure { campaign, kind, signal, cases, failures, messages, seconds } = &figure;
+            let Figure { campaign, kind, signal, cases, failures, messages, seconds, more } = &figure;
             let signal = signal.unwrap_or_default();
-            let messages = messages.map_or(String::new(), |messages| format!(", {messages} messages"));
-            println!(
-                "{campaign:18} {kind:18} {signal:8} {cases:8} cases {failures:4} failures {seconds:7.1} s{messages}"
-            );
+            let mut rest = messages.map_or(String::new(), |messages| format!(", {messages} messages"));
+            more.iter().for_each(|(name, value)| rest.push_str(&format!(", {name} {value}")));
+            println!("{campaign:18} {kind:40} {signal:8} {cases:8} cases {failures:4} failures {seconds:7.1} s{rest}");
         }
         self.figures.push(figure);
     }
@@ -101,22 +104,72 @@ impl Tally {
         self.failures == 0
     }
 
-    /// One JSON object per line for every figure.
+    /// Reads what earlier runs have written to a file, if it is there, so that this one goes on where they stopped.
+    pub(crate) fn resume(&mut self, path: &Path) -> Check {
+        let Ok(text) = fs::read_to_string(path) else { return Ok(()) };
+        self.earlier =
+            text.lines().map(serde_json::from_str).collect::<Result<_, _>>().at("earlier figures are read")?;
+        Ok(())
+    }
+
+    /// How many cases earlier runs have had of what a figure is about.
+    pub(crate) fn earlier(&self, figure: &Figure) -> u64 {
+        self.earlier_line(&figure.line()).and_then(|line| line["cases"].as_u64()).unwrap_or(0)
+    }
+
+    fn earlier_line(&self, line: &Value) -> Option<&Value> {
+        self.earlier
+            .iter()
+            .find(|other| ["campaign", "kind", "signal"].iter().all(|key| other.get(key) == line.get(key)))
+    }
+
+    /// One JSON object per line for every figure, with what earlier runs have counted.
     pub(crate) fn write_json(&self, path: &Path) -> Check {
         let file = || File::create(path).at("the file for the figures is created");
         let mut out: Box<dyn Write> = if path.as_os_str() == "-" { Box::new(io::stdout()) } else { Box::new(file()?) };
-        for Figure { campaign, kind, signal, cases, failures, messages, seconds } in &self.figures {
-            let seconds = (seconds * 10.0).round() / 10.0;
-            let mut line = json!({
-                "campaign": campaign, "kind": kind, "cases": cases, "failures": failures, "seconds": seconds,
-            });
-            if let Some(line) = line.as_object_mut() {
-                line.extend(signal.map(|signal| ("signal".to_string(), json!(signal))));
-                line.extend(messages.map(|messages| ("messages".to_string(), json!(messages))));
+        let mut lines: Vec<_> = self.figures.iter().map(Figure::line).collect();
+        for line in &mut lines {
+            for key in ["cases", "failures", "messages", "seconds"] {
+                let sum = self.earlier_line(line).and_then(|earlier| sum(&line[key], &earlier[key]));
+                if let Some(sum) = sum {
+                    line[key] = sum;
+                }
             }
+        }
+        for line in self
+            .earlier
+            .iter()
+            .filter(|earlier| !self.figures.iter().any(|figure| self.earlier_line(&figure.line()) == Some(earlier)))
+        {
             writeln!(out, "{line}").at("the figures are written")?;
         }
-        Ok(())
+        lines.iter().try_for_each(|line| writeln!(out, "{line}")).at("the figures are written")
+    }
+}
+
+/// The sum of two numbers, of whichever kind.
+fn sum(one: &Value, two: &Value) -> Option<Value> {
+    match (one.as_u64(), two.as_u64()) {
+        (Some(one), Some(two)) => Some(json!(one + two)),
+        _ => Some(json!(tenths(one.as_f64()? + two.as_f64()?))),
+    }
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+impl Figure {
+    /// As it is written.
+    fn line(&self) -> Value {
+        let Figure { campaign, kind, signal, cases, failures, messages, seconds, more } = self;
+        let mut line = json!({
+            "campaign": campaign, "kind": kind, "cases": cases, "failures": failures, "seconds": tenths(*seconds),
+        });
+        let others = signal.map(|signal| ("signal", json!(signal))).into_iter();
+        let others = others.chain(messages.map(|messages| ("messages", json!(messages)))).chain(more.iter().cloned());
+        others.for_each(|(key, value)| line[key] = value);
+        line
     }
 }
 

@@ -14,6 +14,7 @@ use crate::check::{Check, Context, ensure};
 use crate::child::{self, Child};
 use crate::domain::Domain;
 use crate::report::{Failure, Figure, Tally, bar_style};
+use crate::surroundings;
 use indicatif::ProgressBar;
 use std::io;
 use std::thread;
@@ -27,6 +28,9 @@ const KILLS_A_ROUND: u64 = 50;
 
 /// The longest time between two kills. With six processes, one lives for six times half of it.
 const LONGEST_PAUSE_US: u64 = 3_000;
+
+/// Surroundings that are as usual.
+const PLAIN: &str = "plain";
 
 /// The size of the pipe that a ledger is in.
 const LEDGER_BYTES: libc::c_int = 1 << 20;
@@ -120,18 +124,30 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|kind| kind.name)
 }
 
-/// Runs the campaign: so many kills per kind.
-pub(crate) fn run(kills: u64, only: Option<&str>, tally: &mut Tally) {
-    for kind in KINDS.iter().filter(|kind| only.is_none_or(|only| only == kind.name)) {
+/// How long the campaign goes on.
+pub(crate) struct Plan<'a> {
+    /// Kills per kind.
+    pub(crate) kills: u64,
+    /// At most so long for each kind.
+    pub(crate) limit: Duration,
+    /// Only this kind.
+    pub(crate) kind: Option<&'a str>,
+}
+
+/// Runs the campaign, and goes on where the figures in `tally` that earlier runs have left say that they stopped.
+pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) {
+    for kind in KINDS.iter().filter(|kind| plan.kind.is_none_or(|only| only == kind.name)) {
         let began = Instant::now();
         let mut figure = Figure::new(NAME, kind.name, None);
+        let done = tally.earlier(&figure);
+        let kills = plan.kills.saturating_sub(done);
         let bar = ProgressBar::new(kills);
         bar.set_message(format!("{}, soak", kind.name));
         bar.set_style(bar_style());
-        let mut dice = Dice(kills | 1);
-        while figure.cases < kills {
+        let mut dice = Dice((plan.kills + done) | 1);
+        while figure.cases < kills && began.elapsed() < plan.limit {
             let count = KILLS_A_ROUND.min(kills - figure.cases);
-            match round(kind, count, &mut dice) {
+            match round(kind, count, PLAIN, &mut dice) {
                 Ok(messages) => *figure.messages.get_or_insert(0) += messages as u64,
                 Err(wrong) => {
                     figure.failures += 1;
@@ -148,9 +164,23 @@ pub(crate) fn run(kills: u64, only: Option<&str>, tally: &mut Tally) {
     }
 }
 
+/// So many kills of a kind, whose processes are each in such surroundings. Returns how many messages were accounted for.
+pub(crate) fn rounds(kind: &str, kills: u64, surroundings: &str) -> Check<u64> {
+    let kind = KINDS.iter().find(|other| other.name == kind).ok_or("there is no such kind")?;
+    let (mut dice, mut messages, mut left) = (Dice(kills | 1), 0, kills);
+    while left > 0 {
+        let count = KILLS_A_ROUND.min(left);
+        messages += round(kind, count, surroundings, &mut dice)? as u64;
+        left -= count;
+    }
+    Ok(messages)
+}
+
 /// The part of one of the processes.
-pub(crate) fn play(kind: &str, role: &str, domain: &str, life: u64) -> Check {
+pub(crate) fn play(kind: &str, role: &str, domain: &str, life: u64, surroundings: &str) -> Check {
     child::settle_in()?;
+    surroundings::enter(surroundings, life)?;
+    child::end_with_parent()?;
     // SAFETY: takes integers.
     unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_SETPIPE_SZ, LEDGER_BYTES) };
     let kind = KINDS.iter().find(|other| other.name == kind).ok_or("there is no such kind")?;
@@ -165,8 +195,8 @@ struct Member {
 }
 
 impl Member {
-    fn start(kind: &Kind, role: &'static str, number: u64, domain: &Domain) -> Check<Self> {
-        let child = Child::start(["soak", kind.name, role, domain.name(), &number.to_string()])?;
+    fn start(kind: &Kind, role: &'static str, number: u64, domain: &Domain, surroundings: &str) -> Check<Self> {
+        let child = Child::start(["soak", kind.name, role, domain.name(), &number.to_string(), surroundings])?;
         Ok(Member { role, number, child })
     }
 
@@ -184,11 +214,11 @@ impl Member {
     }
 }
 
-fn round(kind: &Kind, kills: u64, dice: &mut Dice) -> Check<usize> {
+fn round(kind: &Kind, kills: u64, surroundings: &str, dice: &mut Dice) -> Check<usize> {
     let domain = Domain::new();
     let mut witness = (kind.witness)(kind.name, domain.name())?;
     let mut numbers = 0..;
-    let mut start = |role| Member::start(kind, role, numbers.next().unwrap_or_default(), &domain);
+    let mut start = |role| Member::start(kind, role, numbers.next().unwrap_or_default(), &domain, surroundings);
     let mut crew = kind.roles.iter().map(|role| start(role)).collect::<Check<Vec<_>>>()?;
     let mut lives = Vec::new();
     let last_ones = crew.len() as u64;

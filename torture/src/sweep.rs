@@ -25,7 +25,8 @@ pub(crate) use signals::SEMAPHORE;
 use crate::check::Check;
 use crate::report::{Failure, Figure, Tally};
 use crate::trace::{self, Goal, Progress, Way};
-use case::{Case, KINDS, Order, Scene, Signal, Slot};
+pub(crate) use case::Slot;
+use case::{Case, KINDS, Order, Scene, Signal};
 use indicatif::ProgressBar;
 use play::{Play, Stage};
 use std::collections::BTreeSet;
@@ -36,6 +37,9 @@ use std::time::Instant;
 
 /// The campaign's name.
 pub(crate) const NAME: &str = "instruction-sweep";
+
+/// Cases at the same time; most of them wait for a death to be noticed.
+pub(crate) const JOBS: usize = 64;
 
 /// How much of it is done.
 pub(crate) struct Plan<'a> {
@@ -102,6 +106,38 @@ pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) -> Check {
         }
     }
     Ok(())
+}
+
+/// A scene at one slot.
+pub(crate) struct Place {
+    pub(crate) kind: &'static str,
+    pub(crate) role: &'static str,
+    pub(crate) operation: &'static str,
+    pub(crate) has_company: bool,
+    pub(crate) slot: Slot,
+}
+
+/// Kills the victim of one scene at one slot after every few instructions, and in the long form after each. Returns how many
+/// cases there were; or why they cannot be played here.
+pub(crate) fn at(place: &Place, is_long: bool) -> Check<Result<u64, String>> {
+    if !trace::IS_SUPPORTED {
+        return Ok(Err("single steps are counted on x86-64 only".to_string()));
+    }
+    trace::fix_addresses()?;
+    let Place { kind, role, operation, has_company, slot } = *place;
+    let scene = Scene { kind, role, operation, has_company };
+    let measured = play_one(measure_of(scene, slot), Goal::End);
+    if measured.is_untraceable() {
+        return Ok(Err(measured.verdict.err().unwrap_or_default()));
+    }
+    let plan = Plan { is_long, kind: Some(kind), part: None, jobs: JOBS };
+    let mut outcomes = play_all(plan.cases(&measured, Signal::Kill), plan.jobs, place.operation);
+    outcomes.push(measured);
+    let count = outcomes.len() as u64;
+    for Outcome { case, verdict, .. } in outcomes {
+        verdict.map_err(|wrong| format!("{case}: {wrong}"))?;
+    }
+    Ok(Ok(count))
 }
 
 /// Plays a single case, given as text.
