@@ -2,12 +2,13 @@
 //! the operations of a ring take while nobody else uses it. Every loop does the same work each time, so `valgrind
 //! --tool=callgrind` counts what criterion times.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use slipring::message::from_bytes;
 use slipring::schema::decode;
 use slipring::{IpcMessage, List, Opt, Queue, Receiver, Sender, Str};
 use std::hint::black_box;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 /// A message with something to check in every field.
 #[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
@@ -46,11 +47,11 @@ struct Plain {
     words: [u64; 5],
 }
 
-fn order() -> Order {
+fn order(side: Side) -> Order {
     let mut fills = List::default();
     (0..5).for_each(|fill| fills.push(fill).expect("there is room for eight"));
     let symbol = "SLPR".parse().expect("it is short enough");
-    Order { id: 7, symbol, side: Side::Sell, urgent: true, limit: Opt::Some(1.5), fills }
+    Order { id: 7, symbol, side, urgent: true, limit: Opt::Some(1.5), fills }
 }
 
 /// The bytes of a message as they are in a slot.
@@ -65,7 +66,7 @@ fn bytes_of<T: IpcMessage>(message: &T) -> Vec<u8> {
 
 fn validation(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("validate");
-    let checked = bytes_of(&order());
+    let checked = bytes_of(&order(Side::Buy));
     group.bench_function("every field", |bencher| bencher.iter(|| from_bytes::<Order>(black_box(&checked)).is_ok()));
     let plain = bytes_of(&Plain { words: [3; 5] });
     group.bench_function("any bits", |bencher| bencher.iter(|| from_bytes::<Plain>(black_box(&plain)).is_ok()));
@@ -81,7 +82,7 @@ fn placement(criterion: &mut Criterion) {
     let padded = Padded { a: 1, b: 2, c: 3, d: 4, e: 5 };
     group.bench_function("padded", |bencher| place(bencher, &padded));
     group.bench_function("plain", |bencher| place(bencher, &Plain { words: [3; 5] }));
-    group.bench_function("strings and lists", |bencher| place(bencher, &order()));
+    group.bench_function("strings and lists", |bencher| place(bencher, &order(Side::Sell)));
     group.finish();
 }
 
@@ -124,12 +125,13 @@ fn ends<T: IpcMessage>(shared: bool) -> (Sender<T>, Receiver<T>) {
     (queue.sender().expect(open), queue.receiver().expect(open))
 }
 
-criterion_group! {
-    name = benches;
+fn main() {
     // Short, as these loops do not vary: the whole takes half a minute.
-    config = Criterion::default()
-        .warm_up_time(std::time::Duration::from_millis(300))
-        .measurement_time(std::time::Duration::from_secs(1));
-    targets = validation, schemas, placement, rings
+    let criterion = Criterion::default().warm_up_time(Duration::from_millis(300));
+    let mut criterion = criterion.measurement_time(Duration::from_secs(1)).configure_from_args();
+    validation(&mut criterion);
+    schemas(&mut criterion);
+    placement(&mut criterion);
+    rings(&mut criterion);
+    criterion.final_summary();
 }
-criterion_main!(benches);

@@ -70,11 +70,11 @@ pub(super) fn lines(title: &str, x: Axis, y: Axis, series: &[Series]) -> Result<
     };
     let (left, right) = spread(&mut points().map(|point| point.0));
     let (low, high) = spread(&mut points().map(|point| point.1));
-    let (names, shown) = (170, (left * 0.9)..(right * 1.1));
+    let (names, shown) = (176, (left * 0.9)..(right * 1.1));
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (860, 440)).into_drawing_area();
-        let root = root.titled(title, font(17, INK))?;
+        let root = root.titled(title, font(16, INK))?;
         let (plot, legend) = root.split_horizontally(860 - names);
         let mut chart = ChartBuilder::on(&plot)
             .margin(8)
@@ -169,8 +169,9 @@ fn length(value: f64, bars: &[Bar]) -> f64 {
     if high > 30.0 * low { (value / low * 3.0).ln().max(0.0) / (high / low * 3.0).ln() } else { value / high }
 }
 
+/// Text of so many pixels. (The library counts the height of a font's box, and writes that divided by 1.24.)
 fn font(size: u32, colour: RGBColor) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&colour)
+    ("sans-serif", f64::from(size) * 1.24).into_font().color(&colour)
 }
 
 /// The picture, with a style of its own, and as large as there is room for it.

@@ -1,7 +1,7 @@
 //! The page: everything in one file, which needs nothing from elsewhere.
 
 use super::charts::Chart;
-use super::row::Row;
+use super::row::{Ratio, Row};
 use super::table::{show, size};
 use crate::harness::machine::{Run, versions};
 use crate::harness::plan::Failure;
@@ -123,35 +123,30 @@ fn figure(out: &mut String, chart: &Chart) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where somebody else is ahead: the row, and whoever in the same case has a better median.
+/// Where somebody else is ahead: by the median of the ratios formed within rounds.
 fn ahead(out: &mut String, rows: &[Row]) -> Result<(), Failure> {
+    let ahead = rows.iter().filter_map(|row| {
+        let ratio = row.time_relative_to.get("slipring")?;
+        (row.is_main() && is_peer(&row.contestant) && ratio.median < 1.0).then_some((row, ratio))
+    });
     let mut items = String::new();
-    for ours in rows.iter().filter(|row| row.contestant == "slipring" && row.is_main()) {
-        let better = rows.iter().filter(|row| {
-            row.is_main() && row.case() == ours.case() && is_peer(&row.contestant) && is_better(row, ours)
-        });
-        for peer in better {
-            let what = format!(
-                "{} {}, {}, {} slots, {}",
-                ours.work,
-                ours.variant,
-                size(ours.size_bytes),
-                ours.capacity,
-                ours.placement
-            );
-            write!(
-                items,
-                "<li>{}: <b>{}</b> {} against {}</li>",
-                escape(&what),
-                escape(&peer.contestant),
-                show(peer.value, &peer.unit),
-                show(ours.value, &ours.unit)
-            )?;
-        }
+    for (row, ratio) in ahead {
+        let work = format!("{} {}", row.work, row.variant);
+        let what = format!("{}, {}, {} slots, {}", work.trim_end(), size(row.size_bytes), row.capacity, row.placement);
+        let (name, value) = (escape(&row.contestant), show(row.value, &row.unit));
+        write!(items, "<tr><td>{}<td><b>{name}</b><td class=\"n\">{value}", escape(&what))?;
+        write!(items, "<td class=\"n\">{:.2} [{:.2} &ndash; {:.2}]", ratio.median, ratio.min, ratio.max)?;
     }
-    let none = "<p>Nowhere, among those that took part.</p>".to_string();
-    let list = if items.is_empty() { none } else { format!("<ul>{items}</ul>") };
-    write!(out, "<section id=\"ahead\"><h2>Where others are ahead</h2>{list}</section>")?;
+    out.push_str("<section id=\"ahead\"><h2>Where others are ahead</h2>");
+    if items.is_empty() {
+        out.push_str("<p>Nowhere, among those that took part.</p></section>");
+        return Ok(());
+    }
+    out.push_str(
+        "<p>Threads of one process are among them: they share an address space, and nobody of them can die alone.</p>",
+    );
+    out.push_str("<div class=\"wide\"><table><thead><tr><th>case<th>who<th class=\"n\">median");
+    write!(out, "<th class=\"n\">time, Slipring's = 1</thead><tbody>{items}</tbody></table></div></section>")?;
     Ok(())
 }
 
@@ -160,59 +155,53 @@ fn is_peer(contestant: &str) -> bool {
     contestant != "limit" && !contestant.starts_with("slipring")
 }
 
-fn is_better(one: &Row, other: &Row) -> bool {
-    if one.less_is_better() { one.value < other.value } else { one.value > other.value }
-}
-
+/// All figures of a work.
 fn table(out: &mut String, rows: &[&Row]) -> Result<(), Failure> {
     let latency = rows.iter().any(|row| !row.percentiles.is_empty());
     let noted = rows.iter().any(|row| row.noted > 0);
-    out.push_str("<details><summary>All figures</summary><div class=\"wide\"><table><thead><tr><th>case<th>contestant<th class=\"n\">median<th class=\"n\">min &ndash; max<th class=\"n\">n");
-    if latency {
-        out.push_str("<th class=\"n\">p50<th class=\"n\">p99<th class=\"n\">p99.9");
+    out.push_str("<details><summary>All figures</summary><div class=\"wide\"><table><thead><tr><th>case<th>contestant");
+    let mut heads = vec!["median", "min &ndash; max", "n"];
+    heads.extend(if latency { &["p50", "p99", "p99.9"][..] } else { &[] });
+    heads.extend(["CPU", "time, Slipring's = 1"]);
+    heads.extend(noted.then_some("noted"));
+    for head in heads {
+        write!(out, "<th class=\"n\">{head}")?;
     }
-    out.push_str("<th class=\"n\">CPU<th class=\"n\">time, Slipring's = 1");
-    out.push_str(if noted { "<th class=\"n\">noted</thead><tbody>" } else { "</thead><tbody>" });
+    out.push_str("</thead><tbody>");
     let mut last = None;
     for row in rows {
         let first = last != Some(row.case());
         last = Some(row.case());
-        let case = format!("{} {} / {} / {}", row.variant, size(row.size_bytes), row.capacity, row.placement);
-        let class = if row.contestant == "slipring" {
-            "ours"
-        } else if row.contestant == "limit" {
-            "limit"
-        } else {
-            ""
-        };
-        write!(
-            out,
-            "<tr class=\"{class}{}\"><td>{}<td>{}<td class=\"n\">{}<td class=\"n\">{} &ndash; {}<td class=\"n\">{}",
-            if first { " first" } else { "" },
-            if first { escape(case.trim_start()) } else { String::new() },
-            escape(&row.contestant),
-            show(row.value, &row.unit),
-            show(row.min, &row.unit),
-            show(row.max, &row.unit),
-            row.n
-        )?;
-        if latency {
-            for percentile in [50.0, 99.0, 99.9] {
-                let value = row.percentile(percentile).map_or_else(String::new, |value| show(value, "ns"));
-                write!(out, "<td class=\"n\">{value}")?;
-            }
-        }
-        let cpu = row.cpu_percent.map_or_else(String::new, |percent| format!("{percent:.0} %"));
-        let relative = row.time_relative_to.get("slipring");
-        let relative = relative.map_or_else(String::new, |ratio| {
-            format!("{:.2} [{:.2} &ndash; {:.2}]", ratio.median, ratio.min, ratio.max)
-        });
-        write!(out, "<td class=\"n\">{cpu}<td class=\"n\">{relative}")?;
-        if noted {
-            write!(out, "<td class=\"n\">{}", row.noted)?;
-        }
+        figures(out, row, first, latency, noted)?;
     }
     out.push_str("</tbody></table></div></details>");
+    Ok(())
+}
+
+/// One line of the table; the `first` of a case says which case it is.
+fn figures(out: &mut String, row: &Row, first: bool, latency: bool, noted: bool) -> Result<(), Failure> {
+    let case = format!("{} {} / {} / {}", row.variant, size(row.size_bytes), row.capacity, row.placement);
+    let class = match row.contestant.as_str() {
+        "slipring" => "ours",
+        "limit" => "limit",
+        _ => "",
+    };
+    let (class_first, case) = if first { (" first", escape(case.trim_start())) } else { ("", String::new()) };
+    write!(out, "<tr class=\"{class}{class_first}\"><td>{case}<td>{}", escape(&row.contestant))?;
+    let [value, min, max] = [row.value, row.min, row.max].map(|value| show(value, &row.unit));
+    let mut cells = vec![value, format!("{min} &ndash; {max}"), row.n.to_string()];
+    if latency {
+        let percentile = |percentile| row.percentile(percentile).map_or_else(String::new, |value| show(value, "ns"));
+        cells.extend([50.0, 99.0, 99.9].map(percentile));
+    }
+    cells.push(row.cpu_percent.map_or_else(String::new, |percent| format!("{percent:.0} %")));
+    let relative = row.time_relative_to.get("slipring");
+    let spread = |ratio: &Ratio| format!("{:.2} [{:.2} &ndash; {:.2}]", ratio.median, ratio.min, ratio.max);
+    cells.push(relative.map_or_else(String::new, spread));
+    cells.extend(noted.then(|| row.noted.to_string()));
+    for cell in cells {
+        write!(out, "<td class=\"n\">{cell}")?;
+    }
     Ok(())
 }
 

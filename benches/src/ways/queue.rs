@@ -34,7 +34,10 @@ impl<const N: usize> Tx<N> for Sender<[u64; N]> {
 impl<const N: usize> Rx<N> for Receiver<[u64; N]> {
     #[inline(always)]
     fn recv(&mut self) -> Result<[u64; N], Failure> {
-        Receiver::recv(self)?.ok_or_else(closed)
+        match Receiver::recv(self)? {
+            Some(message) => Ok(message),
+            None => Err(closed()),
+        }
     }
 }
 
