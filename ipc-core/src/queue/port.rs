@@ -98,14 +98,27 @@ impl<E: Tended> Port<E> {
         Ok(())
     }
 
-    /// Copies the next message out, frees its slot, and validates the copy.
+    /// Copies the next message out, frees its slot, validates the copy, and makes of it what the caller returns; `end` makes
+    /// that of what a wait has ended with.
+    ///
+    /// It is made here, at once: a message is copied out word by word, and every further move of the copy would read what
+    /// was just stored in wider pieces, for which a processor waits until the stores are done.
     #[inline(always)]
-    pub(super) fn recv<T: IpcMessage>(
+    pub(super) fn recv<T: IpcMessage, F: From<Corrupt>>(
         &mut self,
         patience: impl FnOnce() -> Patience,
-    ) -> Result<Result<T, Corrupt>, Blocked> {
-        self.take_turn(patience)?;
-        Ok(self.take())
+        end: impl FnOnce(Blocked) -> Result<Option<T>, F>,
+    ) -> Result<Option<T>, F> {
+        if let Err(blocked) = self.take_turn(patience) {
+            return end(blocked);
+        }
+        let copy = self.copy();
+        self.pass();
+        match validate(&copy) {
+            // SAFETY: `validate` has found that the copy is a `T`.
+            Ok(()) => Ok(Some(unsafe { copy.assume_init() })),
+            Err(corrupt) => Err(corrupt.into()),
+        }
     }
 
     /// As [`send`](Port::send), for as many messages as come and until one has to wait for longer than `patience`. The
@@ -157,14 +170,6 @@ impl<E: Tended> Port<E> {
                 return Ok(Ok(messages.len() - before));
             }
         }
-    }
-
-    /// Copies the message out of the slot that this end has been found to own, frees the slot, validates the copy.
-    #[inline(always)]
-    fn take<T: IpcMessage>(&mut self) -> Result<T, Corrupt> {
-        let copy = self.copy();
-        self.pass();
-        check(copy)
     }
 
     /// Copies the message out of the slot that this end has been found to own. The copy has not been validated.
@@ -370,12 +375,19 @@ impl<E: Tended> Drop for Batch<'_, E> {
 /// Validates a copied message.
 #[inline(always)]
 pub(crate) fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
+    validate(&copy)?;
+    // SAFETY: `validate` has found that the copy is a `T`.
+    Ok(unsafe { copy.assume_init() })
+}
+
+/// Whether a copy that was loaded from a slot is a `T`.
+#[inline(always)]
+fn validate<T: IpcMessage>(copy: &MaybeUninit<T>) -> Result<(), Corrupt> {
     if !T::ANY_BITS {
         // SAFETY: every byte of the copy is initialised: `Port::copy` has loaded them all.
         unsafe { T::validate(copy.as_ptr()) }?;
     }
-    // SAFETY: every byte is initialised, and any bits are a `T`, or `validate` has found these to be one.
-    Ok(unsafe { copy.assume_init() })
+    Ok(())
 }
 
 /// Whether it is this end's turn; an error if the stamp is none that the ring can have.

@@ -58,7 +58,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// ```
     #[inline(always)]
     pub fn recv(&mut self) -> Result<Option<T>, RecvError> {
-        self.recv_within(|| Patience::Forever).map_or_else(recv_end, |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::Forever, recv_end)
     }
 
     /// Receives a message if there is one now.
@@ -80,7 +80,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// ```
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<T>, TryRecvError> {
-        self.recv_within(|| Patience::None).map_or_else(try_recv_end, |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::None, try_recv_end)
     }
 
     /// Receives a message, and waits for one at most `limit`.
@@ -90,7 +90,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// [`RecvTimeoutError::Timeout`] if none came in time; otherwise as for [`recv`](Receiver::recv).
     #[inline(always)]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<T>, RecvTimeoutError> {
-        self.recv_within(|| Patience::from_timeout(limit)).map_or_else(recv_timeout_end, |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::from_timeout(limit), recv_timeout_end)
     }
 
     /// Appends up to `max` messages to `batch`, and waits for the first if there is none. Returns how many; 0 is the end.
@@ -143,10 +143,14 @@ impl<T: IpcMessage> Receiver<T> {
     }
 
     #[inline(always)]
-    fn recv_within(&mut self, patience: impl FnOnce() -> Patience) -> Result<Result<T, Corrupt>, Blocked> {
+    fn recv_within<E: From<Corrupt>>(
+        &mut self,
+        patience: impl FnOnce() -> Patience,
+        end: impl FnOnce(Blocked) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
         match &mut *self.link {
-            Link::Exclusive(port) => port.recv(patience),
-            link => recv_otherwise(link, patience),
+            Link::Exclusive(port) => port.recv(patience, end),
+            link => recv_otherwise(link, patience, end),
         }
     }
 }
@@ -411,13 +415,14 @@ impl<T: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for Received<'_, T> {
 
 /// Receives from another ring than the exclusive one, in a function of its own for the reason that sending has one.
 #[inline(never)]
-fn recv_otherwise<T: IpcMessage>(
+fn recv_otherwise<T: IpcMessage, E: From<Corrupt>>(
     link: &mut ReceiverLink,
     patience: impl FnOnce() -> Patience,
-) -> Result<Result<T, Corrupt>, Blocked> {
+    end: impl FnOnce(Blocked) -> Result<Option<T>, E>,
+) -> Result<Option<T>, E> {
     match link {
-        Link::Exclusive(port) => port.recv(patience),
-        Link::Shared(port) => port.recv(patience),
+        Link::Exclusive(port) => port.recv(patience, end),
+        Link::Shared(port) => port.recv(patience, end),
         Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
     }
 }
