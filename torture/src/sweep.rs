@@ -12,6 +12,7 @@ mod pool;
 mod queue;
 mod service;
 mod signals;
+mod tails;
 
 pub(crate) use broadcast::LOSSLESS as LOSSLESS_BROADCAST;
 pub(crate) use latest::KIND as LATEST;
@@ -161,6 +162,7 @@ pub(crate) fn victim(case: &str, domain: &str) -> Check {
     let stage = Stage { case: case.parse()?, domain: domain.to_string() };
     match stage.scene().kind {
         queue::EXCLUSIVE | queue::SHARED => queue::victim(&stage),
+        tails::EXCLUSIVE | tails::SHARED => tails::victim(&stage),
         broadcast::LOSSLESS | broadcast::LOSSY => broadcast::victim(&stage),
         latest::KIND => latest::victim(&stage),
         service::KIND => service::victim(&stage),
@@ -177,6 +179,7 @@ pub(crate) fn victim(case: &str, domain: &str) -> Check {
 fn survivors(play: &mut Play) -> Check {
     match play.scene().kind {
         queue::EXCLUSIVE | queue::SHARED => queue::survivors(play),
+        tails::EXCLUSIVE | tails::SHARED => tails::survivors(play),
         broadcast::LOSSLESS | broadcast::LOSSY => broadcast::survivors(play),
         latest::KIND => latest::survivors(play),
         service::KIND => service::survivors(play),

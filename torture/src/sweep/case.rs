@@ -1,6 +1,6 @@
 //! What can happen to whom: scenes, and the cases that are made of them.
 
-use super::{broadcast, latest, locks, pipe, queue, service, signals};
+use super::{broadcast, latest, locks, pipe, queue, service, signals, tails};
 use crate::check::{Check, Context};
 use std::fmt;
 use std::str::FromStr;
@@ -25,6 +25,8 @@ type Kind = (&'static str, fn() -> Vec<Scene>);
 pub(crate) const KINDS: &[Kind] = &[
     (queue::EXCLUSIVE, queue::exclusive_scenes),
     (queue::SHARED, queue::shared_scenes),
+    (tails::EXCLUSIVE, tails::exclusive_scenes),
+    (tails::SHARED, tails::shared_scenes),
     (broadcast::LOSSLESS, broadcast::lossless_scenes),
     (broadcast::LOSSY, broadcast::lossy_scenes),
     (latest::KIND, latest::scenes),

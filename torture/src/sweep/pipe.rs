@@ -1,4 +1,6 @@
-//! Pipes: the victim has the left end, and the survivor the right one.
+//! Pipes: the victim has one end, and the survivor the other one.
+//!
+//! Both directions carry the same messages, so the two ends differ in their roles only. What is called right is the survivor's.
 
 use super::case::Scene;
 use super::play::{Play, Stage};
@@ -19,7 +21,8 @@ const AFTER: u64 = 500;
 const OPERATIONS: &[&str] = &["send", "try-recv", "close", "attach"];
 
 pub(crate) fn scenes() -> Vec<Scene> {
-    OPERATIONS.iter().map(|&operation| Scene { kind: KIND, operation, role: "left", has_company: false }).collect()
+    let scene = |role| move |&operation: &&'static str| Scene { kind: KIND, operation, role, has_company: false };
+    ["left", "right"].into_iter().flat_map(|role| OPERATIONS.iter().map(scene(role))).collect()
 }
 
 fn channel(domain: &str) -> Pipe<Message, Message> {
@@ -28,16 +31,21 @@ fn channel(domain: &str) -> Pipe<Message, Message> {
 
 type End = PipeEnd<Message, Message>;
 
+/// Opens the victim's end, or the other one.
+fn open(pipe: &Pipe<Message, Message>, scene: Scene, is_victims: bool) -> Result<End, OpenError> {
+    if (scene.role == "left") == is_victims { pipe.left() } else { pipe.right() }
+}
+
 /// The victim's part.
 pub(crate) fn victim(stage: &Stage) -> Check {
     let pipe = channel(&stage.domain);
     if stage.scene().operation == "attach" {
         stage.join()?;
-        let mut left = act(|| pipe.left())?.at("the victim attaches")?;
+        let mut left = act(|| open(&pipe, stage.scene(), true))?.at("the victim attaches")?;
         stage.done(&[])?;
         return stage.rest(&take_all(&mut left)?);
     }
-    let mut left = pipe.left().at("the victim attaches")?;
+    let mut left = open(&pipe, stage.scene(), true).at("the victim attaches")?;
     stage.join()?;
     let done = match stage.scene().operation {
         "send" => {
@@ -70,8 +78,8 @@ fn take_all(end: &mut End) -> Check<Vec<u64>> {
 /// The survivors' part.
 pub(crate) fn survivors(play: &mut Play) -> Check {
     let (scene, pipe) = (play.scene(), channel(play.domain.name()));
-    let mut right = pipe.right().at("the right end attaches")?;
-    let mut first = pipe.left().at("the first left end attaches")?;
+    let mut right = open(&pipe, scene, false).at("the right end attaches")?;
+    let mut first = open(&pipe, scene, true).at("the first left end attaches")?;
     for at in 0..play.case.slot.position() {
         first.send(message(BEFORE + at)).at("the first left end sends")?;
         right.send(message(BEFORE + at)).at("the right end sends")?;
@@ -99,7 +107,7 @@ pub(crate) fn survivors(play: &mut Play) -> Check {
         ensure(on_right.ends == 0 || scene.comes_or_goes(), || "a death is told as an end".to_string())?;
     }
     on_right.ends = 0;
-    let mut left = pipe.left().at("a successor attaches")?;
+    let mut left = open(&pipe, scene, true).at("a successor attaches")?;
     for number in AFTER..AFTER + 2 * CAPACITY as u64 {
         send_through(left.halves().0, right.halves().1, number, &mut to_right, &mut on_right)?;
         send_through(right.halves().0, left.halves().1, number, &mut to_left, &mut on_left)?;
@@ -146,7 +154,7 @@ fn beside_stopped_end(
 ) -> Check {
     let comes_or_goes = play.scene().comes_or_goes();
     if !comes_or_goes {
-        let result = pipe.left();
+        let result = open(pipe, play.scene(), true);
         let is_refused = matches!(result, Err(OpenError::InUse { .. }));
         ensure(is_refused, || format!("another left end beside the stopped one: {result:?}"))?;
     }

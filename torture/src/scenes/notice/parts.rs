@@ -2,8 +2,8 @@
 
 use super::super::Part;
 use super::waits::{
-    CAPACITY, MANY, Message, any_length, broadcast, broadcast_any_length, exclusive, latest, lossy, numbered, pipe,
-    service, shared,
+    CAPACITY, MANY, Message, any_length, barrier, broadcast, broadcast_any_length, exclusive, latest, lock, lossy,
+    mutex, numbered, pipe, semaphore, service, shared,
 };
 use crate::check::{Check, Context};
 use crate::child::{listen, say};
@@ -30,6 +30,11 @@ pub(crate) const PARTS: &[(&str, Part)] = &[
     ("server-with-call", |domain| serve(domain, false)),
     ("server-with-stream", |domain| serve(domain, true)),
     ("client-with-all-slots", call_to_the_full),
+    ("mutex-owner", |domain| hold(mutex(domain)?.lock().map_err(|_| "it does not get the lock")?)),
+    ("lock-writer", |domain| hold(lock(domain)?.write().map_err(|_| "it does not get the lock")?)),
+    ("lock-reader", |domain| hold(lock(domain)?.read().map_err(|_| "it does not get the lock")?)),
+    ("permit-holder", |domain| hold(semaphore(domain)?.acquire().at("it gets the permit")?)),
+    ("barrier-party", |domain| hold(barrier(domain)?)),
     ("left", |domain| hold(pipe(domain).left().at("it attaches")?)),
     ("senders-1", |domain| send_over(domain, 1)),
     ("senders-128", |domain| send_over(domain, 128)),

@@ -2,6 +2,7 @@
 
 use super::{Staged, Wait, Waiter};
 use crate::check::{Check, Context, ensure};
+use slipring::sync::{Barrier, BarrierError, LockError, Mutex, Options, RwLock, Semaphore};
 use slipring::{
     Broadcast, BroadcastRecvError, CallError, Latest, Pipe, Queue, RecvError, SendError, Sender, Service, TryRecvError,
     WaitNewerError, WaitSet,
@@ -116,7 +117,30 @@ pub(super) const WAITS: &[Wait] = &[
     wait("task/subscribe", "publisher", subscribe_as_a_task),
     wait("task/newer", "writer", wait_newer_as_a_task),
     call("task/call", "server-with-call", call_as_a_task),
+    wait("mutex/lock", "mutex-owner", lock_a_mutex),
+    wait("rwlock/read", "lock-writer", read_behind_a_writer),
+    wait("rwlock/write", "lock-reader", write_behind_a_reader),
+    wait("semaphore/acquire", "permit-holder", acquire),
+    wait("barrier/wait", "barrier-party", meet),
 ];
+
+pub(super) fn mutex(domain: &str) -> Check<Mutex<Message>> {
+    Mutex::open(Options::new("mutex").domain(domain), || BLANK).at("a mutex is opened")
+}
+
+pub(super) fn lock(domain: &str) -> Check<RwLock<Message>> {
+    RwLock::open(Options::new("lock").domain(domain), || BLANK).at("a lock is opened")
+}
+
+/// A semaphore of one permit.
+pub(super) fn semaphore(domain: &str) -> Check<Semaphore> {
+    Semaphore::open(Options::new("semaphore").domain(domain), 1).at("a semaphore is opened")
+}
+
+/// A barrier of two parties.
+pub(super) fn barrier(domain: &str) -> Check<Barrier> {
+    Barrier::open(Options::new("barrier").domain(domain), 2).at("a barrier is opened")
+}
 
 /// What waits, with nothing to be done when the victim is ready.
 fn at_once(waiter: impl FnOnce() -> Check + Send + 'static) -> Check<Staged> {
@@ -385,6 +409,37 @@ fn call_as_a_task(domain: &str) -> Check<Staged> {
     at_once(move || {
         expect(block_on(client.call(BLANK)), |result| matches!(result, Err(CallError::ServerDied(None, _))))
     })
+}
+
+fn lock_a_mutex(domain: &str) -> Check<Staged> {
+    let mutex = mutex(domain)?;
+    at_once(move || {
+        let is_told = matches!(mutex.lock(), Err(LockError::OwnerDied(_)));
+        ensure(is_told, || "the owner's death is not told".to_string())
+    })
+}
+
+fn read_behind_a_writer(domain: &str) -> Check<Staged> {
+    let lock = lock(domain)?;
+    at_once(move || {
+        let is_told = matches!(lock.read(), Err(LockError::OwnerDied(_)));
+        ensure(is_told, || "the writer's death is not told".to_string())
+    })
+}
+
+fn write_behind_a_reader(domain: &str) -> Check<Staged> {
+    let lock = lock(domain)?;
+    at_once(move || ensure(lock.write().is_ok(), || "the writer does not get the lock".to_string()))
+}
+
+fn acquire(domain: &str) -> Check<Staged> {
+    let semaphore = semaphore(domain)?;
+    at_once(move || semaphore.acquire().map(drop).at("the permit of the dead comes back"))
+}
+
+fn meet(domain: &str) -> Check<Staged> {
+    let barrier = barrier(domain)?;
+    at_once(move || expect(barrier.wait(), |result| matches!(result, Err(BarrierError::Broken(_)))))
 }
 
 /// Wakes a thread that has parked itself.
