@@ -74,6 +74,7 @@ enum Command {
 }
 
 fn main() -> Result<(), Failure> {
+    works::pool::serve();
     let args = Args::parse();
     if let Some(Command::Peer(seat)) = &args.peer {
         return peer::run(seat);

@@ -10,7 +10,7 @@ pub(crate) mod link;
 pub(crate) mod mailbox;
 pub(crate) mod memory;
 #[cfg(feature = "python")]
-mod python;
+pub(crate) mod python;
 pub(crate) mod queue;
 pub(crate) mod ring;
 #[cfg(feature = "peers")]

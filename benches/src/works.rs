@@ -12,6 +12,7 @@ mod one_core;
 mod one_way;
 mod one_way_batch;
 mod open_loop;
+pub(crate) mod pool;
 mod round_trip;
 mod round_trip_blocked;
 mod service;
@@ -21,7 +22,7 @@ mod start_up;
 use crate::harness::plan::Work;
 
 /// All that can be asked for, in the order in which they are done.
-pub(crate) static ALL: [&Work; 20] = [
+pub(crate) static ALL: [&Work; 21] = [
     &round_trip::WORK,
     &one_way::WORK,
     &one_way_batch::WORK,
@@ -42,6 +43,7 @@ pub(crate) static ALL: [&Work; 20] = [
     &start_up::ATTACH,
     &first_message::WORK,
     &memory::WORK,
+    &pool::WORK,
 ];
 
 /// The names, for the command line.

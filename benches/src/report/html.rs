@@ -9,7 +9,7 @@ use crate::works;
 use std::fmt::Write;
 
 /// What each contestant is, and how it is used.
-const CONTESTANTS: [(&str, &str); 22] = [
+const CONTESTANTS: [(&str, &str); 24] = [
     (
         "slipring",
         "exclusive queues, and the other kinds where a work is about them; every option as it is by default, but for the capacity",
@@ -43,7 +43,9 @@ const CONTESTANTS: [(&str, &str); 22] = [
     ("python-queue", "multiprocessing.Queue, bytes"),
     ("python-simple-queue", "multiprocessing.SimpleQueue, bytes"),
     ("python-pipe", "multiprocessing.Pipe, send_bytes and recv_bytes"),
-    ("python-pool", "multiprocessing.Pool"),
+    ("python-pool", "multiprocessing.Pool, chunks of 1"),
+    ("python-pool-100", "multiprocessing.Pool, chunks of 100"),
+    ("python-executor", "ProcessPoolExecutor"),
 ];
 
 /// Packages whose versions are told.

@@ -34,12 +34,15 @@ impl Drop for Script {
 pub(crate) fn play(seat: &Seat) -> Result<Play, Failure> {
     let [first, second] = [seat.pins[0], seat.pins[1]].map(|processor| processor.to_string());
     let words = (seat.size_bytes / 8).to_string();
-    let script = Command::new("python3")
-        .args(["-c", SCRIPT, &seat.contestant, &seat.work, &words, &seat.capacity.to_string(), &first, &second])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut script = Script(script);
+    let (contestant, work, capacity) = (seat.contestant.clone(), seat.work.clone(), seat.capacity.to_string());
+    run(SCRIPT, [contestant, work, words, capacity, first, second])
+}
+
+/// Has a script do what is ordered, that is given these arguments.
+pub(crate) fn run(script: &str, args: impl IntoIterator<Item = String>) -> Result<Play, Failure> {
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut script = Script(command.spawn()?);
     Ok(Box::new(move |count| {
         let (Some(orders), Some(reports)) = (&mut script.0.stdin, &mut script.0.stdout) else {
             return Err("the script has no standard input or output".into());
