@@ -59,6 +59,7 @@
 //! | to measure how long messages take | [`Queue::timestamps`], [`Broadcast::timestamps`], [`Subscriber::latency`] |
 //! | to look at channels without taking part | [`inspect`] |
 //! | to start other processes, and not to lose them | [`process`] |
+//! | to share tasks out among processes | [`process::Pool`] |
 //! | why something failed | [`error`] |
 //! | the layout of a message as data | [`schema`] |
 //!
