@@ -6,6 +6,7 @@ mod child;
 mod domain;
 mod loom;
 mod points;
+mod refused;
 mod report;
 mod scenes;
 mod scribble;
@@ -87,6 +88,13 @@ enum Process {
     /// The victim of an instruction sweep. Started by this program itself.
     #[command(hide = true)]
     Victim { case: String, domain: String },
+    /// Who dies before the victim. Started by this program itself.
+    #[cfg(feature = "crash-points")]
+    #[command(hide = true)]
+    Corpse { role: String, operation: String, domain: String },
+    /// A process whose system calls are refused. Started by this program itself.
+    #[command(hide = true)]
+    Refused { call: String, error: i32, scenario: String, domain: String },
     /// A process of a soak. Started by this program itself.
     #[command(hide = true)]
     Soak { kind: String, role: String, domain: String, life: u64, surroundings: String },
@@ -128,6 +136,9 @@ fn play(process: &Process) -> Check {
     match process {
         Process::Victim { case, domain } => sweep::victim(case, domain),
         Process::Soak { kind, role, domain, life, surroundings } => soak::play(kind, role, domain, *life, surroundings),
+        #[cfg(feature = "crash-points")]
+        Process::Corpse { role, operation, domain } => sweep::repair::corpse(role, operation, domain),
+        Process::Refused { call, error, scenario, domain } => refused::child(call, *error, scenario, domain),
         Process::Scribbled { kind, domain, board } => scribble::play(kind, domain, board),
         Process::Part { part, domain } => scenes::play(part, domain),
         Process::Surroundings { name } => environments::try_surroundings(name),
@@ -154,6 +165,9 @@ fn run(args: &Args) -> Check<bool> {
         }
         if has(points::NAME) {
             points::run(&plan, &mut tally)?;
+            if cfg!(not(feature = "crash-points")) && kind.is_none_or(|kind| kind == refused::KIND) {
+                refused::run(points::NAME, &mut tally);
+            }
         }
         if has(soak::NAME) {
             let kills = args.kills.unwrap_or(if args.long { 100_000 } else { 2_000 });
@@ -194,7 +208,7 @@ pub(crate) fn kinds() -> Vec<&'static str> {
         .chain(soak::kinds())
         .chain(scribble::kinds())
         .chain(loom::kinds())
-        .chain([seeded::PATCHES, seeded::ORDERINGS, POINTS])
+        .chain([seeded::PATCHES, seeded::ORDERINGS, POINTS, refused::KIND])
         .collect();
     kinds.sort_unstable();
     kinds.dedup();

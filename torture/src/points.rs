@@ -12,7 +12,7 @@ mod expected;
 #[cfg(feature = "crash-points")]
 pub(crate) use armed::{act, is_victim, passes, run};
 #[cfg(feature = "crash-points")]
-pub(crate) use expected::Point;
+pub(crate) use expected::{Point, place};
 
 /// The campaign's name.
 pub(crate) const NAME: &str = "crash-points";
@@ -46,6 +46,9 @@ pub(crate) fn run(plan: &crate::sweep::Plan<'_>, tally: &mut crate::report::Tall
     // With artifacts of its own, so that this program stays what it is.
     command.arg(root.join("target").join(NAME)).args(["--", "--only", NAME, "--json", "-"]);
     command.args(plan.is_long.then_some("--long"));
+    if plan.kind == Some(crate::refused::KIND) {
+        return Ok(());
+    }
     command.args(plan.kind.into_iter().flat_map(|kind| ["--kind", kind]));
     command.args(plan.part.into_iter().flat_map(|part| ["--part", part]));
     command.args(["--jobs", &plan.jobs.to_string()]).current_dir(&root).stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -54,7 +57,8 @@ pub(crate) fn run(plan: &crate::sweep::Plan<'_>, tally: &mut crate::report::Tall
     let mut figures = 0;
     for line in lines.lines() {
         let line: serde_json::Value = serde_json::from_str(line).at("a figure of the program with crash points")?;
-        let kind = line["kind"].as_str().and_then(|kind| crate::kinds().into_iter().find(|known| *known == kind));
+        let kinds = crate::kinds().into_iter().chain(["lengths", "repair"]);
+        let kind = line["kind"].as_str().and_then(|kind| kinds.into_iter().find(|known| *known == kind));
         let mut figure = Figure::new(NAME, kind.ok_or("a kind that is not known")?, None);
         figure.cases = line["cases"].as_u64().unwrap_or(0);
         figure.failures = line["failures"].as_u64().unwrap_or(0);

@@ -4,11 +4,15 @@ mod broadcast;
 mod case;
 mod latest;
 mod locks;
+#[cfg(feature = "crash-points")]
+mod lengths;
 mod pipe;
 mod play;
 #[cfg(feature = "crash-points")]
 mod points;
 mod pool;
+#[cfg(feature = "crash-points")]
+pub(crate) mod repair;
 mod queue;
 mod service;
 mod signals;
@@ -172,6 +176,10 @@ pub(crate) fn victim(case: &str, domain: &str) -> Check {
         signals::EVENT => signals::event_victim(&stage),
         signals::CONDVAR => signals::condvar_victim(&stage),
         signals::BARRIER => signals::barrier_victim(&stage),
+        #[cfg(feature = "crash-points")]
+        repair::KIND => repair::victim(&stage),
+        #[cfg(feature = "crash-points")]
+        lengths::KIND => lengths::victim(&stage),
         _ => pipe::victim(&stage),
     }
 }
@@ -189,6 +197,10 @@ fn survivors(play: &mut Play) -> Check {
         signals::EVENT => signals::event_survivors(play),
         signals::CONDVAR => signals::condvar_survivors(play),
         signals::BARRIER => signals::barrier_survivors(play),
+        #[cfg(feature = "crash-points")]
+        repair::KIND => repair::survivors(play),
+        #[cfg(feature = "crash-points")]
+        lengths::KIND => lengths::survivors(play),
         _ => pipe::survivors(play),
     }
 }

@@ -1,6 +1,8 @@
 //! What can happen to whom: scenes, and the cases that are made of them.
 
 use super::{broadcast, latest, locks, pipe, queue, service, signals, tails};
+#[cfg(feature = "crash-points")]
+use super::{lengths, repair};
 use crate::check::{Check, Context};
 use std::fmt;
 use std::str::FromStr;
@@ -38,6 +40,10 @@ pub(crate) const KINDS: &[Kind] = &[
     (signals::EVENT, signals::event_scenes),
     (signals::CONDVAR, signals::condvar_scenes),
     (signals::BARRIER, signals::barrier_scenes),
+    #[cfg(feature = "crash-points")]
+    (lengths::KIND, lengths::scenes),
+    #[cfg(feature = "crash-points")]
+    (repair::KIND, repair::scenes),
 ];
 
 impl Scene {

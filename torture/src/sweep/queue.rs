@@ -257,7 +257,7 @@ fn advance(play: &mut Play, queue: &Queue<Message>, rx: &mut Receiver<Message>, 
 }
 
 /// Sends until the channel is full: there has to be room for as many messages as it holds.
-fn fill(tx: &mut Sender<Message>, books: &mut Books, from: u64) -> Check {
+pub(super) fn fill(tx: &mut Sender<Message>, books: &mut Books, from: u64) -> Check {
     for at in 0..=CAPACITY as u64 {
         match tx.try_send(message(from + at)) {
             Ok(()) => books.must([from + at]),

@@ -22,9 +22,9 @@ const REPLY: u64 = 1_000;
 const CALLING: &[&str] = &["submit", "take", "cancel-waiting", "cancel-taken", "close", "attach"];
 const ANSWERING: &[&str] = &["accept", "reply", "drop-request", "close", "attach"];
 
-type TheService = Service<Message, Message>;
-type TheClient = Client<Message, Message>;
-type TheServer = Server<Message, Message>;
+pub(super) type TheService = Service<Message, Message>;
+pub(super) type TheClient = Client<Message, Message>;
+pub(super) type TheServer = Server<Message, Message>;
 type Call<'c> = Pending<'c, Message, Message>;
 type Result = std::result::Result<Message, CallError<Message>>;
 
@@ -36,7 +36,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
     CALLING.iter().map(client).chain(answering).collect()
 }
 
-fn channel(domain: &str) -> TheService {
+pub(super) fn channel(domain: &str) -> TheService {
     Service::new("desk").domain(domain).capacity(CAPACITY)
 }
 
@@ -149,7 +149,7 @@ pub(crate) fn survivors(play: &mut Play) -> Check {
 }
 
 /// As many calls at once as there is room for, several times over: no slot has gone.
-fn fill(client: &TheClient, server: &TheServer, served: &mut Vec<u64>) -> Check {
+pub(super) fn fill(client: &TheClient, server: &TheServer, served: &mut Vec<u64>) -> Check {
     for round in 0..3 {
         let mut calls = Vec::new();
         let numbers: Vec<u64> = (0..CAPACITY as u64).map(|at| AFTER + round * 10 + at).collect();
@@ -171,7 +171,7 @@ fn fill(client: &TheClient, server: &TheServer, served: &mut Vec<u64>) -> Check 
 }
 
 /// That no call has a slot any more, when the dead's have been swept.
-fn check_unused(client: &TheClient, server: &TheServer) -> Check {
+pub(super) fn check_unused(client: &TheClient, server: &TheServer) -> Check {
     ensure(client.len() == 0, || format!("{} calls have a slot still", client.len()))?;
     let request = server.try_accept().at("a survivor accepts")?;
     ensure(request.is_none(), || format!("a request is left: {request:?}"))

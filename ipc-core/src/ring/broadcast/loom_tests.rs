@@ -88,13 +88,7 @@ impl Memory {
 
     /// Claims a cell and stores a message to it, in a lossless ring also to the cell that loom watches.
     fn fill(&self, publisher: &mut Publisher, value: u64) {
-        loop {
-            match publisher.claim(everyone) {
-                Turn::Ours => break,
-                Turn::Theirs => thread::yield_now(),
-                Turn::Broken(evidence) => panic!("{evidence:?}"),
-            }
-        }
+        claim(publisher);
         self.store(publisher, value);
     }
 
@@ -133,6 +127,17 @@ impl Memory {
 
     fn subscribe(&self, line: usize, history: u64) -> lossless::Subscriber {
         lossless::Subscriber::attach(self.parts(), line, 1, history).expect("the ring is lossless").expect("and whole")
+    }
+}
+
+/// Claims a cell, as soon as there is one.
+fn claim(publisher: &mut Publisher) {
+    loop {
+        match publisher.claim(everyone) {
+            Turn::Ours => return,
+            Turn::Theirs => thread::yield_now(),
+            Turn::Broken(evidence) => panic!("{evidence:?}"),
+        }
     }
 }
 
@@ -331,9 +336,7 @@ fn loom_an_evicted_subscriber_accepts_nothing_that_was_overwritten() {
         let mut subscriber = memory.subscribe(SUBSCRIBER, 0);
         // Only the pairs of atomics: there is an access that is not ordered, and it comes to nothing.
         let publish = |publisher: &mut Publisher, value: u64| {
-            while publisher.claim(everyone) != Turn::Ours {
-                thread::yield_now();
-            }
+            claim(publisher);
             let (first, second) = halves(publisher.payload().expect("a cell has been claimed"));
             // Relaxed: the stamp publishes them.
             first.store(value, Ordering::Relaxed);

@@ -80,8 +80,12 @@ impl Memory {
     }
 
     fn publish(&self, publisher: &mut Publisher, value: u64) {
-        while publisher.claim(1, |line| (line == SUBSCRIBER).then_some(1)) != Turn::Ours {
-            thread::yield_now();
+        loop {
+            match publisher.claim(1, |line| (line == SUBSCRIBER).then_some(1)) {
+                Turn::Ours => break,
+                Turn::Theirs => thread::yield_now(),
+                Turn::Broken(evidence) => panic!("{evidence:?}"),
+            }
         }
         let payload = publisher.payload().expect("a frame has been claimed");
         if self.is_lossless {

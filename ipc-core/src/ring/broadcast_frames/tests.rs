@@ -347,8 +347,12 @@ fn subscribers_on_other_threads_get_whole_frames_in_order() {
                     let mut publisher = Publisher::attach(parts, who, Company::Others);
                     for count in 0..MESSAGES {
                         let units = (count % 5 + 1) as u16;
-                        while publisher.claim(units, |line| (line >= FIRST_SUBSCRIBER).then_some(1)) != Turn::Ours {
-                            thread::yield_now();
+                        loop {
+                            match publisher.claim(units, |line| (line >= FIRST_SUBSCRIBER).then_some(1)) {
+                                Turn::Ours => break,
+                                Turn::Theirs => thread::yield_now(),
+                                Turn::Broken(evidence) => panic!("{evidence:?}"),
+                            }
                         }
                         fill(&publisher, units, (who as u64) << 40 | count);
                         publisher.pass();
