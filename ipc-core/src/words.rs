@@ -24,11 +24,12 @@ const WORD_BYTES: usize = size_of::<u64>();
 #[inline(always)]
 pub(crate) fn prefetch_to_write(at: *const u8) {
     // The instruction by name: of `_mm_prefetch` with `_MM_HINT_ET0` the compiler makes one that asks for the line to read,
-    // unless it may take a processor for granted that has this one. On those that have not, it does nothing.
+    // unless it may take a processor for granted that has this one. On those that have not, it does nothing. It is
+    // given the address alone, since it reads and writes nothing.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch of any address has no effect but on the time that later accesses take.
     unsafe {
-        core::arch::asm!("prefetchw [{}]", in(reg) at, options(nomem, nostack, preserves_flags))
+        core::arch::asm!("prefetchw [{}]", in(reg) at.addr(), options(nomem, nostack, preserves_flags))
     };
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = at;
