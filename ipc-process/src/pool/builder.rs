@@ -122,7 +122,7 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> PoolBuilder<Task, O
         self
     }
 
-    /// The same of outputs. Workers that are started by hand are told by [`Worker`](super::WorkerOptions).
+    /// The same of outputs.
     #[must_use]
     pub fn max_output(mut self, bytes: usize) -> Self {
         self.limits[1] = bytes;
