@@ -73,7 +73,8 @@
 //! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
 //!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
 //!
-//! This version runs on Linux.
+//! This version is made for Linux. A portable backend for other systems is there as well, and does less: see
+//! `docs/platforms.md`.
 
 pub use ipc_core::{dynamic, error, inspect, message, schema, sync};
 
@@ -89,4 +90,5 @@ pub use ipc_core::{
 #[cfg(feature = "async")]
 pub use ipc_core::{Async, AsyncClient, AsyncReceiver, AsyncReplies, AsyncSender, AsyncServer, PendingFuture};
 pub use ipc_macros::IpcMessage;
+#[cfg(target_os = "linux")]
 pub use ipc_process as process;

@@ -58,8 +58,10 @@ pub(crate) enum Cause {
     /// This user may not do it.
     NotPermitted,
     /// What has the name is a symbolic link.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "it is found out by looking"))]
     Link,
     /// What has the name is a directory, a device or the like.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "it is found out by looking"))]
     NotRegular,
     /// Something else.
     Other,

@@ -68,6 +68,7 @@ fn mapped_as(file_number: u64) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(feature = "portable", ignore = "there are no read-only mappings")]
 fn a_lossy_subscriber_maps_the_segment_read_only_unless_its_process_publishes() {
     let domain = Domain::new("read-only");
     let mut subscriber = lossy(domain.name()).subscriber().unwrap();
@@ -102,6 +103,7 @@ fn a_lossy_subscriber_maps_the_segment_read_only_unless_its_process_publishes() 
 }
 
 #[test]
+#[cfg_attr(feature = "portable", ignore = "there are no read-only mappings")]
 fn a_place_is_taken_over_from_a_read_only_subscriber_that_was_killed() {
     let domain = Domain::new("taken-over");
     let mut publisher = lossy(domain.name()).publisher().unwrap();
@@ -117,6 +119,7 @@ fn a_place_is_taken_over_from_a_read_only_subscriber_that_was_killed() {
 }
 
 #[test]
+#[cfg_attr(feature = "portable", ignore = "there are no read-only mappings")]
 fn a_read_only_subscriber_steps_over_what_a_publisher_died_with() {
     let domain = Domain::new("step-over");
     let mut subscriber = lossy(domain.name()).subscriber().unwrap();
@@ -140,6 +143,7 @@ fn a_read_only_subscriber_steps_over_what_a_publisher_died_with() {
 }
 
 #[test]
+#[cfg_attr(feature = "portable", ignore = "there are no read-only mappings")]
 fn a_file_that_can_only_be_read_is_enough() {
     const NOBODY: u32 = 65_534;
     let domain = Domain::new("only-read");

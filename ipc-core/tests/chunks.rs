@@ -52,7 +52,7 @@ fn a_batch_in_place_ends_before_what_is_invalid() {
     let queue = domain.queue::<bool>("chunk");
     let (mut tx, mut rx) = (queue.clone().capacity(8).sender().unwrap(), queue.receiver().unwrap());
     assert_eq!(tx.send_batch([true; 4]), Ok(4));
-    let file = std::fs::OpenOptions::new().write(true).open(domain.path("chunk")).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(domain.memory("chunk")).unwrap();
     // The slots, of 64 bytes each, start at the third page.
     std::os::unix::fs::FileExt::write_all_at(&file, &[2], 8192 + 2 * 64).unwrap();
     assert_eq!(rx.recv_batch_ref(8).unwrap().unwrap().len(), 2);

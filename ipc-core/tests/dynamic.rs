@@ -151,7 +151,7 @@ fn an_invalid_message_is_an_error_and_skipped() {
     let mut rx = channel.receiver().unwrap();
     tx.send([true; 8]).unwrap();
     tx.send([false; 8]).unwrap();
-    let file = std::fs::OpenOptions::new().write(true).open(domain.path("flags")).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(domain.memory("flags")).unwrap();
     // Slot 0 lies at the third page, and its third byte is to be no `bool`.
     file.write_all_at(&[2], 8192 + 2).unwrap();
     let error = rx.recv().unwrap_err();

@@ -3,12 +3,11 @@
 mod support;
 
 use ipc_core::OpenError;
-use std::fs::{self, File, OpenOptions};
-use std::os::fd::AsRawFd;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
-use support::{Child, Domain, listen, path, queue, recv, say};
+use support::{Child, Domain, lifecycle_file, listen, lock_lifecycle, path, queue, recv, say};
 
 /// The usual soft limit of descriptors.
 const USUAL_LIMIT: libc::rlim_t = 1024;
@@ -23,6 +22,7 @@ fn child_main() {
 }
 
 #[test]
+#[cfg_attr(feature = "portable", ignore = "the memory takes a descriptor, and each participant another one")]
 fn a_thousand_channels_fit_under_the_usual_limit() {
     let domain = Domain::new("thousand");
     Child::start("open-a-thousand", &domain).finish();
@@ -77,7 +77,7 @@ fn a_channel_that_is_held_up_holds_up_no_other() {
     let (held_up, free) = (domain.queue::<u64>("held-up"), domain.queue::<u64>("free"));
     let joining = thread::spawn(move || held_up.receiver());
     // From then on the other thread waits for the one that is stopped.
-    while descriptors(&domain.path("held-up")) == 0 {
+    while descriptors(&lifecycle_file(&domain.path("held-up"))) == 0 {
         thread::yield_now();
     }
     for number in 0..10 {
@@ -95,14 +95,7 @@ fn a_channel_that_is_held_up_holds_up_no_other() {
 fn stop_while_joining(domain: &str) {
     let mut tx = queue::<u64>(domain, "held-up").sender().unwrap();
     tx.send(1).unwrap();
-    let file = OpenOptions::new().read(true).write(true).open(path(domain, "held-up")).unwrap();
-    // SAFETY: `flock` is a C struct of integers, for which zero is a valid value.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as _;
-    lock.l_whence = libc::SEEK_SET as _;
-    lock.l_len = 1;
-    // SAFETY: `file` keeps the descriptor open, and F_OFD_SETLK takes a pointer to a `flock`, which `lock` is.
-    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }, 0);
+    let _lock = lock_lifecycle(&path(domain, "held-up"));
     say("locked");
     listen();
 }

@@ -6,7 +6,7 @@ use ipc_core::{HugePages, Queue};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use support::{Child, Domain, listen, queue, recv, say, skip};
+use support::{Child, Domain, listen, memory, queue, recv, say, skip};
 
 /// A message of a page.
 type Page = [u64; 512];
@@ -33,7 +33,7 @@ fn ring(domain: &Domain, channel: &str, bytes: usize) -> Queue<Page> {
 
 /// What the kernel says about this process's mapping of a file, in bytes: the field of that name in its list.
 fn mapping(path: &Path, field: &str) -> usize {
-    let inode = fs::metadata(path).unwrap().ino().to_string();
+    let inode = fs::metadata(memory(path)).unwrap().ino().to_string();
     let list = fs::read_to_string("/proc/self/smaps").unwrap();
     let (field, mut is_it, mut bytes) = (format!("{field}:"), false, 0);
     for line in list.lines() {
@@ -67,7 +67,7 @@ fn pages_are_left_alone_where_that_is_wanted() {
     let path = tx.info().path.clone();
     assert!(mapping(&path, "Rss") < MIB / 4);
     assert_eq!(
-        fs::metadata(&path).unwrap().blocks() * 512,
+        fs::metadata(memory(&path)).unwrap().blocks() * 512,
         tx.info().segment_bytes,
         "the memory is reserved all the same"
     );

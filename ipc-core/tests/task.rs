@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 use support::runtimes::{RUNTIMES, run};
-use support::{Child, Domain, Part, listen, play, queue, say};
+use support::{Child, Domain, Part, listen, memory, play, queue, say};
 
 const PARTS: &[(&str, Part)] = &[
     ("echo", echo),

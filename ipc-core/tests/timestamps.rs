@@ -12,7 +12,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Child, Domain, PATIENCE, listen, recv, say};
+use support::{Child, Domain, PATIENCE, listen, memory, recv, say};
 
 #[test]
 #[ignore = "the children of the other tests"]
@@ -151,7 +151,7 @@ fn a_message_that_is_skipped_as_invalid_counts() {
         for _ in 0..2 {
             tx.send(true).unwrap();
         }
-        let path = tx.info().path.clone();
+        let path = memory(&tx.info().path);
         let mut image = fs::read(&path).unwrap();
         let slots = u64::from_ne_bytes(image[104..112].try_into().unwrap()) as usize;
         (image[slots], image[slots + 64]) = (7, 7);
@@ -282,7 +282,7 @@ fn a_time_from_another_clock_is_out_of_range() {
     let domain = Domain::new("clock");
     let queue = queue::<u64>(domain.name(), "channel", true);
     let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
-    let path = tx.info().path.clone();
+    let path = memory(&tx.info().path);
     for (number, time) in [u64::MAX, 0, 1 << 63].into_iter().enumerate() {
         tx.send(7).unwrap();
         let mut image = fs::read(&path).unwrap();
@@ -511,7 +511,7 @@ fn an_observer_sees_who_takes_part_and_disturbs_nobody() {
     child.kill();
     assert_eq!(states(), [(0, Role::Sender, State::Dead), receiver]);
     assert_eq!(observer.len(), Some(rx.len()));
-    let word = |path: &std::path::Path| fs::read(path).unwrap()[4096..4104].to_vec();
+    let word = |path: &std::path::Path| fs::read(memory(path)).unwrap()[4096..4104].to_vec();
     assert_eq!(word(&rx.info().path)[0] & 3, 1, "the line says LIVE as before: who only looks writes nothing");
 
     let mut child = Child::start("send", &domain);

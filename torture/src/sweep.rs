@@ -20,9 +20,9 @@ mod tails;
 
 pub(crate) use broadcast::LOSSLESS as LOSSLESS_BROADCAST;
 pub(crate) use latest::KIND as LATEST;
+pub(crate) use locks::MUTEX;
 #[cfg(feature = "crash-points")]
 pub(crate) use points::run as points;
-pub(crate) use locks::MUTEX;
 pub(crate) use queue::{EXCLUSIVE as EXCLUSIVE_QUEUE, SHARED as QUEUE};
 pub(crate) use service::KIND as SERVICE;
 pub(crate) use signals::SEMAPHORE;

@@ -97,7 +97,7 @@ impl Shape {
     pub(crate) fn limit_bytes(self) -> usize {
         let words = self.units as usize / 2 * self.unit_words;
         // An alignment of 64 or 128 in a ring of two units leaves no byte for a payload, and the header fits all the same.
-        (words.saturating_sub(self.header_words) * WORD_BYTES).min(MAX_PAYLOAD_BYTES)
+        words.saturating_sub(self.header_words).saturating_mul(WORD_BYTES).min(MAX_PAYLOAD_BYTES)
     }
 
     /// Units that a frame takes, of a payload that is within the limit.

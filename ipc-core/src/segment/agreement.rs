@@ -4,6 +4,7 @@ use super::{Segment, Spec, not_a_segment};
 use crate::error::{Mismatch, OpenError};
 use crate::layout::{self, GEOMETRY_BYTES};
 use crate::schema;
+use std::io;
 
 impl Segment {
     /// The encoded schema of the messages. It comes from whoever created the segment, and has not been checked.
@@ -20,7 +21,10 @@ impl Segment {
     fn read_schema(&self, at: u64, bytes: u32) -> Result<Vec<u8>, OpenError> {
         let mut schema = vec![0; bytes as usize];
         let read = self.memory.read_at(&mut schema, at);
-        read.map_err(|source| self.os_error("read the schema of", source))?;
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => not_a_segment(&self.path, "its header is damaged: it ends too soon".into()),
+            _ => self.os_error("read the schema of", error),
+        })?;
         Ok(schema)
     }
 
@@ -67,7 +71,9 @@ impl Segment {
             return Ok(());
         }
         if theirs == ours {
-            return Err(not_a_segment(&self.path, "its header is damaged: it contradicts the schema beside it".into()));
+            let reason = "its header contradicts the schema beside it: it is damaged, or a number by itself is aligned \
+                          differently on the processor of whoever made it";
+            return Err(not_a_segment(&self.path, reason.into()));
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
             channel: spec.name.channel().into(),

@@ -1,8 +1,8 @@
 //! Segments in which somebody with a bug has written.
 
-use super::support::Domain;
 use super::support::desk::{Answer, Question, Resize, Resized, question};
 use super::support::packet::{self, Packet};
+use super::support::{Domain, memory};
 use ipc_core::{
     AcceptError, Broadcast, BroadcastRecvError, CallError, Corrupt, Latest, Lifetime, ReadError, RecvError, SendError,
     Service, Str, TrySendError,
@@ -36,14 +36,14 @@ fn order(id: u64) -> Order {
 
 /// Writes into a channel's segment, as somebody with a bug might.
 fn damage(domain: &Domain, channel: &str, at: u64, bytes: &[u8]) {
-    let file = OpenOptions::new().write(true).open(domain.path(channel)).unwrap();
+    let file = OpenOptions::new().write(true).open(domain.memory(channel)).unwrap();
     file.write_all_at(bytes, at).unwrap();
 }
 
 /// A number of the segment's header.
 fn header(domain: &Domain, channel: &str, at: u64) -> u64 {
     let mut bytes = [0; 8];
-    File::open(domain.path(channel)).unwrap().read_exact_at(&mut bytes, at).unwrap();
+    File::open(domain.memory(channel)).unwrap().read_exact_at(&mut bytes, at).unwrap();
     u64::from_ne_bytes(bytes)
 }
 
@@ -107,7 +107,7 @@ fn a_queue_skips_an_invalid_message() {
     let queue = domain.queue("invalid").capacity(4);
     let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
     tx.send_batch((0..4).map(order)).unwrap();
-    let segment = OpenOptions::new().write(true).open(&tx.info().path).unwrap();
+    let segment = OpenOptions::new().write(true).open(memory(&tx.info().path)).unwrap();
     let slots = tx.info().segment_bytes - 4096;
     // `side` is the byte after `id`; no variant is 77.
     for slot in [1, 3] {
@@ -128,7 +128,7 @@ fn a_queue_tells_both_sides_of_damage() {
     let domain = Domain::new("scribbles-queue-damaged");
     let queue = domain.queue("damaged").capacity(4).lifetime(Lifetime::Attached);
     let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
-    let segment = OpenOptions::new().write(true).open(&tx.info().path).unwrap();
+    let segment = OpenOptions::new().write(true).open(memory(&tx.info().path)).unwrap();
     let slots = tx.info().segment_bytes - 4096;
     segment.write_all_at(&999u64.to_ne_bytes(), slots + 56).unwrap();
     let error = rx.recv().unwrap_err();

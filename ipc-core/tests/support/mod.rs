@@ -14,8 +14,9 @@ pub(crate) mod sums;
 
 use ipc_core::{IpcMessage, OpenError, Queue, Receiver, RecvTimeoutError};
 use std::fmt::Display;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{self, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -23,6 +24,9 @@ use std::time::Duration;
 
 /// Where segments live.
 pub(crate) const SHM: &str = "/dev/shm";
+
+/// Whether segments are those of the portable backend: an entry in [`SHM`] that leads to the memory.
+pub(crate) const IS_PORTABLE: bool = cfg!(feature = "portable");
 
 /// Says a child what to do: the name of its part, and its domain.
 const PART_VARIABLE: &str = "SLIPRING_TEST_PART";
@@ -63,11 +67,42 @@ impl Domain {
         path(&self.name, channel)
     }
 
+    /// The file that has the bytes of a channel's segment.
+    pub(crate) fn memory(&self, channel: &str) -> PathBuf {
+        memory(&self.path(channel))
+    }
+
     /// Whatever lies in /dev/shm under this domain.
     fn leftovers(&self) -> Vec<PathBuf> {
         let prefix = format!("slipring.{}.", self.name);
         let files = fs::read_dir(SHM).expect("/dev/shm can be listed").map(|entry| entry.expect("it goes on").path());
         files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))).collect()
+    }
+}
+
+impl Domain {
+    /// Removes what segments of the portable backend have left whose entries have gone otherwise than by themselves, as
+    /// the next process would.
+    pub(crate) fn sweep(&self) {
+        for id in self.remains() {
+            let files = fs::read_dir(SHM).expect("/dev/shm can be listed").flatten().map(|entry| entry.path());
+            // The first lock, which says whose they are, goes last.
+            let mut files: Vec<_> = files.filter(|path| path.to_string_lossy().contains(&id)).collect();
+            files.sort_by_key(|path| path.extension().is_some_and(|extension| extension == "0"));
+            files.iter().for_each(|path| drop(fs::remove_file(path)));
+        }
+    }
+
+    /// The segments of the portable backend that have locks under this domain, as the names of their memory.
+    pub(crate) fn remains(&self) -> Vec<String> {
+        let prefix = format!("slipring.{}.", self.name);
+        let files = fs::read_dir(SHM).expect("/dev/shm can be listed").flatten().map(|entry| entry.path());
+        let id = |path: PathBuf| {
+            let name = path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".0")?.to_owned();
+            let is_ours = name.starts_with("sr-") && fs::read_to_string(&path).ok()?.starts_with(&prefix);
+            is_ours.then_some(name)
+        };
+        files.filter_map(id).collect()
     }
 }
 
@@ -77,6 +112,7 @@ impl Drop for Domain {
         for path in &leftovers {
             let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
         }
+        self.sweep();
         // A test that has failed already leaves things behind for that reason.
         if !std::thread::panicking() {
             assert!(leftovers.is_empty(), "left behind: {leftovers:?}");
@@ -120,6 +156,47 @@ pub(crate) fn assert_says(error: &dyn Display, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "{word:?} is not in {text:?}");
     }
+}
+
+/// The file that has the bytes of the segment that has the name `path`.
+pub(crate) fn memory(path: &Path) -> PathBuf {
+    if !IS_PORTABLE {
+        return path.to_owned();
+    }
+    // The instance number, five bits to a digit.
+    let entry = fs::read(path).expect("the segment has an entry");
+    let instance = u128::from_le_bytes(entry[24..40].try_into().expect("it has 16 bytes"));
+    let digit = |at| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[(instance >> (5 * at)) as usize & 31]);
+    Path::new(SHM).join("sr-".chars().chain((0..26).rev().map(digit)).collect::<String>())
+}
+
+/// The file whose lock is the lifecycle lock of the segment that has the name `path`: of its first byte, or of all of it.
+pub(crate) fn lifecycle_file(path: &Path) -> PathBuf {
+    let memory = memory(path);
+    if !IS_PORTABLE {
+        return memory;
+    }
+    let name = memory.file_name().expect("it has a name").to_string_lossy().into_owned();
+    memory.with_file_name(format!(".{name}.0"))
+}
+
+/// Takes the lock under which processes join and leave a channel. It is held for as long as the file is open.
+pub(crate) fn lock_lifecycle(path: &Path) -> File {
+    let file = OpenOptions::new().read(true).write(true).open(lifecycle_file(path)).expect("the file can be opened");
+    // SAFETY: `flock` is a C struct of integers, for which zero is a valid value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as _;
+    lock.l_whence = libc::SEEK_SET as _;
+    lock.l_len = 1;
+    let locked = if IS_PORTABLE {
+        // SAFETY: `file` keeps the descriptor open.
+        unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }
+    } else {
+        // SAFETY: `file` keeps the descriptor open, and F_OFD_SETLK takes a pointer to a `flock`, which `lock` is.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }
+    };
+    assert_eq!(locked, 0, "nobody joins or leaves just now");
+    file
 }
 
 /// The program name under which the processes of this test appear in errors.

@@ -46,7 +46,8 @@ pub(crate) fn length(number: u64, most: usize) -> usize {
 
 /// Overwrites the first place in a segment that holds `old`.
 pub(crate) fn damage(path: &Path, old: &[u8], new: &[u8]) {
-    let bytes = fs::read(path).unwrap();
+    let path = super::memory(path);
+    let bytes = fs::read(&path).unwrap();
     let at = bytes.windows(old.len()).position(|window| window == old).expect("the segment has it");
     OpenOptions::new().write(true).open(path).unwrap().write_all_at(new, at as u64).unwrap();
 }

@@ -36,7 +36,8 @@ fn of<T: IpcMessage + ?Sized>(domain: &str, channel: &str, queue: Queue<T>, send
     }
     drop((tx, rx));
     let path = support::path(domain, channel);
-    let image = fs::read(&path).unwrap();
+    let memory = support::memory(&path);
+    let (image, header) = (fs::read(&memory).unwrap(), fs::read(&path).unwrap());
     let opened = Observer::open_in(domain, channel).unwrap();
     ask(&opened);
     let mut random = 0x5EED_u64;
@@ -53,26 +54,30 @@ fn of<T: IpcMessage + ?Sized>(domain: &str, channel: &str, queue: Queue<T>, send
                 word.copy_from_slice(&value.to_ne_bytes());
             }
         }
-        fs::write(&path, &image).unwrap();
+        fs::write(&memory, &image).unwrap();
         ask(&opened);
         ask(&Observer::open_in(domain, channel).unwrap());
     }
     for at in 0..512 {
         say(format!("{channel}: byte {at}"));
         for flip in [0x01, 0x04, 0x80, 0xff] {
-            let mut image = image.clone();
-            image[at] ^= flip;
-            fs::write(&path, &image).unwrap();
+            let mut header = header.clone();
+            header[at] ^= flip;
+            fs::write(&path, &header).unwrap();
             if let Ok(observer) = Observer::open_in(domain, channel) {
                 ask(&observer);
             }
         }
     }
-    for bytes in [0, 511, 512, 4096, image.len() - 1] {
-        // A file of its own, since the one that is mapped must not be cut short.
-        fs::remove_file(&path).unwrap();
-        fs::write(&path, &image[..bytes]).unwrap();
+    // Under another name, since the file that is mapped must not be cut short.
+    let kept = path.with_extension("kept");
+    fs::write(&path, &header).unwrap();
+    fs::rename(&path, &kept).unwrap();
+    let lengths = if support::IS_PORTABLE { vec![0, 511] } else { vec![0, 511, 512, 4096, image.len() - 1] };
+    for bytes in lengths {
+        fs::write(&path, &header[..bytes]).unwrap();
         assert!(Observer::open_in(domain, channel).is_err());
     }
-    fs::remove_file(&path).unwrap();
+    fs::rename(&kept, &path).unwrap();
+    assert!(queue.remove().unwrap());
 }

@@ -11,7 +11,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::borrow::Cow;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Bytes that a system may add to a mapping: less than its largest page.
@@ -97,12 +97,7 @@ impl Attachment {
     /// The entry is written under another name first, so that nobody ever reads half of one.
     pub(crate) fn link(&self, path: &Path) -> io::Result<()> {
         let draft = self.parts()?.locks.id().draft();
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&draft).and_then(|mut file| file.write_all(&self.entry.header));
-        let linked = written.and_then(|()| fs::hard_link(&draft, path));
+        let linked = directory::write(&draft, &self.entry.header).and_then(|()| fs::hard_link(&draft, path));
         let _ = fs::remove_file(&draft);
         linked?;
         // Relaxed: whoever drops the attachment has it to itself.

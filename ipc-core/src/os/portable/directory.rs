@@ -1,9 +1,9 @@
 //! The directory of segments, and the names of the files in it.
 
 use crate::layout::Geometry;
-use crate::os::fork::Local;
+use crate::os::fork::{self, Local};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -42,14 +42,37 @@ fn place() -> PathBuf {
 
 /// Makes the directory of segments if there is none.
 pub(super) fn prepare() -> io::Result<()> {
-    let directory = segment_directory();
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(directory) {
+    match create_private(segment_directory()) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        Err(_) => check_owner(segment_directory()),
+        Ok(()) => Ok(()),
     }
+}
+
+/// Refuses a directory that somebody else has made where this user's own is to be.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn check_owner(directory: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(directory)?;
+    let is_ours = metadata.is_dir() && owner(&metadata) == crate::os::effective_user();
+    if is_ours { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+/// On Linux the directory is everybody's, and on Windows below one of this user's.
+#[cfg(not(all(unix, not(target_os = "linux"))))]
+fn check_owner(_directory: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn create_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(directory)
+}
+
+#[cfg(not(unix))]
+fn create_private(directory: &Path) -> io::Result<()> {
+    // The user's directory for temporary files is closed to others.
+    fs::create_dir(directory)
 }
 
 /// An instance number as names have it.
@@ -104,6 +127,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Reads what has the name `path`. Symbolic links are refused, and a FIFO in its place cannot make this block.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let _inside = fork::enter();
         let file = open(path)?;
         let metadata = file.metadata()?;
         let mut header = Vec::new();
@@ -117,6 +141,22 @@ impl Entry {
     pub(super) fn geometry(&self) -> Option<Geometry> {
         geometry(&self.header)
     }
+}
+
+/// Makes a file of this user's with these contents, where there is none.
+pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let _inside = fork::enter();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).and_then(|mut file| file.write_all(contents))
+}
+
+/// The files in the directory of segments.
+pub(super) fn list() -> io::Result<Vec<PathBuf>> {
+    let _inside = fork::enter();
+    fs::read_dir(segment_directory())?.map(|file| file.map(|file| file.path())).collect()
 }
 
 /// The geometry at the start of a header, if it is one of this backend.

@@ -197,6 +197,8 @@ impl Drop for LockFile {
         if !self.epoch.is_past() {
             let inside = fork::enter();
             inside.closing(&self.file);
+            // Whoever is between a fork and `exec` has the file open as well, and would keep the lock.
+            let _ = FileExt::unlock(&*self.file);
             // SAFETY: the field is not used after this, since the value is being dropped.
             unsafe { ManuallyDrop::drop(&mut self.file) };
         }

@@ -2,12 +2,13 @@
 
 use super::directory::Id;
 use crate::os::fork::{self, Epoch};
+use core::mem::ManuallyDrop;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 use std::io;
 
 /// A mapping, always readable and writable. It stays in the system when it is dropped.
 pub(super) struct Mapping {
-    shared: Shmem,
+    shared: ManuallyDrop<Shmem>,
     epoch: Epoch,
 }
 
@@ -25,8 +26,10 @@ impl Mapping {
         let shared = ShmemConf::new().os_id(id.mapping()).size(size).create().map_err(io_error)?;
         let mapping = Mapping::from(shared, &inside);
         drop(inside);
-        reserve(id, bytes)?;
-        Ok(mapping)
+        match reserve(id, bytes) {
+            Ok(()) => Ok(mapping),
+            Err(error) => Mapping::remove(id).and(Err(error)),
+        }
     }
 
     /// Opens a mapping. `NotFound` if there is none.
@@ -39,7 +42,7 @@ impl Mapping {
     fn from(mut shared: Shmem, inside: &fork::Inside) -> Self {
         shared.set_owner(false);
         inside.mapped(shared.as_ptr(), shared.len());
-        Mapping { shared, epoch: Epoch::now() }
+        Mapping { shared: ManuallyDrop::new(shared), epoch: Epoch::now() }
     }
 
     /// Removes a mapping. Those who have it open keep the memory.
@@ -50,6 +53,8 @@ impl Mapping {
         };
         // Its owner removes it when it is dropped.
         mapping.shared.set_owner(true);
+        drop(mapping);
+        remove_rest(id);
         Ok(())
     }
 
@@ -66,21 +71,23 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // In a forked child the pages are its own, and go by themselves.
+        let inside = fork::enter();
         if !self.epoch.is_past() {
-            fork::enter().unmapping(self.start());
+            inside.unmapping(self.start());
         }
+        // In a forked child, the pages that go are its own, and the descriptor is its copy.
+        // SAFETY: the field is not used after this, since the value is being dropped.
+        unsafe { ManuallyDrop::drop(&mut self.shared) };
     }
 }
 
 /// Has the system find the memory now. Otherwise the first touch of a page that it cannot find would be a SIGBUS.
 #[cfg(target_os = "linux")]
 fn reserve(id: &Id, bytes: u64) -> io::Result<()> {
+    let _inside = fork::enter();
     // The package keeps its descriptor to itself, but here the mapping is a file.
     let path = std::path::Path::new("/dev/shm").join(id.mapping().trim_start_matches('/'));
-    let reserved =
-        std::fs::OpenOptions::new().write(true).open(path).and_then(|file| fs4::FileExt::allocate(&file, bytes));
-    reserved.or_else(|error| Mapping::remove(id).and(Err(error)))
+    std::fs::OpenOptions::new().write(true).open(path).and_then(|file| fs4::FileExt::allocate(&file, bytes))
 }
 
 /// Elsewhere mappings are not in a file system that can be full, or their files have all their blocks from the start.
@@ -88,6 +95,19 @@ fn reserve(id: &Id, bytes: u64) -> io::Result<()> {
 fn reserve(_id: &Id, _bytes: u64) -> io::Result<()> {
     Ok(())
 }
+
+/// On Windows, a mapping that is removed is a file that gets another name and goes with the last who has it open. Where only
+/// the first of that happens, as under wine, the second is made up for.
+#[cfg(windows)]
+fn remove_rest(id: &Id) {
+    let name = format!("{}_deleted", id.mapping().trim_start_matches('/'));
+    // It fails if there is none.
+    let _ = std::fs::remove_file(std::env::temp_dir().join("shared_memory-rs").join(name));
+}
+
+/// Elsewhere nothing is left.
+#[cfg(not(windows))]
+fn remove_rest(_id: &Id) {}
 
 fn io_error(error: ShmemError) -> io::Error {
     match error {

@@ -9,7 +9,7 @@
 //!     happens by hand, keeps its lock, and the others see it.
 
 use super::attachment::leads_to;
-use super::directory::{Entry, Id, segment_directory};
+use super::directory::{self, Entry, Id, segment_directory};
 use super::locks::{self, LockFile};
 use super::mapping::Mapping;
 use crate::layout::{self, Geometry};
@@ -58,8 +58,7 @@ pub(super) fn sweep_once() {
 
 /// Removes what is left of segments that have no entry.
 pub(super) fn sweep() -> io::Result<()> {
-    for file in fs::read_dir(segment_directory())? {
-        let path = file?.path();
+    for path in directory::list()? {
         if let Some(id) = Id::of_first_lock(&path) {
             let _ = sweep_one(&id, &path);
         }

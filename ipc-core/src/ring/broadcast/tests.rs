@@ -320,7 +320,8 @@ impl<'a> World<'a> {
                     _ => {}
                 }
                 let keep = (capacity - capacity.div_ceil(4)).max(1);
-                let target = self.log.len() - keep.min(self.parts.number().unwrap() as usize);
+                let number = self.parts.number().unwrap();
+                let target = self.log.len() - keep.min(usize::try_from(number).unwrap_or(usize::MAX));
                 return (Sight::Missed((missed + target - next) as u64), target);
             }
             match self.log.get(next) {
