@@ -572,3 +572,39 @@ fn the_channels_of_a_pipe() {
     }
     assert_eq!(pipe.right().unwrap().recv(), Ok(Some(7)));
 }
+
+#[test]
+fn locks_and_shared_values() {
+    use ipc_core::sync::{Barrier, Mutex, Options, Semaphore};
+    let domain = format!("spec-{}", process::id());
+    let named = |name: &str| Options::new(name).domain(&domain);
+    let mutex = Mutex::<u64>::open(named("mutex"), || 0x0123_4567).unwrap();
+    let held = mutex.lock().unwrap();
+    let bytes = fs::read(&mutex.info().path).unwrap();
+    let control = u64_at(&bytes, 96) as usize + 256;
+    assert_eq!((u32_at(&bytes, 20), u32_at(&bytes, 84), u32_at(&bytes, 364)), (7, 256, 256), "kind, lines, first role");
+    assert_eq!((u64_at(&bytes, 56), u64_at(&bytes, 392), u32_at(&bytes, 388)), (1, 1, 2), "capacity, slots, lines");
+    assert_eq!(u64_at(&bytes, u64_at(&bytes, 104) as usize), 0x0123_4567, "the value");
+    let word = u64_at(&bytes, control);
+    assert_eq!(word & 7, 4, "CHANGING");
+    assert_eq!((word >> 3 & 0x1FFF, word >> 16 & 0x3F_FFFF), (1, 1), "line 0, generation 1");
+    assert_ne!(word >> 38, 0, "a token");
+    assert_eq!(u64_at(&bytes, control + 128), 1, "lines in use");
+    drop(held);
+    let bytes = fs::read(&mutex.info().path).unwrap();
+    assert_eq!(u64_at(&bytes, control), 0);
+
+    let semaphore = Semaphore::bounded(named("semaphore"), 5).unwrap();
+    let permits = semaphore.acquire_many(2).unwrap();
+    let bytes = fs::read(&semaphore.info().path).unwrap();
+    assert_eq!((u32_at(&bytes, 20), u64_at(&bytes, 56)), (9, 5), "kind, capacity");
+    assert_eq!(u64_at(&bytes, control), 3 | 1 << 20 | 1 << 33, "3 are free, line 0, change 1");
+    let record = u64_at(&bytes, 88) as usize + 104;
+    assert_eq!((u64_at(&bytes, record), u64_at(&bytes, record + 8)), (2 | 1 << 40, 1), "claim and units");
+    drop(permits);
+
+    let barrier = Barrier::open(named("barrier"), 3).unwrap();
+    let bytes = fs::read(&barrier.info().path).unwrap();
+    assert_eq!((u32_at(&bytes, 20), u64_at(&bytes, 56)), (12, 3), "kind, capacity");
+    assert_eq!(u64_at(&bytes, record), 3, "a member, the first on its line");
+}
