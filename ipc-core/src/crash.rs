@@ -57,6 +57,7 @@ mod armed {
     pub(crate) struct AtomicU64(atomic::AtomicU64);
 
     #[cfg(not(any(loom, test)))]
+    #[allow(dead_code, reason = "the rings and the locks decide which changes they make")]
     impl AtomicU64 {
         /// As for the real one.
         pub(crate) const fn new(value: u64) -> Self {
@@ -76,6 +77,27 @@ mod armed {
         pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
             point();
             self.0.fetch_add(value, order)
+        }
+
+        /// As for the real one.
+        #[track_caller]
+        pub(crate) fn swap(&self, value: u64, order: Ordering) -> u64 {
+            point();
+            self.0.swap(value, order)
+        }
+
+        /// As for the real one.
+        #[track_caller]
+        pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
+            point();
+            self.0.fetch_or(value, order)
+        }
+
+        /// As for the real one.
+        #[track_caller]
+        pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
+            point();
+            self.0.fetch_and(value, order)
         }
 
         /// As for the real one.

@@ -49,12 +49,7 @@ const fn call(name: &'static str, number: libc::c_long, errors: &'static [i32]) 
     Call { name, number, argument: None, errors }
 }
 
-const fn narrow(
-    name: &'static str,
-    number: libc::c_long,
-    argument: (u32, u32, bool),
-    errors: &'static [i32],
-) -> Call {
+const fn narrow(name: &'static str, number: libc::c_long, argument: (u32, u32, bool), errors: &'static [i32]) -> Call {
     Call { name, number, argument: Some(argument), errors }
 }
 

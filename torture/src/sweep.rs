@@ -3,17 +3,17 @@
 mod broadcast;
 mod case;
 mod latest;
-mod locks;
 #[cfg(feature = "crash-points")]
 mod lengths;
+mod locks;
 mod pipe;
 mod play;
 #[cfg(feature = "crash-points")]
 mod points;
 mod pool;
+mod queue;
 #[cfg(feature = "crash-points")]
 pub(crate) mod repair;
-mod queue;
 mod service;
 mod signals;
 mod tails;

@@ -62,7 +62,8 @@ pub(crate) fn place(file: &str, function: &str) -> Check<String> {
     let points = POINTS.get_or_init(points).as_ref().map_err(String::clone)?;
     let file = format!("ipc-core/src/{file}:");
     let is_meant = |point: &&Point| point.function == function && point.place.starts_with(&file);
-    let last = points.iter().rfind(is_meant).ok_or_else(|| format!("there is no crash point in {function} of {file}"))?;
+    let last =
+        points.iter().rfind(is_meant).ok_or_else(|| format!("there is no crash point in {function} of {file}"))?;
     Ok(last.place.clone())
 }
 

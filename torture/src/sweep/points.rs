@@ -33,7 +33,8 @@ pub(crate) fn run(
         }
         let mut figure = Figure::new(NAME, kind, None);
         // Ways that depend on time differ from process to process.
-        let is_alive = |outcome: &&Outcome| matches!(outcome.goal, Goal::Point(Some(_))) && outcome.progress.is_finished;
+        let is_alive =
+            |outcome: &&Outcome| matches!(outcome.goal, Goal::Point(Some(_))) && outcome.progress.is_finished;
         let outcomes = play_all(cases, plan.jobs, &format!("{kind}, crash points"));
         let missed = outcomes.iter().filter(is_alive).count();
         tally.note(&format!("{kind}: {missed} of {} victims did not come by their point again", outcomes.len()));

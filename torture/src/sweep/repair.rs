@@ -164,7 +164,11 @@ fn around_a_hole(play: &mut Play, queue: &Queue<Message>) -> Check {
     play.strike()?;
     let (mut books, mut seen) = (Books::default(), Seen::default());
     let may_have_it = play.scene().operation == "hole";
-    if may_have_it { books.may([OTHERS]) } else { books.must([OTHERS]) }
+    if may_have_it {
+        books.may([OTHERS])
+    } else {
+        books.must([OTHERS])
+    }
     settle(play, queue, tx, &mut books, &mut seen, 1)
 }
 
@@ -230,7 +234,11 @@ fn beside_a_sleeper(play: &mut Play, queue: &Queue<Message>) -> Check {
     let mut seen = Seen::default();
     seen.numbers.push(number(received.at("the sleeper receives")?.ok_or("an early end")?)?);
     let (mut books, is_finished) = (Books::default(), play.progress().is_finished);
-    if is_finished { books.must([VICTIMS]) } else { books.may([VICTIMS]) }
+    if is_finished {
+        books.must([VICTIMS])
+    } else {
+        books.may([VICTIMS])
+    }
     books.must([AFTER]);
     fill_after(play, &mut tx, &mut rx, &mut books, &mut seen)
 }
@@ -238,12 +246,17 @@ fn beside_a_sleeper(play: &mut Play, queue: &Queue<Message>) -> Check {
 /// Nobody is there to be woken, and the word says that there is.
 fn after_a_sleeper(play: &mut Play, queue: &Queue<Message>) -> Check {
     let mut tx = queue.sender().at("another sender attaches")?;
-    bury("receiver", play.scene().operation, play.domain.name(), "os/linux.rs", "futex_wait")?;
+    // Who joins wakes everybody, so the victim has joined before.
     play.enter()?;
+    bury("receiver", play.scene().operation, play.domain.name(), "os/linux.rs", "futex_wait")?;
     play.strike()?;
     let mut rx = queue.receiver().at("a receiver attaches")?;
     let (mut books, mut seen) = (Books::default(), Seen::default());
-    if play.progress().is_finished { books.must([VICTIMS]) } else { books.may([VICTIMS]) }
+    if play.progress().is_finished {
+        books.must([VICTIMS])
+    } else {
+        books.may([VICTIMS])
+    }
     fill_after(play, &mut tx, &mut rx, &mut books, &mut seen)
 }
 
@@ -280,7 +293,8 @@ impl<T: Send + 'static> Sleeper<T> {
     fn wait_until_asleep(&self) -> Check {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", self.id)).at("the sleeper's state")?;
+            let stat =
+                std::fs::read_to_string(format!("/proc/self/task/{}/stat", self.id)).at("the sleeper's state")?;
             let state = stat.rsplit(") ").next().unwrap_or_default();
             if state.starts_with('S') {
                 return Ok(());
