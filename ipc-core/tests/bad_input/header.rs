@@ -97,7 +97,7 @@ fn another_magic_format_or_byte_order_is_refused() {
 fn a_channel_of_another_kind_is_refused() {
     let domain = Domain::new("kind");
     let (mut image, path) = persistent_segment(&domain, "kind");
-    image[20..24].copy_from_slice(&9_u32.to_ne_bytes());
+    image[20..24].copy_from_slice(&99_u32.to_ne_bytes());
     fs::write(&path, &image).unwrap();
     let error = refusal(&domain.queue::<u64>("kind"));
     assert!(matches!(error, OpenError::Kind { .. }), "{error:?}");
