@@ -52,7 +52,7 @@ impl Subscriber {
         let Parts { cells, publishers, .. } = self.parts;
         if self.is_claimed() && publishers.left_by_dead(&cells, self.next, life).is_some() {
             if let (Seen::Coming, _) = self.parts.see(self.next) {
-                self.missed += 1;
+                self.missed = self.missed.saturating_add(1);
                 self.next = cells.after(self.next, 1);
             }
         }
@@ -97,7 +97,7 @@ impl Subscriber {
             let (seen, found) = self.parts.see(self.next);
             match seen {
                 Seen::Gap { is_lost } => {
-                    self.missed += u64::from(is_lost);
+                    self.missed = self.missed.saturating_add(u64::from(is_lost));
                     self.next = self.parts.cells.after(self.next, 1);
                 }
                 Seen::Gone => return self.catch_up(found),
@@ -129,7 +129,7 @@ impl Subscriber {
         self.is_overtaken = false;
         // At most as far behind the counter as messages can be without being out of sight.
         let target = self.parts.before(tail, (cells.capacity() - cells.capacity().div_ceil(4)).max(1));
-        self.missed += cells.cells_between(self.next, target);
+        self.missed = self.missed.saturating_add(cells.cells_between(self.next, target));
         self.next = target;
         self.report()
     }

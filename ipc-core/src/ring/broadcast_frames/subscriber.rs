@@ -76,7 +76,7 @@ impl Subscriber {
                 },
                 Seen::Gone => self.is_overtaken = true,
                 Seen::Frame(frame) if !frame.is_message => {
-                    self.missed += u64::from(frame.has_number);
+                    self.missed = self.missed.saturating_add(u64::from(frame.has_number));
                     self.step(frame);
                 }
                 Seen::Impossible => return Sight::Broken(self.parts.evidence(self.next, found)),
@@ -131,7 +131,7 @@ impl Subscriber {
         }
         if let Some(units) = publishers.left_by_dead(&cells, self.next, life) {
             if let (Seen::Coming, _) = self.parts.see(self.next) {
-                self.missed += 1;
+                self.missed = self.missed.saturating_add(1);
                 self.step(Frame { is_message: false, has_number: true, units });
             }
         }
