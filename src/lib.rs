@@ -48,6 +48,7 @@
 //! | every subscriber to get every message | [`Broadcast`], [`Publisher`], [`Subscriber`]; in place, [`Loan`], [`Published`] |
 //! | the newest value only, for any number of readers | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
 //! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
+//! | parties that do not trust each other | [`private`], [`Queue::hardened`], [`Queue::mode`] |
 //! | to send | [`Sender`]; in place, [`Loan`], [`LoanBatch`] |
 //! | to receive | [`Receiver`]; in place, [`Received`], [`ReceivedBatch`] |
 //! | requests and replies | [`Service`], [`Client`], [`Server`] |
@@ -76,6 +77,8 @@
 //! This version is made for Linux. A portable backend for other systems is there as well, and does less: see
 //! `docs/platforms.md`.
 
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub use ipc_core::private;
 pub use ipc_core::{dynamic, error, inspect, message, schema, sync};
 
 pub use ipc_core::{

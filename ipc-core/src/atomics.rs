@@ -4,23 +4,26 @@
 //!
 //! Everything in [`ring`](crate::ring) names its atomics through this module, so that the very code that ships is
 //! the code that loom explores and ThreadSanitizer watches. With the feature `crash-points` every change of a word is a place to die
-//! at: see `crash`. In tests the words are mortal as well: see `mortal`.
+//! at: see `crash`. In tests the words are mortal as well, and may lie: see
+//! `mortal` and `liar`. (`--cfg slipring_hostile` has them lie without being tests, for the fuzzers.)
 
 #[cfg(all(loom, not(test)))]
 pub(crate) use loom::sync::atomic::AtomicU64;
 
-#[cfg(not(any(loom, test, feature = "crash-points")))]
+#[cfg(not(any(loom, test, slipring_hostile, feature = "crash-points")))]
 pub(crate) use core::sync::atomic::AtomicU64;
 
-#[cfg(all(feature = "crash-points", not(any(loom, test))))]
+#[cfg(all(feature = "crash-points", not(any(loom, test, slipring_hostile))))]
 pub(crate) use crate::crash::AtomicU64;
 
 #[cfg(slipring_tsan)]
 mod withheld;
 
-#[cfg(test)]
+#[cfg(all(any(test, slipring_hostile), not(loom)))]
+pub(crate) mod liar;
+#[cfg(any(test, slipring_hostile))]
 pub(crate) mod mortal;
-#[cfg(test)]
+#[cfg(any(test, slipring_hostile))]
 pub(crate) use mortal::AtomicU64;
 
 /// The cheap side of an asymmetric barrier: keeps this thread's earlier stores ahead of its later loads, as far as

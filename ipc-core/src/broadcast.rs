@@ -24,7 +24,7 @@ use crate::error::{OpenError, Role};
 use crate::layout::{FLAG_TIMESTAMPS, KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::segment::{self, Lifetime, Pages, Spec};
+use crate::segment::{self, Access, Lifetime, Pages, Spec};
 use crate::station;
 use core::marker::PhantomData;
 use core::time::Duration;
@@ -81,12 +81,14 @@ pub struct Broadcast<T: ?Sized> {
     lifetime: Lifetime,
     timestamps: bool,
     pages: Pages,
+    access: Access,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T: ?Sized> Clone for Broadcast<T> {
     fn clone(&self) -> Self {
-        Broadcast { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
+        let (name, domain, access) = (self.name.clone(), self.domain.clone(), self.access.clone());
+        Broadcast { name, domain, access, message: PhantomData, ..*self }
     }
 }
 
@@ -104,6 +106,7 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
             lifetime: Lifetime::default(),
             timestamps: false,
             pages: Pages::default(),
+            access: Access::default(),
             message: PhantomData,
         }
     }
@@ -186,6 +189,24 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
         self
     }
 
+    /// Who may open the channel: as [`Queue::mode`](crate::Queue::mode).
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.access.mode = Some(mode);
+        self
+    }
+
+    /// Gives the channel to a group: as [`Queue::group`](crate::Queue::group).
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.access.group = Some(group.into());
+        self
+    }
+
+    /// Whether ends exchange messages by value only: as [`Queue::hardened`](crate::Queue::hardened).
+    pub fn hardened(mut self, hardened: bool) -> Self {
+        self.access.hardened = Some(hardened);
+        self
+    }
+
     /// Separates this channel from those of the same name in other domains: as [`Queue::domain`](crate::Queue::domain).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -219,7 +240,7 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
     /// [`OpenError::InUse`] if somebody who lives takes part in it.
     pub fn remove(&self) -> Result<bool, OpenError> {
         let roles = [Role::Publisher, Role::Subscriber];
-        segment::remove(&self.segment_name()?, |segment| station::check_unused(segment, roles))
+        segment::remove(&self.segment_name()?, &self.access, |segment| station::check_unused(segment, roles))
     }
 
     fn segment_name(&self) -> Result<SegmentName, OpenError> {
@@ -234,6 +255,7 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
         let spec = Spec::new::<T>(self.segment_name()?, kind, [PUBLISHERS, SUBSCRIBERS])?;
         let Broadcast { capacity, lifetime, history, evict_after, pages, .. } = *self;
         let flags = spec.flags | if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
-        Ok(Spec { capacity, lifetime, history, evict_after, flags, pages, ..spec })
+        let access = self.access.clone();
+        Ok(Spec { capacity, lifetime, history, evict_after, flags, pages, access, ..spec })
     }
 }

@@ -48,7 +48,7 @@ use crate::layout::{
 use crate::name::SegmentName;
 use crate::queue;
 use crate::schema::{Schema, decode};
-use crate::segment::{self, Segment, Spec};
+use crate::segment::{self, Access, Segment, Spec};
 use crate::service as calls;
 use service::Schemas;
 
@@ -146,7 +146,7 @@ impl Channel {
 
     fn find(name: SegmentName) -> Result<Self, OpenError> {
         let no_channel = || OpenError::NoChannel { channel: name.channel().into(), domain: name.domain().into() };
-        let segment = segment::peek(&name)?.ok_or_else(no_channel)?;
+        let segment = segment::peek(&name, &Access::default())?.ok_or_else(no_channel)?;
         let damaged = |reason: String| OpenError::NotASegment { path: segment.path().into(), reason };
         let kind = segment.geometry().kind;
         let kind = Kind::of(kind)
@@ -300,7 +300,7 @@ impl Channel {
 
     /// The error of opening an end that is one of another kind.
     fn refusal(&self, expected: &'static str) -> Result<OpenError, OpenError> {
-        let creator = segment::peek(&self.spec.name)?.map(|segment| segment.creator());
+        let creator = segment::peek(&self.spec.name, &self.spec.access)?.map(|segment| segment.creator());
         Ok(OpenError::Kind {
             channel: self.spec.name.channel().into(),
             found: kind_name(self.spec.kind).unwrap_or("a channel of another kind"),

@@ -234,12 +234,28 @@ pub enum OpenError {
         limit: u64,
     },
     /// The segment belongs to another user.
-    #[error("no permission for {}, which belongs to user {owner}: run as that user, or choose another SLIPRING_DOMAIN", path.display())]
+    #[error("no permission for {}, which belongs to user {owner}: run as that user, have both programs give it a `mode` or a `group`, or choose another SLIPRING_DOMAIN", path.display())]
     Permission {
         /// The file.
         path: PathBuf,
         /// Numeric user id of its owner, as far as it can be seen.
         owner: u32,
+    },
+    /// The mode that was asked for cannot be that of a segment.
+    #[error("a segment cannot have the mode {mode:#o}: {rule}")]
+    Mode {
+        /// The mode as it was given.
+        mode: u32,
+        /// What it breaks, and what to do.
+        rule: &'static str,
+    },
+    /// The segment cannot be given to the group that was asked for.
+    #[error("a segment cannot be given to the group \"{group}\": {rule}")]
+    Group {
+        /// The group as it was given.
+        group: String,
+        /// Why not.
+        rule: &'static str,
     },
     /// Somebody has been joining or leaving the channel for seconds, and may have been stopped while doing it.
     #[error("{} has been locked for {seconds} s by a process that is joining or leaving it: is one stopped, or under a debugger?", path.display())]
@@ -306,6 +322,11 @@ pub enum Corrupt {
         /// What would have been right.
         expected: u64,
     },
+    /// The shared words were others whenever they were looked at again, over and over, which no correct program brings about.
+    #[error(
+        "the channel changes under every look at it: somebody writes to it who should not; remove it and start over"
+    )]
+    Unsettled,
 }
 
 /// Why a blocking receive returned no message.
@@ -322,6 +343,11 @@ pub enum RecvError {
     /// This process was forked from the one that opened the channel, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened,
 }
 
 /// Why a receive that does not wait returned no message.
@@ -340,6 +366,11 @@ pub enum TryRecvError {
     /// As [`RecvError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened,
 }
 
 /// Why a receive with a time limit returned no message.
@@ -358,6 +389,11 @@ pub enum RecvTimeoutError {
     /// As [`RecvError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened,
 }
 
 /// A message that varies in length is longer than its channel can carry.
@@ -391,6 +427,11 @@ pub enum SendError<T> {
     /// This process was forked from the one that opened the channel, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that lends a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened(T),
 }
 
 /// Why a send that does not wait did not happen. Every variant gives the message back.
@@ -415,6 +456,11 @@ pub enum TrySendError<T> {
     /// As [`SendError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that lends a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened(T),
 }
 
 /// Why a send with a time limit did not happen. Every variant gives the message back.
@@ -439,6 +485,11 @@ pub enum SendTimeoutError<T> {
     /// As [`SendError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that lends a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened(T),
 }
 
 /// A batch was sent in part. The messages that had not been taken from the iterator are still in it.
@@ -499,6 +550,11 @@ pub enum WriteError<T> {
     /// This process was forked from the one that opened the channel, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that lends a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened(T),
 }
 
 /// Prints the variant and what is known besides the message, which need not be printable.

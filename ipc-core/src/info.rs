@@ -2,7 +2,7 @@
 
 use crate::error::Peer;
 use crate::layout::unpadded;
-use crate::segment::{HugePages, Lifetime, Segment, Spec};
+use crate::segment::{Access, HugePages, Lifetime, Segment, Spec};
 use std::path::PathBuf;
 
 /// The channel as it is, beside what was asked for.
@@ -26,6 +26,10 @@ pub struct ChannelInfo {
     /// Whether messages have the time at which they were sent beside them, and their latencies are counted: see
     /// [`Queue::timestamps`](crate::Queue::timestamps), or of a [broadcast](crate::Broadcast::timestamps).
     pub timestamps: bool,
+    /// Who may open the segment's file: the bits of its mode. See [`Queue::mode`](crate::Queue::mode).
+    pub mode: u32,
+    /// Whether this end exchanges messages by value only: see [`Queue::hardened`](crate::Queue::hardened).
+    pub hardened: bool,
     /// Whether this process has the segment in huge pages, and if not, why not.
     pub huge_pages: HugePages,
     /// Whether this call created the channel; otherwise it joined one, and that one's options count.
@@ -40,7 +44,8 @@ impl ChannelInfo {
     /// For somebody who takes part in the channel.
     pub(crate) fn new(segment: &Segment, spec: &Spec, created: bool, predecessor: Option<Peer>) -> Self {
         let requested_capacity = spec.requested_capacity();
-        ChannelInfo { requested_capacity, created, predecessor, ..ChannelInfo::of_segment(segment) }
+        let hardened = segment.hardens(&spec.access);
+        ChannelInfo { requested_capacity, created, predecessor, hardened, ..ChannelInfo::of_segment(segment) }
     }
 
     /// For somebody who takes no part in it, and asked for nothing.
@@ -55,6 +60,8 @@ impl ChannelInfo {
             requested_capacity: None,
             lifetime: geometry.lifetime(),
             timestamps: geometry.has_timestamps(),
+            mode: segment.mode() & 0o7777,
+            hardened: segment.hardens(&Access::default()),
             huge_pages: segment.huge_pages().clone(),
             created: false,
             creator: segment.creator(),

@@ -25,7 +25,7 @@ use crate::layout::{FLAG_TIMESTAMPS, KIND_LATEST, Side};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::ring::latest as ring;
-use crate::segment::{self, Lifetime, Pages, Spec};
+use crate::segment::{self, Access, Lifetime, Pages, Spec};
 use crate::station::{self, Station};
 use crate::waiting::Sleepers;
 use core::marker::PhantomData;
@@ -56,12 +56,14 @@ pub struct Latest<T> {
     lifetime: Lifetime,
     pages: Pages,
     timestamps: bool,
+    access: Access,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Latest<T> {
     fn clone(&self) -> Self {
-        Latest { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
+        let (name, domain, access) = (self.name.clone(), self.domain.clone(), self.access.clone());
+        Latest { name, domain, access, message: PhantomData, ..*self }
     }
 }
 
@@ -69,7 +71,8 @@ impl<T: IpcMessage> Latest<T> {
     /// A latest value with this name, for which the rules are those of [`Queue::new`](crate::Queue::new).
     pub fn new(name: impl Into<String>) -> Self {
         let (lifetime, pages) = (Lifetime::default(), Pages::default());
-        Latest { name: name.into(), domain: None, lifetime, pages, timestamps: false, message: PhantomData }
+        let (name, access, message) = (name.into(), Access::default(), PhantomData);
+        Latest { name, domain: None, lifetime, pages, timestamps: false, access, message }
     }
 
     /// What becomes of the value when the last participant leaves.
@@ -130,6 +133,24 @@ impl<T: IpcMessage> Latest<T> {
         self
     }
 
+    /// Who may open the channel: as [`Queue::mode`](crate::Queue::mode).
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.access.mode = Some(mode);
+        self
+    }
+
+    /// Gives the channel to a group: as [`Queue::group`](crate::Queue::group).
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.access.group = Some(group.into());
+        self
+    }
+
+    /// Whether ends exchange messages by value only: as [`Queue::hardened`](crate::Queue::hardened).
+    pub fn hardened(mut self, hardened: bool) -> Self {
+        self.access.hardened = Some(hardened);
+        self
+    }
+
     /// Separates this channel from those of the same name in other domains: as [`Queue::domain`](crate::Queue::domain).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -162,7 +183,7 @@ impl<T: IpcMessage> Latest<T> {
     /// [`OpenError::InUse`] if somebody who lives takes part in it.
     pub fn remove(&self) -> Result<bool, OpenError> {
         let roles = [Role::Writer, Role::Reader];
-        segment::remove(&self.segment_name()?, |segment| station::check_unused(segment, roles))
+        segment::remove(&self.segment_name()?, &self.access, |segment| station::check_unused(segment, roles))
     }
 
     fn segment_name(&self) -> Result<SegmentName, OpenError> {
@@ -173,7 +194,8 @@ impl<T: IpcMessage> Latest<T> {
         let spec = Spec::new::<T>(self.segment_name()?, KIND_LATEST, [1, READERS])?;
         // One value can be read at a time. That there are four slots for it is the ring's affair.
         let flags = spec.flags | if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
-        Ok(Spec { capacity: Some(1), lifetime: self.lifetime, pages: self.pages, flags, ..spec })
+        let access = self.access.clone();
+        Ok(Spec { capacity: Some(1), lifetime: self.lifetime, pages: self.pages, flags, access, ..spec })
     }
 }
 
@@ -186,6 +208,8 @@ pub(crate) fn open_writer(spec: &Spec) -> Result<(Station, ring::Writer), OpenEr
 
 /// Takes a reader's place in the channel that `spec` describes.
 pub(crate) fn open_reader(spec: &Spec) -> Result<(Station, ring::Reader), OpenError> {
+    // One that does not trust the others does not trust itself to write, either.
+    let spec = &Spec { reads_only: spec.access.is_hardened(), ..spec.clone() };
     let joined = station::join(spec, Side::Second, Role::Reader, |_, _| true)?;
     let attach = |joined: &station::Joined| ring::Reader::attach(joined.segment().latest_ring());
     // That the author of a value has gone concerns also those who come to read it afterwards.

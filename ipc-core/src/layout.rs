@@ -133,6 +133,9 @@ pub(crate) const FLAG_VARIABLE_REPLY: u32 = 8;
 /// how long it took in the histogram at the end of the segment.
 pub(crate) const FLAG_TIMESTAMPS: u32 = 4;
 
+/// Bit of [`Geometry::flags`]: every end is hardened that does not say otherwise: it exchanges messages by value only.
+pub(crate) const FLAG_HARDENED: u32 = 16;
+
 /// The immutable first bytes of a segment.
 ///
 /// ```text

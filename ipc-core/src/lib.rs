@@ -9,6 +9,7 @@
 //! | messages | [`words`], [`schema`], [`message`] |
 //! | shared structs | `layout`, `histogram` |
 //! | rings: pure algorithms | `ring` |
+//! | rings over memory that lies, in tests | `hostile` |
 //! | locks: pure algorithms | `lock` |
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
@@ -19,6 +20,7 @@
 //! | locks, semaphores, events, shared values | [`sync`] |
 //! | channels of types that are not known | [`dynamic`] |
 //! | made of channels | [`pipe`] |
+//! | channels without names | [`private`] |
 //! | many ends at once, and tasks | [`wait_set`], `task` |
 //! | looking at channels from outside | [`inspect`] |
 
@@ -29,6 +31,8 @@ pub mod inspect;
 pub mod latest;
 pub mod message;
 pub mod pipe;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub mod private;
 pub mod queue;
 pub mod schema;
 pub mod service;
@@ -45,6 +49,10 @@ mod crash;
 #[doc(hidden)]
 pub mod crash;
 mod histogram;
+#[cfg(all(test, not(any(loom, slipring_tsan))))]
+mod hostile;
+#[cfg(slipring_hostile)]
+pub mod hostile;
 mod info;
 mod interest;
 mod layout;
@@ -72,6 +80,8 @@ pub use latest::{Draft, Latest, Reader, Writer};
 pub use message::{Invalid, IpcMessage, List, Opt, Str, TooLong};
 pub use name::{DEFAULT_DOMAIN, DOMAIN_VARIABLE};
 pub use pipe::{Pipe, PipeEnd};
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub use private::Private;
 pub use queue::{Loan, LoanBatch, Queue, Received, ReceivedBatch, Receiver, Sender};
 pub use segment::{HugePages, Lifetime};
 pub use service::{

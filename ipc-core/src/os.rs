@@ -46,6 +46,10 @@ pub(crate) struct Facts {
     pub(crate) owner: u32,
     /// How long it is.
     pub(crate) bytes: u64,
+    /// Who may read and write it.
+    pub(crate) mode: u32,
+    /// Its group.
+    pub(crate) group: u32,
 }
 
 /// What kept the system from doing as it was asked, as far as there is advice for it.

@@ -31,6 +31,8 @@ use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::queue::{Iter, Loan, Queue, Received, Receiver, Sender};
 use crate::segment::Lifetime;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+use crate::segment::PrivateSegment;
 use core::time::Duration;
 
 /// Describes a pipe, and opens its ends: the left one sends `A` and receives `B`, the right one the other way round.
@@ -106,6 +108,22 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
         self.with(|queue| queue.timestamps(timestamps), |queue| queue.timestamps(timestamps))
     }
 
+    /// Who may open both directions: as [`Queue::mode`].
+    pub fn mode(self, mode: u32) -> Self {
+        self.with(|queue| queue.mode(mode), |queue| queue.mode(mode))
+    }
+
+    /// Gives both directions to a group: as [`Queue::group`].
+    pub fn group(self, group: impl Into<String>) -> Self {
+        let group = group.into();
+        self.with(|queue| queue.group(&group), |queue| queue.group(&group))
+    }
+
+    /// Whether the ends exchange messages by value only: as [`Queue::hardened`].
+    pub fn hardened(self, hardened: bool) -> Self {
+        self.with(|queue| queue.hardened(hardened), |queue| queue.hardened(hardened))
+    }
+
     /// Separates this pipe from those of the same name in other domains: as [`Queue::domain`].
     pub fn domain(self, domain: impl Into<String>) -> Self {
         let domain = domain.into();
@@ -163,6 +181,18 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
             OpenError::InUse { peer, .. } => OpenError::InUse { channel: self.name.clone(), role, peer },
             error => error,
         }
+    }
+
+    /// The queue to the right, and the one to the left.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    pub(crate) fn queues(&self) -> (&Queue<A>, &Queue<B>) {
+        (&self.to_right, &self.to_left)
+    }
+
+    /// The same pipe, in segments without names.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    pub(crate) fn in_segments(self, right: PrivateSegment, left: PrivateSegment) -> Self {
+        self.with(|queue| queue.in_segment(right), |queue| queue.in_segment(left))
     }
 
     fn with(

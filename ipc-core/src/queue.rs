@@ -25,7 +25,7 @@ use crate::info::ChannelInfo;
 use crate::layout::{FLAG_DROP_HELD, FLAG_TIMESTAMPS, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::segment::{self, Lifetime, Pages, Segment, Spec};
+use crate::segment::{self, Access, Lifetime, Pages, PrivateSegment, Segment, Spec};
 use crate::station;
 use core::marker::PhantomData;
 use link::Link;
@@ -64,12 +64,17 @@ pub struct Queue<T: ?Sized> {
     redeliver: bool,
     timestamps: bool,
     pages: Pages,
+    access: Access,
+    /// The segment, if it has no name.
+    private: Option<PrivateSegment>,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T: ?Sized> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        Queue { name: self.name.clone(), domain: self.domain.clone(), message: PhantomData, ..*self }
+        let (name, domain) = (self.name.clone(), self.domain.clone());
+        let (access, private) = (self.access.clone(), self.private.clone());
+        Queue { name, domain, access, private, message: PhantomData, ..*self }
     }
 }
 
@@ -86,6 +91,8 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
             redeliver: true,
             timestamps: false,
             pages: Pages::default(),
+            access: Access::default(),
+            private: None,
             message: PhantomData,
         }
     }
@@ -171,6 +178,49 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         self
     }
 
+    /// Who may open the channel: the mode of its segment, of which only the bits for reading and writing count. By default it
+    /// is 0o600, the user who creates it, and with a [`group`](Queue::group) 0o660. Like the capacity it is for the creator to
+    /// say; but a program that is to take part in another user's channel has to say it, too, or it is refused.
+    ///
+    /// As soon as others than the owner may open a channel, its ends are [hardened](Queue::hardened). Whoever may write to it
+    /// can still spoil it for all, and may even cut its file short, which ends every process that touches what is gone. So
+    /// give it to those who are trusted that far, and use [private channels](crate::private) for others.
+    ///
+    /// ```
+    /// # let domain = format!("doc-{}", std::process::id());
+    /// let orders = ipc_core::Queue::<u64>::new("orders").mode(0o660);
+    /// # let orders = orders.domain(&domain);
+    /// let tx = orders.sender()?;
+    /// assert!(tx.info().hardened);
+    /// assert_eq!(tx.info().mode, 0o660);
+    /// # Ok::<(), ipc_core::OpenError>(())
+    /// ```
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.access.mode = Some(mode);
+        self
+    }
+
+    /// Gives the channel to a group, by its name or number, whose members may read and write. Its creator has to be in it, or
+    /// opening fails with [`OpenError::Group`]. Otherwise as for [`mode`](Queue::mode).
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.access.group = Some(group.into());
+        self
+    }
+
+    /// Whether to trust the others with one's own memory safety: a hardened end sends and receives by value only.
+    ///
+    /// By value, a message is copied out, each word once, and the copy is validated; that is sound whatever others write, and
+    /// whenever. In place (`loan`, `recv_ref` and their kin), it rests on the others leaving the message alone. A hardened end
+    /// refuses these verbs with an error, and maps the segment read-only where it does nothing but read.
+    ///
+    /// By default an end is hardened if the channel's creator asked for it, or if its [`mode`](Queue::mode) lets another user
+    /// in. What this is called with decides for the ends that are opened with it, and for the creator also what the others'
+    /// default is.
+    pub fn hardened(mut self, hardened: bool) -> Self {
+        self.access.hardened = Some(hardened);
+        self
+    }
+
     /// Separates this channel from those of the same name in other domains. By default the environment variable
     /// `SLIPRING_DOMAIN` says which, and without it the domain is `default`. 1 to 64 ASCII letters, digits, `_`, `-`.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
@@ -204,19 +254,23 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     ///
     /// [`OpenError::InUse`] if somebody who lives takes part in it.
     pub fn remove(&self) -> Result<bool, OpenError> {
-        segment::remove(&self.segment_name()?, |segment| self.check_unused(segment))
+        segment::remove(&self.segment_name()?, &self.access, |segment| self.check_unused(segment))
     }
 
     /// Whether this program could join the channel as far as its message is concerned, without joining it. A channel
     /// that does not exist would be made to fit.
     pub(crate) fn check_message(&self) -> Result<(), OpenError> {
         let spec = self.spec()?;
-        segment::peek(&spec.name)?.map_or(Ok(()), |segment| segment.check_message(&spec))
+        if spec.private.is_some() {
+            // That was checked when it was given.
+            return Ok(());
+        }
+        segment::peek(&spec.name, &spec.access)?.map_or(Ok(()), |segment| segment.check_message(&spec))
     }
 
     /// Whether [`remove`](Queue::remove) would work, without removing anything.
     pub(crate) fn check_removable(&self) -> Result<(), OpenError> {
-        segment::peek(&self.segment_name()?)?.map_or(Ok(()), |segment| self.check_unused(&segment))
+        segment::peek(&self.segment_name()?, &self.access)?.map_or(Ok(()), |segment| self.check_unused(&segment))
     }
 
     fn check_unused(&self, segment: &Segment) -> Result<(), OpenError> {
@@ -227,11 +281,28 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
+    /// What to want of a segment without a name: that its ends are hardened, unless something else was said.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    pub(crate) fn private_spec(&self) -> Result<Spec, OpenError> {
+        let mut spec = self.spec()?;
+        spec.access.hardened.get_or_insert(true);
+        Ok(spec)
+    }
+
+    /// The same queue, in a segment without a name.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    pub(crate) fn in_segment(mut self, segment: PrivateSegment) -> Self {
+        self.access.hardened.get_or_insert(true);
+        self.private = Some(segment);
+        self
+    }
+
     fn spec(&self) -> Result<Spec, OpenError> {
         let (kind, roles) =
             if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
         let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
         (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
+        (spec.access, spec.private) = (self.access.clone(), self.private.clone());
         spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
         spec.flags |= if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
         Ok(spec)

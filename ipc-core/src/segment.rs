@@ -28,16 +28,21 @@
 //! A child that was forked has none of its parent's segments: their files are gone, and their memory is its own
 //! (`os/fork.rs`). What asks for the file is refused, and nothing that the child does to the memory reaches anybody.
 
+mod access;
 mod agreement;
 mod geometry;
 mod pages;
+#[cfg_attr(any(not(target_os = "linux"), feature = "portable"), path = "segment/no_private.rs")]
+mod private;
 mod registry;
 mod rings;
 mod spec;
 mod sync;
 
+pub(crate) use access::Access;
 pub use pages::HugePages;
 pub(crate) use pages::Pages;
+pub(crate) use private::PrivateSegment;
 pub use spec::Lifetime;
 pub(crate) use spec::Spec;
 
@@ -72,6 +77,10 @@ pub(crate) struct Segment {
     geometry: Geometry,
     path: PathBuf,
     huge_pages: HugePages,
+    /// Who may open the file, as it was when this process did.
+    mode: u32,
+    /// Whether it has no name, and never had one.
+    is_private: bool,
     /// Participants of this process. Its own locks are invisible to its probes, so it has to remember them.
     held: Mutex<HashSet<u32>>,
     /// Whether a thread of this process has the lifecycle lock, which the kernel would grant to all of them.
@@ -97,7 +106,11 @@ pub(crate) struct Lifecycle {
 /// that has a name, so that nobody sees it half done. If another process turns out to have been faster, what it did is thrown
 /// away.
 pub(crate) fn open(spec: &Spec, init: &mut dyn FnMut(&Segment)) -> Result<Opened, OpenError> {
+    if let Some(private) = &spec.private {
+        return private.enter(spec);
+    }
     spec.check_capacity()?;
+    spec.access.check()?;
     watch_forks()?;
     let path = spec.name.path();
     for _ in 0..OPEN_ATTEMPTS {
@@ -137,6 +150,7 @@ pub(crate) fn open(spec: &Spec, init: &mut dyn FnMut(&Segment)) -> Result<Opened
 /// `who_lives` is asked, under the lifecycle lock, whether somebody takes part, and removal fails with its answer.
 pub(crate) fn remove(
     name: &SegmentName,
+    access: &Access,
     who_lives: impl Fn(&Segment) -> Result<(), OpenError>,
 ) -> Result<bool, OpenError> {
     watch_forks()?;
@@ -145,7 +159,7 @@ pub(crate) fn remove(
         let segment = match registry::find(&path) {
             Some(segment) => segment,
             None => match Attachment::open(&path) {
-                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?),
+                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false, access)?),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(open_error(&path, error)),
             },
@@ -167,7 +181,7 @@ pub(crate) fn remove(
 /// Looks at the segment under `name` without taking part. `None` if there is none.
 ///
 /// What was found may lose its name, or somebody may join it, as soon as this returns.
-pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError> {
+pub(crate) fn peek(name: &SegmentName, access: &Access) -> Result<Option<Arc<Segment>>, OpenError> {
     watch_forks()?;
     let path = name.path();
     if let Some(segment) = registry::find(&path) {
@@ -177,7 +191,7 @@ pub(crate) fn peek(name: &SegmentName) -> Result<Option<Arc<Segment>>, OpenError
         }
     }
     match Attachment::open(&path) {
-        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false)?))),
+        Ok(file) => Ok(Some(Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, false, access)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(open_error(&path, error)),
     }
@@ -190,7 +204,7 @@ pub(crate) fn observe(name: &SegmentName) -> Result<Option<Segment>, OpenError> 
     let path = name.path();
     match Attachment::open_to_read(&path) {
         Ok(file) => {
-            let segment = Segment::map(file, &path, Pages::UNTOUCHED, false)?;
+            let segment = Segment::map(file, &path, Pages::UNTOUCHED, false, &Access::default())?;
             check_name(&segment.geometry, &path, name)?;
             Ok(Some(segment))
         }
@@ -281,6 +295,17 @@ impl Segment {
     /// Who created the segment.
     pub(crate) fn creator(&self) -> Peer {
         geometry::creator(&self.geometry)
+    }
+
+    /// Who may open the segment's file: the bits of its mode that say so.
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    /// Whether the ends of a program that says this are hardened here: as it says, or as the creator does, or because
+    /// another user may have a part.
+    pub(crate) fn hardens(&self, access: &Access) -> bool {
+        access.hardened.unwrap_or(self.geometry.is_hardened() || access::lets_others_in(self.mode))
     }
 
     /// Whether this process's mapping is one of huge pages.
@@ -402,26 +427,32 @@ impl Segment {
             Cause::NoDescriptor => no_descriptor(directory),
             _ => OpenError::Os { action: "create a segment in", path: directory.into(), source },
         };
-        let mut header = geometry.as_bytes().to_vec();
-        header.extend_from_slice(&spec.schema);
-        header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| &*reply.schema));
+        let header = header_of(&geometry, spec);
         let memory = Attachment::create(path, &header, geometry.total_bytes).map_err(create_error)?;
         for offset in geometry.histogram_offsets() {
             memory.write_at(&histogram::head(), offset).map_err(create_error)?;
         }
-        Self::map_checked(memory, path, geometry, spec.pages, wants_to_write(spec))
+        spec.access.apply(&memory, &spec.name)?;
+        let mode = spec.access.effective_mode();
+        Self::map_checked(memory, path, (geometry, mode), spec.pages, wants_to_write(spec))
     }
 
     /// Opens a segment for `spec`.
     fn from_file(memory: Attachment, path: &Path, spec: &Spec) -> Result<Self, OpenError> {
-        let segment = Self::map(memory, path, spec.pages, wants_to_write(spec))?;
+        let segment = Self::map(memory, path, spec.pages, wants_to_write(spec), &spec.access)?;
         check_name(&segment.geometry, path, &spec.name)?;
         Ok(segment)
     }
 
     /// Maps a segment whose message need not be known.
-    fn map(memory: Attachment, path: &Path, pages: Pages, is_writable: bool) -> Result<Self, OpenError> {
-        let geometry = read_geometry(&memory, path)?;
+    fn map(
+        memory: Attachment,
+        path: &Path,
+        pages: Pages,
+        is_writable: bool,
+        access: &Access,
+    ) -> Result<Self, OpenError> {
+        let geometry = read_geometry(&memory, path, access)?;
         Self::map_checked(memory, path, geometry, pages, is_writable)
     }
 
@@ -429,7 +460,7 @@ impl Segment {
     fn map_checked(
         mut memory: Attachment,
         path: &Path,
-        geometry: Geometry,
+        (geometry, mode): (Geometry, u32),
         pages: Pages,
         is_writable: bool,
     ) -> Result<Self, OpenError> {
@@ -437,7 +468,7 @@ impl Segment {
         let bytes = usize::try_from(geometry.total_bytes).map_err(|_| os_error(io::ErrorKind::OutOfMemory.into()))?;
         let huge_pages = pages.map(&mut memory, bytes, is_writable).map_err(os_error)?;
         let (held, lifecycle) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Segment { memory, geometry, path: path.into(), huge_pages, held, lifecycle })
+        Ok(Segment { memory, geometry, path: path.into(), huge_pages, mode, is_private: false, held, lifecycle })
     }
 
     /// Gives a new segment its name. `false` if the name is taken.
@@ -455,7 +486,7 @@ impl Segment {
     }
 
     fn unlink(&self) -> Result<bool, OpenError> {
-        if !self.is_linked()? {
+        if self.is_private || !self.is_linked()? {
             return Ok(false);
         }
         self.memory.unlink(&self.path).map_err(|source| self.os_error("remove", source))?;
@@ -518,6 +549,21 @@ fn check_name(geometry: &Geometry, path: &Path, name: &SegmentName) -> Result<()
         return Ok(());
     }
     Err(not_a_segment(path, format!("it is the segment of channel \"{}\"", unpadded(&geometry.name))))
+}
+
+/// What a new segment begins with.
+fn header_of(geometry: &Geometry, spec: &Spec) -> Vec<u8> {
+    let mut header = geometry.as_bytes().to_vec();
+    header.extend_from_slice(&spec.schema);
+    header.extend_from_slice(spec.reply.as_ref().map_or(&[], |reply| &*reply.schema));
+    header
+}
+
+/// What the system refused to do with a file.
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+fn os_error_at(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Os { action, path, source }
 }
 
 fn not_a_segment(path: &Path, reason: String) -> OpenError {

@@ -54,7 +54,7 @@ use crate::layout::{FLAG_TIMESTAMPS, KIND_SERVICE, Side};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
 use crate::ring::calls::MAX_LINES;
-use crate::segment::{self, Lifetime, Pages, Spec};
+use crate::segment::{self, Access, Lifetime, Pages, Spec};
 use crate::station;
 use core::marker::PhantomData;
 use desk::Desk;
@@ -96,12 +96,14 @@ pub struct Service<Req: ?Sized, Rep: ?Sized> {
     lifetime: Lifetime,
     timestamps: bool,
     pages: Pages,
+    access: Access,
     messages: PhantomData<fn(&Req) -> Rep>,
 }
 
 impl<Req: ?Sized, Rep: ?Sized> Clone for Service<Req, Rep> {
     fn clone(&self) -> Self {
-        Service { name: self.name.clone(), domain: self.domain.clone(), ..*self }
+        let (name, domain, access) = (self.name.clone(), self.domain.clone(), self.access.clone());
+        Service { name, domain, access, ..*self }
     }
 }
 
@@ -117,6 +119,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
             lifetime: Lifetime::default(),
             timestamps: false,
             pages: Pages::default(),
+            access: Access::default(),
             messages: PhantomData,
         }
     }
@@ -189,6 +192,24 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
         self
     }
 
+    /// Who may open the service: as [`Queue::mode`](crate::Queue::mode).
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.access.mode = Some(mode);
+        self
+    }
+
+    /// Gives the service to a group: as [`Queue::group`](crate::Queue::group).
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.access.group = Some(group.into());
+        self
+    }
+
+    /// Whether ends exchange messages by value only: as [`Queue::hardened`](crate::Queue::hardened).
+    pub fn hardened(mut self, hardened: bool) -> Self {
+        self.access.hardened = Some(hardened);
+        self
+    }
+
     /// Separates this service from those of the same name in other domains, as [`Queue::domain`](crate::Queue::domain).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -221,7 +242,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
     /// [`OpenError::InUse`] if somebody who lives takes part in it.
     pub fn remove(&self) -> Result<bool, OpenError> {
         let name = SegmentName::new(self.domain.as_deref(), &self.name)?;
-        segment::remove(&name, |segment| station::check_unused(segment, [Role::Client, Role::Server]))
+        segment::remove(&name, &self.access, |segment| station::check_unused(segment, [Role::Client, Role::Server]))
     }
 
     fn spec(&self) -> Result<Spec, OpenError> {
@@ -231,6 +252,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
         spec.request_limit = self.max_request;
         spec.flags |= if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
         (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
+        spec.access = self.access.clone();
         Ok(spec)
     }
 }

@@ -82,6 +82,8 @@ pub(crate) enum Blocked {
     Corrupt(Corrupt),
     /// This process was forked from the one that opened the channel.
     Forked,
+    /// The call refers to a place in the segment, and this end is hardened.
+    Hardened,
 }
 
 /// A place in a channel that has been taken, with the lifecycle lock still held so that the ring can be attached to.
@@ -292,6 +294,11 @@ impl Station {
     #[inline(always)]
     pub(crate) fn is_forked(&self) -> bool {
         self.epoch.is_past()
+    }
+
+    /// Whether this end may refer to places in the segment, which a hardened one may not.
+    pub(crate) fn check_in_place(&self) -> Result<(), Blocked> {
+        if self.info.hardened { Err(Blocked::Hardened) } else { Ok(()) }
     }
 
     /// Wakes everybody on the other side who sleeps.

@@ -60,7 +60,9 @@ impl Timing {
     /// For an end on `side`. `None` if the channel has no timestamps.
     pub(crate) fn new(segment: &Segment, side: Side) -> Option<Self> {
         let offset = segment.geometry().time_offset()?;
-        let shared = || segment.histogram().map(|histogram| Tally::Shared(NonNull::from(histogram)));
+        // One that only reads the segment counts for itself.
+        let shared = segment.histogram().filter(|_| segment.is_writable());
+        let shared = || shared.map(|histogram| Tally::Shared(NonNull::from(histogram)));
         let tally = (side == Side::Second).then(|| shared().unwrap_or_else(|| Tally::Own(Histogram::own())));
         Some(Timing { offset, tally, arrival_ns: None })
     }

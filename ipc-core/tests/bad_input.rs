@@ -538,5 +538,11 @@ fn assert_permission(error: &OpenError, expected: &Path, expected_owner: u32) {
     let OpenError::Permission { path, owner } = error else { panic!("{error:?}") };
     assert_eq!((path.as_path(), *owner), (expected, expected_owner));
     let what = format!("no permission for {}, which belongs to user {owner}", path.display());
-    assert_says(error, &[&what, "run as that user, or choose another SLIPRING_DOMAIN"]);
+    assert_says(
+        error,
+        &[
+            &what,
+            "run as that user, have both programs give it a `mode` or a `group`, or choose another SLIPRING_DOMAIN",
+        ],
+    );
 }

@@ -11,8 +11,8 @@ use channel::Channel;
 
 /// What may stand in `#[ipc(...)]`.
 const KNOWN: &str = "`name`, `crate`, a channel (`queue`, `broadcast`, `latest` or `service`) and its options \
-                     (`capacity`, `lifetime`, `prefault`, `huge_pages`, `timestamps`, `spsc`, `redeliver`, `lossless`, \
-                     `lossy`, `history`, `evict_after`, `reply`)";
+                     (`capacity`, `lifetime`, `prefault`, `huge_pages`, `timestamps`, `mode`, `group`, `hardened`, `spsc`, \
+                     `redeliver`, `lossless`, `lossy`, `history`, `evict_after`, `reply`)";
 
 /// The attributes of a message type.
 pub(crate) struct Attrs {

@@ -76,6 +76,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `capacity = 4096` | all but `latest` | how many messages the channel holds; of messages of any length, how many bytes |
 /// | `lifetime = "drained"` | all | when the segment goes: `"drained"`, `"attached"` or `"persistent"` |
 /// | `prefault = false`, `huge_pages` | all | see the builder's functions of these names |
+/// | `mode = 0o660`, `group = "robots"`, `hardened` | all | who may open the channel, and whether its ends trust each other |
 /// | `spsc` | `queue` | one sender and one receiver, and the fastest path |
 /// | `redeliver = false` | `queue` | what a receiver died with is dropped and counted, not delivered again |
 /// | `lossless`, `lossy` | `broadcast` | whether the publisher waits for the slowest subscriber; without either, it does |

@@ -33,6 +33,10 @@ fn a_channel_says_only_what_was_given() {
         builder(quote!(queue = "a", huge_pages, spsc, prefault = false)),
         "::slipring::Queue::new(\"a\").spsc().prefault(false).huge_pages(true)"
     );
+    assert_eq!(
+        builder(quote!(queue = "a", hardened, group = "robots", mode = 0o640)),
+        "::slipring::Queue::new(\"a\").mode(416).group(\"robots\").hardened(true)"
+    );
 }
 
 #[test]

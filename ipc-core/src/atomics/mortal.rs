@@ -1,8 +1,13 @@
 //! Atomic words for tests in which a participant dies: at any of its stores, the thread can be made to stop for good.
 //!
 //! A death between two loads leaves the same as one before the next store, so dying before each store in turn is dying
-//! at every instruction, as far as the others can tell.
+//! at every instruction, as far as the others can tell. And what they hold, and what is loaded from them, may be two
+//! things: see `liar`.
 
+#![cfg_attr(slipring_hostile, allow(dead_code, reason = "only tests die"))]
+
+#[cfg(not(loom))]
+use super::liar;
 use std::cell::Cell;
 use std::ops::Deref;
 use std::panic::{self, AssertUnwindSafe};
@@ -65,6 +70,11 @@ impl AtomicU64 {
         self.0.store(value, ordering);
     }
 
+    #[cfg(not(loom))]
+    pub(crate) fn load(&self, ordering: Ordering) -> u64 {
+        liar::answer(self.0.load(ordering))
+    }
+
     pub(crate) fn compare_exchange(
         &self,
         current: u64,
@@ -73,13 +83,22 @@ impl AtomicU64 {
         failure: Ordering,
     ) -> Result<u64, u64> {
         step();
-        self.0.compare_exchange(current, new, success, failure)
+        #[cfg(all(not(loom), not(slipring_tsan)))]
+        liar::humour(&self.0, current);
+        self.0.compare_exchange(current, new, success, failure).map_err(answered)
     }
 
     pub(crate) fn fetch_add(&self, value: u64, ordering: Ordering) -> u64 {
         step();
         self.0.fetch_add(value, ordering)
     }
+}
+
+/// What somebody is told who finds that in a word.
+fn answered(found: u64) -> u64 {
+    #[cfg(not(loom))]
+    let found = liar::answer(found);
+    found
 }
 
 /// What does not change the word is as it always is.

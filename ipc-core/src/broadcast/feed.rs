@@ -19,6 +19,10 @@ use crate::waiting::Sleepers;
 use core::ptr::NonNull;
 use std::time::Instant;
 
+/// How often a wait may end with something that is gone when it is looked at again, and a copy turn out not to be the
+/// message, before that is damage. Others can do it once or twice in a row, if they are very fast.
+const MOST_LOOKS: u32 = 1_000;
+
 /// Why no message comes.
 pub(crate) enum Hindrance {
     /// There is none, for one of the reasons that all channels have.
@@ -62,13 +66,15 @@ struct Intake {
     missed: u64,
     is_evicted: bool,
     last_tended: Option<Instant>,
+    /// Copies in a row that were not accepted.
+    refused: u32,
 }
 
 /// One subscriber's end, and its station.
 pub(crate) struct Feed {
     intake: Intake,
     station: Station,
-    /// Whether a message stays where it is for as long as this subscriber has not passed it.
+    /// Whether a message stays where it is for as long as this subscriber has not passed it, and this one relies on that.
     stays: bool,
     /// Of a channel with timestamps.
     timing: Option<Timing>,
@@ -84,7 +90,8 @@ pub(crate) fn open(spec: &Spec) -> Result<Feed, OpenError> {
         intake.as_mut().is_ok_and(|intake| intake.sight() != Sight::Nothing)
     });
     let geometry = station.segment().geometry();
-    let stays = geometry.kind == KIND_LOSSLESS_BROADCAST && geometry.evict_after_ns == 0;
+    let keeps = geometry.kind == KIND_LOSSLESS_BROADCAST && geometry.evict_after_ns == 0;
+    let stays = keeps && !station.info().hardened;
     match intake {
         Ok(intake) => {
             let timing = Timing::new(station.segment(), Side::Second);
@@ -115,7 +122,7 @@ impl Intake {
                 End::Frames(FrameSubscriber::new(end, segment.frame_shape()))
             }
         };
-        Ok(Intake { end, missed: 0, is_evicted: false, last_tended: None })
+        Ok(Intake { end, missed: 0, is_evicted: false, last_tended: None, refused: 0 })
     }
 
     /// What comes next; what was missed until it is taken.
@@ -173,6 +180,17 @@ impl Intake {
         }
     }
 
+    /// Whether copy after copy turned out not to be the message, without any having been missed in between.
+    fn is_foiled(&self) -> bool {
+        self.refused >= MOST_LOOKS
+    }
+
+    /// Whether there is something to say before the ring is looked at.
+    #[inline(always)]
+    fn is_cut_off(&self) -> bool {
+        self.is_evicted || self.is_foiled()
+    }
+
     /// Steps on, if the copy that was made of the payload is the message.
     #[inline(always)]
     fn accept(&mut self) -> bool {
@@ -189,6 +207,7 @@ impl Intake {
             End::Lossy(end) => end.accept(),
             End::Frames(end) => {
                 let is_accepted = end.accept();
+                self.refused = if is_accepted { 0 } else { self.refused + 1 };
                 self.is_evicted |= !is_accepted && end.is_waited_for();
                 is_accepted
             }
@@ -252,7 +271,7 @@ impl Feed {
     /// Whether there is a message to be taken at once.
     #[inline(always)]
     pub(crate) fn is_ready(&mut self) -> bool {
-        !self.station.is_forked() && !self.intake.is_evicted && self.intake.sight() == Sight::Message
+        !self.station.is_forked() && !self.intake.is_cut_off() && self.intake.sight() == Sight::Message
     }
 
     /// Waits until there is a message to be taken. Without one, `patience` is asked how long.
@@ -332,9 +351,14 @@ impl Feed {
         if station.is_forked() {
             return Err(Blocked::Forked.into());
         }
-        loop {
+        // Between two looks the word may change once, or twice, and not over and over but by somebody who means it.
+        for _ in 0..MOST_LOOKS {
             if intake.is_evicted {
                 return Err(Hindrance::Evicted);
+            }
+            if intake.is_foiled() {
+                intake.refused = 0;
+                return Err(Blocked::Corrupt(Corrupt::Unsettled).into());
             }
             match intake.sight() {
                 Sight::Message => return Ok(()),
@@ -355,6 +379,7 @@ impl Feed {
                 }
             }
         }
+        Err(Blocked::Corrupt(Corrupt::Unsettled).into())
     }
 }
 

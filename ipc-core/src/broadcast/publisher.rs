@@ -119,7 +119,7 @@ impl<T: IpcMessage> Publisher<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn loan(&mut self) -> Result<Loan<'_, T>, LoanError> {
-        self.port.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        self.port.take_turn_in_place(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, 0))
     }
 
@@ -129,7 +129,7 @@ impl<T: IpcMessage> Publisher<T> {
     ///
     /// [`TrySendError::Full`] if it does; otherwise as for [`send`](Publisher::send).
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
-        self.port.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        self.port.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, 0))
     }
 }
@@ -159,7 +159,7 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
     /// ```
     pub fn loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, LoanError> {
         self.port.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
-        self.port.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        self.port.take_turn_in_place(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, len))
     }
 
@@ -170,7 +170,7 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
     /// [`TrySendError::Full`] if it does; otherwise as for `loan_len`.
     pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
         self.port.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
-        self.port.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        self.port.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, len))
     }
 
@@ -181,7 +181,9 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
     /// [`SendTimeoutError::Timeout`] if there was no room in time; otherwise as for `loan_len`.
     pub fn loan_len_timeout(&mut self, len: usize, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
         self.port.claim::<T>(len).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
-        self.port.take_turn(|| Patience::from_timeout(limit)).map_err(|blocked| send_timeout_error((), blocked))?;
+        self.port
+            .take_turn_in_place(|| Patience::from_timeout(limit))
+            .map_err(|blocked| send_timeout_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, len))
     }
 

@@ -179,7 +179,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     /// returns. It stays in memory that the channel's other participants can write too: that is sound as long as they are
     /// slipring programs, which leave it alone until the guard is dropped.
     ///
-    /// Elsewhere publishers may overwrite a message while it is read, so the guard refers to a copy, validated as well,
+    /// Elsewhere publishers may overwrite a message while it is read, and a [hardened](crate::Queue::hardened) subscriber does not
+    /// rely on them, so the guard refers to a copy, validated as well,
     /// in memory of this subscriber's own on the heap.
     ///
     /// # Errors
@@ -444,7 +445,8 @@ pub(crate) fn recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRe
         Hindrance::Blocked(Blocked::Timeout | Blocked::Closed) => Ok(None),
         Hindrance::Blocked(Blocked::Died(peer)) => Err(BroadcastRecvError::PublisherDied(peer)),
         Hindrance::Blocked(Blocked::Corrupt(corrupt)) => Err(BroadcastRecvError::Corrupt(corrupt)),
-        Hindrance::Blocked(Blocked::Forked) => Err(BroadcastRecvError::Forked),
+        // A hardened subscriber copies where another one refers.
+        Hindrance::Blocked(Blocked::Forked | Blocked::Hardened) => Err(BroadcastRecvError::Forked),
     }
 }
 

@@ -141,6 +141,7 @@ fn ended(blocked: Blocked) -> Result<Option<Value>, RecvValueError> {
         Blocked::Timeout | Blocked::Closed => Ok(None),
         Blocked::Died(peer) => Err(RecvValueError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvValueError::Corrupt(corrupt)),
-        Blocked::Forked => Err(RecvValueError::Forked),
+        // Values are copied out: there is nothing that a hardened end refuses.
+        Blocked::Forked | Blocked::Hardened => Err(RecvValueError::Forked),
     }
 }

@@ -138,6 +138,7 @@ pub(super) fn refused(blocked: Blocked) -> SendValueError {
         Blocked::Timeout | Blocked::Closed => SendValueError::Closed,
         Blocked::Died(peer) => SendValueError::ReceiverDied(peer),
         Blocked::Corrupt(corrupt) => SendValueError::Corrupt(corrupt),
-        Blocked::Forked => SendValueError::Forked,
+        // Values are copied in: there is nothing that a hardened end refuses.
+        Blocked::Forked | Blocked::Hardened => SendValueError::Forked,
     }
 }

@@ -31,6 +31,11 @@ pub enum CallError<Req: ?Sized> {
     /// This process was forked from the one that opened the service, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the service again in the child")]
     Forked(Option<Box<Req>>),
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened,
 }
 
 /// What a server's death means for a call, given the request if it has been given back.
@@ -50,7 +55,7 @@ impl<Req: ?Sized> CallError<Req> {
             CallError::ServerDied(request, _) | CallError::Corrupt(request, _) => request,
             CallError::Timeout(request) | CallError::Forked(request) => request,
             CallError::Full(request) => Some(request),
-            CallError::Dropped | CallError::TooLarge(_) => None,
+            CallError::Dropped | CallError::TooLarge(_) | CallError::Hardened => None,
         }
     }
 }
@@ -73,6 +78,11 @@ pub enum AcceptError {
     /// This process was forked from the one that opened the service, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the service again in the child")]
     Forked,
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened,
 }
 
 /// Why a server cannot go on with a reply.
@@ -85,4 +95,9 @@ pub enum ReplyError {
     /// The reply is longer than the service has room for. It was not sent; another one can be.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
+    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    #[error(
+        "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
+    )]
+    Hardened,
 }

@@ -21,6 +21,9 @@ use std::thread;
 /// and not a tuning knob: to be overtaken in one round already takes a writer that is several times faster than a copy.
 const ROUNDS: usize = 1000;
 
+/// How many bytes to copy in vain at most, where values are large: a call that somebody foils on purpose ends all the same.
+const ROUND_BYTES: usize = 64 << 20;
+
 /// A reading end of a latest value.
 ///
 /// All verbs copy the value out of the segment and validate the copy, so they are sound whatever the writer does, and a
@@ -254,7 +257,7 @@ pub(crate) unsafe fn fetch(
 #[cold]
 #[inline(never)]
 unsafe fn attempt_patiently(ring: &ring::Reader, timing: Option<&Timing>, to: *mut u8, len: usize) -> (Outcome, u64) {
-    for _ in 0..ROUNDS {
+    for _ in 0..(ROUND_BYTES / len.max(1)).clamp(4, ROUNDS) {
         thread::yield_now();
         // SAFETY: as promised by the caller.
         let attempted = unsafe { attempt(ring, timing, to, len) };
@@ -298,7 +301,8 @@ pub(crate) fn wait_newer(
         Err(Blocked::Closed) => Err(WaitNewerError::Closed),
         Err(Blocked::Died(peer)) => Err(WaitNewerError::WriterDied(peer)),
         Err(Blocked::Corrupt(corrupt)) => Err(WaitNewerError::Read(corrupt.into())),
-        Err(Blocked::Forked) => Err(WaitNewerError::Read(ReadError::Forked)),
+        // Values are copied out: there is nothing that a hardened reader refuses.
+        Err(Blocked::Forked | Blocked::Hardened) => Err(WaitNewerError::Read(ReadError::Forked)),
     }
 }
 

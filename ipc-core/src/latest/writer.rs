@@ -62,7 +62,13 @@ impl<T: IpcMessage> Writer<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn loan(&mut self) -> Result<Draft<'_, T>, WriteError<()>> {
-        if self.station.is_forked() { Err(WriteError::Forked(())) } else { Ok(Draft::new(self)) }
+        if self.station.is_forked() {
+            return Err(WriteError::Forked(()));
+        }
+        if self.station.check_in_place().is_err() {
+            return Err(WriteError::Hardened(()));
+        }
+        Ok(Draft::new(self))
     }
 
     /// Version of the newest value, 0 if there is none: the number of values that were ever written, by this writer and

@@ -1,13 +1,17 @@
 //! Linux: files under /dev/shm, open-file-description locks, futexes, membarrier.
 
+mod access;
 mod attachment;
 mod files;
 mod futex_waitv;
 mod locks;
+mod memfd;
 mod signal;
 
+pub(crate) use access::{group_id, is_in_group};
 pub(crate) use attachment::Attachment;
 pub(crate) use futex_waitv::{FUTEX_WAITV_MAX, futex_wait_any};
+pub(crate) use memfd::{receive_files, send_files};
 pub(crate) use signal::Signal;
 
 use super::fork;

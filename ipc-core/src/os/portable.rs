@@ -60,6 +60,16 @@ pub(crate) const HAS_BARRIERS: bool = false;
 /// Whether a process that only reads maps a segment so that it cannot write.
 pub(crate) const MAPS_READ_ONLY: bool = false;
 
+/// The number of a group: segments have none here.
+pub(crate) fn group_id(name: &str) -> io::Result<Option<u32>> {
+    Ok(name.parse().ok())
+}
+
+/// Whether this process is in a group.
+pub(crate) fn is_in_group(_group: u32) -> bool {
+    false
+}
+
 /// There are no huge pages to be asked for.
 pub(crate) fn huge_page_bytes() -> Option<usize> {
     None

@@ -77,6 +77,17 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         of_port!(self, port => port.assert_not_forked())
     }
 
+    /// See [`Station::check_in_place`](crate::station::Station::check_in_place).
+    pub(crate) fn check_in_place(&self) -> Result<(), Blocked> {
+        of_port!(self, port => port.check_in_place())
+    }
+
+    /// As [`take_turn`](Link::take_turn), for a call that refers to the place of the message.
+    pub(crate) fn take_turn_in_place(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+        self.check_in_place()?;
+        self.take_turn(patience)
+    }
+
     /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
     pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         of_port!(self, port => port.take_turn(patience))

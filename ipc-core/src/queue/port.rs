@@ -72,6 +72,17 @@ impl<E: Tended> Port<E> {
         self.station.is_forked()
     }
 
+    /// See [`Station::check_in_place`].
+    pub(crate) fn check_in_place(&self) -> Result<(), Blocked> {
+        self.station.check_in_place()
+    }
+
+    /// As [`take_turn`](Port::take_turn), for a call that refers to the place of the message.
+    pub(crate) fn take_turn_in_place(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+        self.check_in_place()?;
+        self.take_turn(patience)
+    }
+
     /// For guards over values that not all bits are: in a forked child their slot is blank.
     ///
     /// # Panics

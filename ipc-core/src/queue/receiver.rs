@@ -118,7 +118,7 @@ impl<T: IpcMessage> Receiver<T> {
     ///
     /// As for [`recv_ref`](Receiver::recv_ref). The messages before a damaged one come first.
     pub fn recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, RecvError> {
-        if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
+        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::Forever) {
             return recv_end(blocked);
         }
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
@@ -130,7 +130,7 @@ impl<T: IpcMessage> Receiver<T> {
     ///
     /// As for [`try_recv_ref`](Receiver::try_recv_ref).
     pub fn try_recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, TryRecvError> {
-        if let Err(blocked) = self.link.take_turn(|| Patience::None) {
+        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::None) {
             return try_recv_end(blocked);
         }
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
@@ -174,7 +174,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     ///
     /// As for [`recv`](Receiver::recv).
     pub fn recv_ref(&mut self) -> Result<Option<Received<'_, T>>, RecvError> {
-        if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
+        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::Forever) {
             return recv_end(blocked);
         }
         Ok(Some(Received::new(&mut self.link)?))
@@ -186,7 +186,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     ///
     /// As for [`try_recv`](Receiver::try_recv).
     pub fn try_recv_ref(&mut self) -> Result<Option<Received<'_, T>>, TryRecvError> {
-        if let Err(blocked) = self.link.take_turn(|| Patience::None) {
+        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::None) {
             return try_recv_end(blocked);
         }
         Ok(Some(Received::new(&mut self.link)?))
@@ -198,7 +198,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     ///
     /// As for [`recv_timeout`](Receiver::recv_timeout).
     pub fn recv_ref_timeout(&mut self, limit: Duration) -> Result<Option<Received<'_, T>>, RecvTimeoutError> {
-        if let Err(blocked) = self.link.take_turn(|| Patience::from_timeout(limit)) {
+        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::from_timeout(limit)) {
             return recv_timeout_end(blocked);
         }
         Ok(Some(Received::new(&mut self.link)?))
@@ -436,6 +436,7 @@ fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
         Blocked::Forked => Err(RecvError::Forked),
+        Blocked::Hardened => Err(RecvError::Hardened),
     }
 }
 
@@ -448,6 +449,7 @@ fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
         Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
         Blocked::Forked => Err(TryRecvError::Forked),
+        Blocked::Hardened => Err(TryRecvError::Hardened),
     }
 }
 
@@ -460,5 +462,6 @@ fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> 
         Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
         Blocked::Forked => Err(RecvTimeoutError::Forked),
+        Blocked::Hardened => Err(RecvTimeoutError::Hardened),
     }
 }

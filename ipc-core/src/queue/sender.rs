@@ -131,7 +131,7 @@ impl<T: IpcMessage> Sender<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn loan(&mut self) -> Result<Loan<'_, T>, LoanError> {
-        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        self.link.take_turn_in_place(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
         Ok(Loan::new(&mut *self.link, 0))
     }
 
@@ -141,7 +141,7 @@ impl<T: IpcMessage> Sender<T> {
     ///
     /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
-        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.link, 0))
     }
 
@@ -165,7 +165,7 @@ impl<T: IpcMessage> Sender<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, LoanError> {
-        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        self.link.take_turn_in_place(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
         Ok(LoanBatch::new(&mut self.link, max))
     }
 
@@ -175,7 +175,7 @@ impl<T: IpcMessage> Sender<T> {
     ///
     /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
     pub fn try_loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, TryLoanError> {
-        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(LoanBatch::new(&mut self.link, max))
     }
 
@@ -216,7 +216,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     /// ```
     pub fn loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, LoanError> {
         self.link.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
-        self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        self.link.take_turn_in_place(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
         Ok(Loan::new(&mut *self.link, len))
     }
 
@@ -228,7 +228,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     /// that is not too large.
     pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
-        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.link, len))
     }
 
@@ -239,7 +239,9 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     /// [`SendTimeoutError::Timeout`] if there was none in time; otherwise as for `loan_len`.
     pub fn loan_len_timeout(&mut self, len: usize, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
         self.link.claim::<T>(len).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
-        self.link.take_turn(|| Patience::from_timeout(limit)).map_err(|blocked| send_timeout_error((), blocked))?;
+        self.link
+            .take_turn_in_place(|| Patience::from_timeout(limit))
+            .map_err(|blocked| send_timeout_error((), blocked))?;
         Ok(Loan::new(&mut *self.link, len))
     }
 
@@ -369,6 +371,7 @@ pub(crate) fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
         Blocked::Died(peer) => SendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendError::Corrupt(value, corrupt),
         Blocked::Forked => SendError::Forked(value),
+        Blocked::Hardened => SendError::Hardened(value),
     }
 }
 
@@ -381,6 +384,7 @@ pub(crate) fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
         Blocked::Died(peer) => TrySendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => TrySendError::Corrupt(value, corrupt),
         Blocked::Forked => TrySendError::Forked(value),
+        Blocked::Hardened => TrySendError::Hardened(value),
     }
 }
 
@@ -393,5 +397,6 @@ pub(crate) fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutEr
         Blocked::Died(peer) => SendTimeoutError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(value, corrupt),
         Blocked::Forked => SendTimeoutError::Forked(value),
+        Blocked::Hardened => SendTimeoutError::Hardened(value),
     }
 }

@@ -148,7 +148,6 @@ impl Writer {
     #[inline(always)]
     fn stamp(&self) {
         let stamp = self.parts.slots.stamp(self.parts.slot(self.next));
-        debug_assert_eq!(stamp.load(Ordering::Relaxed), !self.next, "the slot has not been opened");
         // Relaxed: readers come here by way of the version, which is stored next.
         stamp.store(self.next, Ordering::Relaxed);
     }

@@ -1,11 +1,11 @@
 //! The geometry of a segment: planned by its creator, checked by everybody else.
 
-use super::{Lifetime, Spec, not_a_segment, program_name};
+use super::{Access, Lifetime, Spec, not_a_segment, program_name};
 use crate::error::{OpenError, Peer};
 use crate::histogram::Histogram;
 use crate::layout::{
-    self, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, CallLayout, FLAG_TIMESTAMPS, FLAG_VARIABLE,
-    FLAG_VARIABLE_REPLY, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST,
+    self, BYTE_ORDER_MARK, CALL_CELL_BYTES, CALL_CELLS_PER_SLOT, CallLayout, FLAG_HARDENED, FLAG_TIMESTAMPS,
+    FLAG_VARIABLE, FLAG_VARIABLE_REPLY, FORMAT_VERSION, GEOMETRY_BYTES, Geometry, KIND_EXCLUSIVE_QUEUE, KIND_LATEST,
     KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, KIND_SERVICE, KIND_SHARED_QUEUE, KIND_SHARED_VALUE, LATEST_SLOTS,
     LINE_BYTES, MAGIC, PAGE_BYTES, Room, WORD_BYTES, padded, unpadded,
 };
@@ -63,7 +63,7 @@ impl Geometry {
             first_role: spec.roles[0],
             history: spec.history as u64,
             evict_after_ns,
-            flags: spec.flags,
+            flags: spec.flags | if spec.access.is_hardened() { FLAG_HARDENED } else { 0 },
             ring_lines: layout::ring_lines(spec.kind),
             slots: 0,
             stamps_offset: 0,
@@ -243,6 +243,11 @@ impl Geometry {
         self.flags & FLAG_VARIABLE_REPLY != 0
     }
 
+    /// Whether ends are hardened that do not say otherwise.
+    pub(crate) fn is_hardened(&self) -> bool {
+        self.flags & FLAG_HARDENED != 0
+    }
+
     /// Whether each message has the time at which it was sent beside it.
     pub(crate) fn has_timestamps(&self) -> bool {
         self.flags & FLAG_TIMESTAMPS != 0
@@ -331,16 +336,15 @@ pub(super) fn slot_bytes(kind: u32, flags: u32, message: (usize, usize)) -> Opti
     layout::slot_bytes(kind, layout::content_bytes(flags, message.0)?, message.1)
 }
 
-/// Reads and checks the header of a file that is supposed to be a segment.
-pub(super) fn read_geometry(memory: &Attachment, path: &Path) -> Result<Geometry, OpenError> {
+/// Reads and checks the header of a file that is supposed to be a segment, for a program that says this about who takes
+/// part. Returns the file's mode as well.
+pub(super) fn read_geometry(memory: &Attachment, path: &Path, access: &Access) -> Result<(Geometry, u32), OpenError> {
     let look_error = |source| OpenError::Os { action: "look at", path: path.into(), source };
     let facts = memory.facts().map_err(look_error)?;
     if !facts.is_regular {
         return Err(not_a_segment(path, "it is no regular file".into()));
     }
-    if facts.owner != os::effective_user() {
-        return Err(OpenError::Permission { path: path.into(), owner: facts.owner });
-    }
+    access.admit(&facts, path)?;
     let mut bytes = [0; GEOMETRY_BYTES];
     if let Err(error) = memory.read_at(&mut bytes, 0) {
         return Err(match error.kind() {
@@ -375,7 +379,7 @@ pub(super) fn read_geometry(memory: &Attachment, path: &Path) -> Result<Geometry
     }
     let bytes = memory.bytes(geometry.total_bytes).map_err(look_error)?;
     geometry.check(bytes).map_err(|reason| not_a_segment(path, reason))?;
-    Ok(geometry)
+    Ok((geometry, facts.mode))
 }
 
 /// Who created a segment, as its header says.

@@ -95,7 +95,7 @@ mod tests {
         let path = queue.sender().unwrap().info().path.clone();
         let name = SegmentName::new(Some(&domain()), "moves").unwrap();
         let looks = Cell::new(0);
-        let removed = segment::remove(&name, |_| {
+        let removed = segment::remove(&name, &crate::segment::Access::default(), |_| {
             looks.set(looks.get() + 1);
             if looks.get() == 1 {
                 fs::remove_file(&path).unwrap();

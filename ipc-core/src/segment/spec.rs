@@ -1,7 +1,7 @@
 //! What a program wants of a channel.
 
 use super::geometry::{MAX_CAPACITY, MAX_SHARED_SLOTS, history_slots, margin_slots, room, slot_bytes};
-use super::{Pages, Segment};
+use super::{Access, Pages, PrivateSegment, Segment};
 use crate::error::OpenError;
 use crate::layout::{
     CallLayout, FLAG_TIMESTAMPS, FLAG_VARIABLE, FLAG_VARIABLE_REPLY, KIND_EXCLUSIVE_QUEUE, KIND_SERVICE, LINE_BYTES,
@@ -81,6 +81,10 @@ pub(crate) struct Spec {
     pub(crate) pages: Pages,
     /// Whether this process only reads, so that its mapping is to be read-only.
     pub(crate) reads_only: bool,
+    /// Who may take part.
+    pub(crate) access: Access,
+    /// The segment, if it has no name.
+    pub(crate) private: Option<PrivateSegment>,
 }
 
 impl Spec {
@@ -109,6 +113,8 @@ impl Spec {
             request_limit: None,
             pages: Pages::default(),
             reads_only: false,
+            access: Access::default(),
+            private: None,
         })
     }
 
@@ -162,6 +168,8 @@ impl Spec {
             request_limit: Some(geometry.request_limit as usize),
             pages: Pages::default(),
             reads_only: false,
+            access: Access::default(),
+            private: None,
         }
     }
 

@@ -243,6 +243,9 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
     }
 
     fn lend(&self, len: usize, patience: Patience) -> Result<RequestLoan<'_, Req, Rep>, CallError<()>> {
+        if self.caller.desk().is_hardened() {
+            return Err(CallError::Hardened);
+        }
         let ongoing = self.caller.open(patience).map_err(|failure| failure.with(Some(Box::new(()))))?;
         // SAFETY: the slot is this client's own while the call is not made, and the place one for a `Req`.
         let draft = unsafe { Draft::new(self.caller.desk(), ongoing.request(), len) }.map_err(CallError::TooLarge)?;

@@ -83,6 +83,11 @@ impl Desk {
         self.epoch.is_past()
     }
 
+    /// Whether this end refuses what refers to a place in the segment.
+    pub(super) fn is_hardened(&self) -> bool {
+        self.info.hardened
+    }
+
     /// The word that servers sleep on who wait for a call.
     #[inline(always)]
     pub(super) fn call_word(&self) -> &AtomicU32 {

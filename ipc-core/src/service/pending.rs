@@ -207,6 +207,9 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
         patience: Patience,
         is_only: bool,
     ) -> Option<Option<Result<Reply<'_, Rep>, CallError<Req>>>> {
+        if self.ongoing.desk().is_hardened() {
+            return Some(Some(Err(CallError::Hardened)));
+        }
         Some(match self.ongoing.next(patience)? {
             Found::Reply(end) => {
                 let mut reply = Reply { held: &mut self.ongoing, end, is_only, tail_len: 0, message: PhantomData };

@@ -84,8 +84,11 @@ impl<'s, M, Rep: IpcMessage + ?Sized> Request<'s, M, Rep> {
     /// assert_eq!(*call.wait_boxed()?, [9, 16, 25]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn loan_len(self, len: usize) -> Result<ReplyLoan<'s, M, Rep>, TooLarge> {
+    pub fn loan_len(self, len: usize) -> Result<ReplyLoan<'s, M, Rep>, ReplyError> {
         let Request { answer, message, .. } = self;
+        if answer.desk().is_hardened() {
+            return Err(ReplyError::Hardened);
+        }
         // SAFETY: the call is this server's, and with it the place of the reply, which is one for a `Rep`.
         let draft = unsafe { Draft::new(answer.desk(), answer.reply(), len) }?;
         Ok(ReplyLoan { draft, answer, message })
@@ -291,6 +294,9 @@ impl<M, Rep: IpcMessage + ?Sized> ReplyStream<'_, M, Rep> {
     ///
     /// As for [`send_copy`](ReplyStream::send_copy).
     pub fn send_with(&mut self, len: usize, fill: impl FnOnce(&M, &mut Rep)) -> Result<(), ReplyError> {
+        if self.answer.desk().is_hardened() {
+            return Err(ReplyError::Hardened);
+        }
         self.wait_for_place()?;
         // SAFETY: the place is this server's until a reply is said to be there, and one for a `Rep`.
         let mut draft = unsafe { Draft::new(self.answer.desk(), self.answer.reply(), len) }?;

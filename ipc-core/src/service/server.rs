@@ -230,6 +230,9 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
     }
 
     fn accept_in_place(&self, patience: Patience) -> Result<Option<Request<'_, InPlace<'_, Req>, Rep>>, AcceptError> {
+        if self.acceptor.desk().is_hardened() {
+            return Err(AcceptError::Hardened);
+        }
         self.acceptor.accept(patience)?.map(in_place).transpose()
     }
 }

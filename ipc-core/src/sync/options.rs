@@ -2,7 +2,7 @@
 
 use crate::error::{OpenError, Role};
 use crate::name::SegmentName;
-use crate::segment::{self, Lifetime};
+use crate::segment::{self, Access, Lifetime};
 use crate::station;
 
 /// The name of something of this module, and the options that most programs leave as they are. Where one of these is asked
@@ -49,7 +49,9 @@ impl Options {
     ///
     /// [`OpenError::InUse`] if somebody who lives has it open.
     pub fn remove(&self) -> Result<bool, OpenError> {
-        segment::remove(&self.segment_name()?, |segment| station::check_unused(segment, [Role::User; 2]))
+        segment::remove(&self.segment_name()?, &Access::default(), |segment| {
+            station::check_unused(segment, [Role::User; 2])
+        })
     }
 
     pub(super) fn segment_name(&self) -> Result<SegmentName, OpenError> {

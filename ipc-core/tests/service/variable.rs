@@ -2,7 +2,7 @@
 
 use super::support::sums::{Numbers, Sums, add_up, ask, assert_whole, check, sums};
 use super::*;
-use ipc_core::TooLarge;
+use ipc_core::{ReplyError, TooLarge};
 use proptest::prelude::*;
 
 #[test]
@@ -84,7 +84,7 @@ fn what_is_too_long_is_told_the_limit() {
     assert!(matches!(client.loan_len(usize::MAX), Err(CallError::TooLarge(TooLarge { limit: 1000, .. }))));
     let call = ask(&client, 1, 3);
     let request = server.accept_ref().unwrap().unwrap();
-    assert_eq!(request.loan_len(749).unwrap_err(), TooLarge { bytes: 8 + 4 * 749, limit: 3000 });
+    assert_eq!(request.loan_len(749).unwrap_err(), ReplyError::TooLarge(TooLarge { bytes: 8 + 4 * 749, limit: 3000 }));
     assert_eq!(call.wait_boxed(), Err(CallError::Dropped));
     assert_eq!(client.len(), 0, "what was refused has no slot");
 

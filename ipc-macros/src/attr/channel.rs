@@ -104,6 +104,9 @@ const OPTIONS: &[ChannelOption] = &[
     ChannelOption { name: "prefault", form: Form::Bool, kinds: &Kind::ALL },
     ChannelOption { name: "huge_pages", form: Form::Flag, kinds: &Kind::ALL },
     ChannelOption { name: "timestamps", form: Form::Flag, kinds: &Kind::ALL },
+    ChannelOption { name: "mode", form: Form::Int, kinds: &Kind::ALL },
+    ChannelOption { name: "group", form: Form::Text, kinds: &Kind::ALL },
+    ChannelOption { name: "hardened", form: Form::Flag, kinds: &Kind::ALL },
 ];
 
 /// The parts of a channel as they are met.

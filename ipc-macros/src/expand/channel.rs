@@ -88,7 +88,7 @@ fn option(given: &Given, krate: &Path) -> Option<TokenStream> {
     let name = format_ident!("{}", given.option.name);
     let argument = match (&given.value, given.option.name) {
         (Value::Type(_), _) => return None,
-        (Value::Flag, "huge_pages" | "timestamps") => quote!(true),
+        (Value::Flag, "huge_pages" | "timestamps" | "hardened") => quote!(true),
         (Value::Flag, _) => TokenStream::new(),
         (Value::Int(number), _) => {
             let number = Literal::u64_unsuffixed(number.base10_parse().ok()?);
@@ -106,6 +106,7 @@ fn option(given: &Given, krate: &Path) -> Option<TokenStream> {
             );
             quote!(#krate::Lifetime::#variant)
         }
+        (Value::Text(text), "group") => quote!(#text),
         (Value::Text(text), _) => {
             let ns = Literal::u64_unsuffixed(duration::parse(&text.value())?);
             quote!(::core::time::Duration::from_nanos(#ns))

@@ -46,6 +46,15 @@ fn check_value(given: &Given, errors: &mut Errors) {
         ("history", Value::Int(history)) if !is_between(history, 0) => {
             errors.at(history, "a broadcast keeps 0 to 2,147,483,648 messages for late subscribers");
         }
+        ("mode", Value::Int(mode)) if !is_mode(mode) => {
+            errors.at(
+                mode,
+                "a mode says who may read and write, its owner among them: 0o600, 0o660, 0o640 or 0o666, say",
+            );
+        }
+        ("group", Value::Text(text)) if text.value().is_empty() => {
+            errors.at(text, "a group has a name, or a number");
+        }
         ("lifetime", Value::Text(text)) if !matches!(&*text.value(), "drained" | "attached" | "persistent") => {
             errors.at(text, "a channel's lifetime is \"drained\", \"attached\" or \"persistent\"");
         }
@@ -54,6 +63,11 @@ fn check_value(given: &Given, errors: &mut Errors) {
         }
         _ => {}
     }
+}
+
+/// Whether nothing but bits for reading and writing are set, and those of the owner are.
+fn is_mode(mode: &syn::LitInt) -> bool {
+    mode.base10_parse::<u32>().is_ok_and(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600)
 }
 
 fn is_between(number: &syn::LitInt, least: u64) -> bool {

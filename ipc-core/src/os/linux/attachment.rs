@@ -1,6 +1,6 @@
 //! A segment: a file and its mapping, neither of which a forked child keeps.
 
-use super::{files, locks};
+use super::{access, files, locks, memfd};
 use crate::crash;
 use crate::os::Facts;
 use crate::os::fork::{self, Epoch};
@@ -60,6 +60,47 @@ impl Attachment {
         Ok(attachment)
     }
 
+    /// Makes memory of so many bytes that begins with `header` and has no name. It can be [sealed](Attachment::seal).
+    pub(crate) fn create_private(header: &[u8], bytes: u64) -> io::Result<Self> {
+        let attachment = Self::open_by(memfd::create_sealable)?;
+        let file = attachment.file()?;
+        crash::point();
+        files::reserve(file, bytes)?;
+        crash::point();
+        file.write_all_at(header, 0)?;
+        Ok(attachment)
+    }
+
+    /// Keeps the size of private memory as it is, for good.
+    pub(crate) fn seal(&self) -> io::Result<()> {
+        crash::point();
+        memfd::seal(self.file()?)
+    }
+
+    /// A file that somebody has handed over. `InvalidData` if it is no memory that keeps its size.
+    pub(crate) fn adopt(file: File) -> io::Result<Self> {
+        if !memfd::is_sealed(&file) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Self::open_by(|| Ok(file))
+    }
+
+    /// The file once more, with locks of its own, to be handed to another process.
+    pub(crate) fn open_again(&self) -> io::Result<File> {
+        memfd::open_again(self.file()?)
+    }
+
+    /// Says who may open the file.
+    pub(crate) fn set_access(&self, mode: u32, group: Option<u32>) -> io::Result<()> {
+        if let Some(group) = group {
+            crash::point();
+            access::set_group(self.file()?, group)?;
+        }
+        crash::point();
+        // After the group, whose change may take bits away.
+        access::set_mode(self.file()?, mode)
+    }
+
     /// Opens a file in a way of the caller's choice, which is quick and opens no other attachment.
     fn open_by(open: impl FnOnce() -> io::Result<File>) -> io::Result<Self> {
         fork::watch()?;
@@ -115,7 +156,8 @@ impl Attachment {
     /// What the system knows of the file.
     pub(crate) fn facts(&self) -> io::Result<Facts> {
         let metadata = self.file()?.metadata()?;
-        Ok(Facts { is_regular: metadata.is_file(), owner: metadata.uid(), bytes: metadata.len() })
+        let (mode, group) = (metadata.mode(), metadata.gid());
+        Ok(Facts { is_regular: metadata.is_file(), owner: metadata.uid(), bytes: metadata.len(), mode, group })
     }
 
     /// How large the segment is. `_expected` is what its header says, for systems that do not know exactly.

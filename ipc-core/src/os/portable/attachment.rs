@@ -127,7 +127,12 @@ impl Attachment {
     pub(crate) fn facts(&self) -> io::Result<Facts> {
         self.check()?;
         let Entry { is_regular, owner, bytes, .. } = self.entry;
-        Ok(Facts { is_regular, owner, bytes })
+        Ok(Facts { is_regular, owner, bytes, mode: 0o600, group: 0 })
+    }
+
+    /// Says who may open the segment, which is this user alone.
+    pub(crate) fn set_access(&self, mode: u32, group: Option<u32>) -> io::Result<()> {
+        if mode == 0o600 && group.is_none() { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
     }
 
     /// How large the segment is: as large as its header says, if the system has added what it had to.

@@ -9,7 +9,10 @@ use ipc_macros::IpcMessage;
 pub mod messages {
     /// A message.
     #[derive(super::IpcMessage, Clone, Copy)]
-    #[ipc(crate = "ipc_core", queue = "ui-pass", capacity = 4_096, spsc, lifetime = "attached", prefault = false, huge_pages)]
+    #[ipc(
+        crate = "ipc_core", queue = "ui-pass", capacity = 4_096, spsc, lifetime = "attached", prefault = false, huge_pages,
+        mode = 0o660, group = "robots", hardened
+    )]
     #[repr(C)]
     pub struct Public {
         /// A field.
