@@ -123,6 +123,12 @@ pub(crate) fn settle_in() -> Check {
     Ok(())
 }
 
+/// Gives the child as much time again as it had when it settled in.
+pub(crate) fn rest_assured() {
+    // SAFETY: has no preconditions and cannot fail.
+    unsafe { libc::alarm(LIMIT_S) };
+}
+
 /// The child ends with its parent. A process that has changed its user has to say so again.
 pub(crate) fn end_with_parent() -> Check {
     // SAFETY: takes two integers.

@@ -4,6 +4,7 @@ mod cargo;
 mod check;
 mod child;
 mod domain;
+mod fuzz;
 mod loom;
 mod points;
 mod refused;
@@ -68,7 +69,7 @@ struct Args {
 }
 
 /// The campaigns' names.
-const CAMPAIGNS: [&str; 9] = [
+const CAMPAIGNS: [&str; 10] = [
     sweep::NAME,
     points::NAME,
     soak::NAME,
@@ -76,6 +77,7 @@ const CAMPAIGNS: [&str; 9] = [
     environments::NAME,
     bugs::NAME,
     scribble::NAME,
+    fuzz::NAME,
     seeded::NAME,
     loom::NAME,
 ];
@@ -101,6 +103,9 @@ enum Process {
     /// The victim of the live scribbler. Started by this program itself.
     #[command(hide = true)]
     Scribbled { kind: String, domain: String, board: String },
+    /// Who is given rubbish. Started by this program itself.
+    #[command(hide = true)]
+    Fuzzed { kind: String, domain: String, cases: u64 },
     /// A process of a scene. Started by this program itself.
     #[command(hide = true)]
     Part { part: String, domain: String },
@@ -140,6 +145,7 @@ fn play(process: &Process) -> Check {
         Process::Corpse { role, operation, domain } => sweep::repair::corpse(role, operation, domain),
         Process::Refused { call, error, scenario, domain } => refused::child(call, *error, scenario, domain),
         Process::Scribbled { kind, domain, board } => scribble::play(kind, domain, board),
+        Process::Fuzzed { kind, domain, cases } => fuzz::play(kind, domain, *cases),
         Process::Part { part, domain } => scenes::play(part, domain),
         Process::Surroundings { name } => environments::try_surroundings(name),
         Process::Environment { name, kills } => environments::play(name, *kills),
@@ -195,6 +201,9 @@ fn run(args: &Args) -> Check<bool> {
         if args.long && args.only.is_empty() || args.only.iter().any(|only| only == loom::NAME) {
             loom::run(kind, &mut tally)?;
         }
+        if has(fuzz::NAME) {
+            fuzz::run(if args.long { 1_000_000 } else { 2_000 }, kind, &mut tally)?;
+        }
     }
     if let Some(path) = args.json.as_ref().or(args.resume.as_ref()) {
         tally.write_json(path)?;
@@ -207,6 +216,7 @@ pub(crate) fn kinds() -> Vec<&'static str> {
     let mut kinds: Vec<_> = sweep::kinds()
         .chain(soak::kinds())
         .chain(scribble::kinds())
+        .chain(fuzz::kinds())
         .chain(loom::kinds())
         .chain([seeded::PATCHES, seeded::ORDERINGS, POINTS, refused::KIND])
         .collect();

@@ -13,7 +13,7 @@ mod image;
 mod traffic;
 mod victim;
 
-pub(crate) use victim::play;
+pub(crate) use victim::{image, play, remove, try_image};
 
 use crate::check::{Check, Context};
 use crate::child::Child;
@@ -53,7 +53,7 @@ pub(crate) struct Plan<'a> {
 impl Plan<'_> {
     /// How many stores a storm is.
     fn storm(&self) -> u64 {
-        if self.is_long { 10_000_000 } else { 60_000 }
+        if self.is_long { 10_000_000 } else { 100_000 }
     }
 }
 
@@ -271,7 +271,13 @@ fn value(choice: usize, before: u64, other: u64, random: u64) -> u64 {
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    /// Dice that fall as the seed says.
+    pub(crate) fn new(seed: u64) -> Self {
+        Dice(seed | 1)
+    }
+
+    /// Any number.
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -279,7 +285,7 @@ impl Dice {
     }
 
     /// A number below `sides`.
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         (self.next() % sides.max(1) as u64) as usize
     }
 

@@ -65,7 +65,7 @@ fn is_whole(corrupt: &Corrupt) -> bool {
 }
 
 /// Looks at the channel from outside.
-fn observe(desk: &Desk, domain: &str) {
+pub(super) fn observe(desk: &Desk, domain: &str) {
     desk.call("observe", || {
         let Ok(observer) = Observer::open_in(domain, CHANNEL) else { return };
         std::hint::black_box((observer.kind(), observer.participants(), observer.len(), observer.lost()));

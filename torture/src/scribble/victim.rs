@@ -43,7 +43,7 @@ impl Desk {
 /// The victim's part.
 pub(crate) fn play(kind: &str, domain: &str, board: &str) -> Check {
     child::settle_in()?;
-    let kind = traffic::KINDS.iter().find(|other| other.name == kind).ok_or("there is no such kind")?;
+    let kind = kind_of(kind)?;
     let desk = Desk { board: Board::open(board)? };
     while !desk.board.is_over() {
         desk.board.turn_page();
@@ -56,6 +56,39 @@ pub(crate) fn play(kind: &str, domain: &str, board: &str) -> Check {
         desk.call("close", || drop(traffic));
     }
     remove(domain)
+}
+
+/// The segment of a channel of this kind, after some traffic.
+pub(crate) fn image(kind: &str, domain: &str) -> Check<Vec<u8>> {
+    let desk = Desk { board: Board::new()? };
+    let mut traffic = (kind_of(kind)?.open)(domain).at("the channel is made")?;
+    for _ in 0..3 {
+        traffic.round(&desk);
+    }
+    drop(traffic);
+    fs::read(path(domain)).at("the segment is read")
+}
+
+/// Opens a channel whose segment somebody has made, and works over it.
+pub(crate) fn try_image(kind: &str, domain: &str, image: &[u8]) -> Check {
+    let desk = Desk { board: Board::new()? };
+    fs::write(path(domain), image).at("the segment is written")?;
+    traffic::observe(&desk, domain);
+    if let Ok(mut traffic) = (kind_of(kind)?.open)(domain) {
+        for _ in 0..9 {
+            traffic.round(&desk);
+        }
+    }
+    remove(domain)
+}
+
+fn kind_of(name: &str) -> Check<&'static Kind> {
+    traffic::KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| format!("there is no kind {name}"))
+}
+
+/// The channel's segment.
+fn path(domain: &str) -> String {
+    format!("/dev/shm/slipring.{domain}.{}", traffic::CHANNEL)
 }
 
 /// Stays with the channel for some time. `false` if it is to be made anew.
@@ -82,9 +115,8 @@ fn work(desk: &Desk, kind: &Kind, domain: &str, traffic: &mut Option<Box<dyn tra
 }
 
 /// Removes what is left of the channel, which may be too damaged for its own `remove`.
-fn remove(domain: &str) -> Check {
-    let path = format!("/dev/shm/slipring.{domain}.{}", traffic::CHANNEL);
-    match fs::remove_file(path) {
+pub(crate) fn remove(domain: &str) -> Check {
+    match fs::remove_file(path(domain)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at("the damaged channel is removed"),
         _ => Ok(()),
     }

@@ -32,7 +32,7 @@ pub(super) fn lossless_of_any_length(domain: &str) -> Opened {
 
 fn channel<T: IpcMessage + ?Sized>(domain: &str, capacity: usize) -> Broadcast<T> {
     let broadcast = Broadcast::new(CHANNEL).domain(domain).capacity(capacity).lossy();
-    broadcast.lifetime(Lifetime::Persistent).prefault(false)
+    broadcast.lifetime(Lifetime::Persistent).prefault(false).hardened(true)
 }
 
 fn open(broadcast: Broadcast<Note>, domain: &str) -> Opened {

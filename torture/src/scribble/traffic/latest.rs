@@ -8,7 +8,7 @@ use slipring::{Latest, Lifetime, Reader, WaitNewerError, Writer};
 
 /// A writer and two readers.
 pub(super) fn open(domain: &str) -> Opened {
-    let latest = Latest::new(CHANNEL).domain(domain).lifetime(Lifetime::Persistent).prefault(false);
+    let latest = Latest::new(CHANNEL).domain(domain).lifetime(Lifetime::Persistent).prefault(false).hardened(true);
     let readers = vec![latest.reader()?, latest.reader()?];
     Ok(Box::new(Values { domain: domain.into(), writer: latest.writer()?, readers, number: 0 }))
 }

@@ -32,7 +32,7 @@ pub(super) fn shared_of_any_length(domain: &str) -> Opened {
 }
 
 fn channel<T: IpcMessage + ?Sized>(domain: &str, capacity: usize) -> Queue<T> {
-    Queue::new(CHANNEL).domain(domain).capacity(capacity).lifetime(Lifetime::Persistent).prefault(false)
+    Queue::new(CHANNEL).domain(domain).capacity(capacity).lifetime(Lifetime::Persistent).prefault(false).hardened(true)
 }
 
 fn open(queue: Queue<Note>, domain: &str, ends: usize) -> Opened {

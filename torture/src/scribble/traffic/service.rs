@@ -22,7 +22,12 @@ pub(super) fn open_of_any_length(domain: &str) -> Opened {
 }
 
 fn channel<T: IpcMessage + ?Sized>(domain: &str) -> Service<T, T> {
-    Service::new(CHANNEL).domain(domain).capacity(CAPACITY).lifetime(Lifetime::Persistent).prefault(false)
+    Service::new(CHANNEL)
+        .domain(domain)
+        .capacity(CAPACITY)
+        .lifetime(Lifetime::Persistent)
+        .prefault(false)
+        .hardened(true)
 }
 
 /// Ends of a service whose messages have one length.
