@@ -27,6 +27,8 @@ mod shared_queue;
 #[path = "faults/space.rs"]
 mod space;
 mod support;
+#[path = "faults/sync.rs"]
+mod sync;
 #[path = "faults/waiting.rs"]
 mod waiting;
 
@@ -47,6 +49,7 @@ fn child_main() {
         latest::PARTS,
         service::PARTS,
         pipe::PARTS,
+        sync::PARTS,
         segment::PARTS,
         fork::PARTS,
         space::PARTS,

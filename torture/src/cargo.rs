@@ -21,7 +21,7 @@ pub(crate) fn root() -> Check<PathBuf> {
 pub(crate) enum Harness {
     /// Unit tests of `ipc-core`, by the beginning of their names.
     Unit(String),
-    /// Tests of one file of `ipc-core/tests`, by a part of their names.
+    /// Tests of one file of `ipc-core/tests`, or of another package's (`package/file`), by a part of their names.
     Test(String, String),
     /// Models of `ipc-core`, by a part of their names.
     Loom(String),
@@ -74,7 +74,10 @@ impl Harness {
     fn arguments(&self) -> Vec<&str> {
         match self {
             Harness::Unit(_) => vec!["test", "--quiet", "--locked", "-p", "ipc-core", "--lib"],
-            Harness::Test(file, _) => vec!["test", "--quiet", "--locked", "-p", "ipc-core", "--test", file],
+            Harness::Test(file, _) => {
+                let (package, file) = file.split_once('/').unwrap_or(("ipc-core", file));
+                vec!["test", "--quiet", "--locked", "-p", package, "--test", file]
+            }
             Harness::Loom(_) => vec!["test", "--quiet", "--locked", "--release", "-p", "ipc-core", "--lib"],
             Harness::Torture(_) => vec!["run", "--quiet", "--locked", "--release", "-p", "torture"],
         }

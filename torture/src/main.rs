@@ -180,7 +180,7 @@ fn run(args: &Args) -> Check<bool> {
             let limit = args.seconds.map_or(Duration::MAX, Duration::from_secs);
             soak::run(&soak::Plan { kills, limit, kind }, &mut tally);
         }
-        let plan = scenes::Plan { is_long: args.long, scene: args.part.as_deref() };
+        let plan = scenes::Plan { is_long: args.long, part: args.part.as_deref() };
         if has(notice::NAME) {
             notice::run(&plan, &mut tally);
         }

@@ -39,14 +39,14 @@ impl From<Seen> for End {
 pub(crate) struct Plan<'a> {
     /// Everything, rather than what fits into a minute or two.
     pub(crate) is_long: bool,
-    /// Only the scene of this name.
-    pub(crate) scene: Option<&'a str>,
+    /// Only scenes that have this in their name.
+    pub(crate) part: Option<&'a str>,
 }
 
 impl Plan<'_> {
     /// Whether a scene is to be played.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.scene.is_none_or(|only| only == name)
+        self.part.is_none_or(|part| name.contains(part))
     }
 }
 

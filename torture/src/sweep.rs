@@ -288,6 +288,8 @@ impl Plan<'_> {
             (Slot::Wrap, Signal::Stop) => (9, 60),
             (_, Signal::Stop) => (31, 20),
         };
+        // Copying a long message is one instruction over and over.
+        let most = if matches!(case.scene.kind, tails::EXCLUSIVE | tails::SHARED) { 300.min(most) } else { most };
         let most = if case.scene.is_long() { 40.min(most) } else { most };
         // Odd, so that both orders take turns.
         ((length / most).max(least) | 1) as usize

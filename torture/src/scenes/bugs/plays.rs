@@ -1,7 +1,7 @@
 //! The scenes that are played here.
 
 use super::super::{End, Part, Seen};
-use super::workspace;
+use crate::cargo;
 use crate::check::{Check, Context, PATIENCE, ensure};
 use crate::child::{Child, listen, say};
 use crate::domain::Domain;
@@ -105,7 +105,7 @@ pub(super) fn a_send_costs_the_same_for_any_number() -> Check<End> {
 
 /// The two programs of the first example, without comments and blank lines.
 pub(super) fn hello_is_short() -> Check<End> {
-    let Some(workspace) = workspace() else { return Ok(End::Skipped("the sources are not here".to_string())) };
+    let Ok(workspace) = cargo::root() else { return Ok(End::Skipped("the sources are not here".to_string())) };
     let mut lines = 0;
     for program in ["hello_sender.rs", "hello_receiver.rs"] {
         let text = fs::read_to_string(workspace.join("examples").join(program)).at("an example is read")?;

@@ -187,6 +187,36 @@ pub(super) const BUGS: &[Bug] = &[
         "a process that only looked in removes the memory of others when it ends",
         plays::who_looked_in_takes_nothing_along,
     ),
+    test(
+        "python-96062-killed-worker",
+        "a killed worker of a Pool hangs `map` for ever",
+        "ipc-process/pool",
+        &["a_death_costs_one_task"],
+    ),
+    test(
+        "python-executor-loses-98-of-100",
+        "one crash loses all tasks of a ProcessPoolExecutor that wait",
+        "ipc-process/pool",
+        &["every_task_has_one_report_however_many_workers_are_killed"],
+    ),
+    test(
+        "python-84291-imap-reads-ahead",
+        "`imap` consumes its whole input at once",
+        "ipc-process/pool",
+        &["an_endless_iterator_is_read_no_further_than_the_buffer"],
+    ),
+    test(
+        "python-dead-lock-holder",
+        "a Lock whose holder died is locked for ever",
+        "faults",
+        &["sync::who_waits_for_a_dead_owner_is_told_and_goes_on"],
+    ),
+    test(
+        "python-75158-notify-all-with-a-killed-waiter",
+        "`notify_all` blocks when a waiter was killed",
+        "faults",
+        &["sync::dead_and_stopped_waiters_hold_up_nobody", "sync::notifications_reach_those_who_live"],
+    ),
     sweep(
         "rings-repair-at-the-edges",
         "repair is wrong at slot 0, at the last slot, or across the wrap",

@@ -1,7 +1,6 @@
 //! Locks, semaphores, events and barriers between processes that are killed and stopped.
 
-mod support;
-
+use super::support::{Child, Domain, PATIENCE, Part, listen, say};
 use ipc_core::inspect::{Observer, State};
 use ipc_core::sync::{
     Barrier, BarrierError, Condvar, Event, LockError, LockTimeoutError, Mutex, Once, Options, RwLock, Semaphore,
@@ -9,31 +8,24 @@ use ipc_core::sync::{
 };
 use ipc_core::{OpenError, Opt};
 use std::time::Duration;
-use support::{Child, Domain, PATIENCE, Part, listen, play, say};
 
-const PARTS: &[(&str, Part)] = &[
-    ("hold_mutex", hold_mutex),
-    ("wait_for_mutex", wait_for_mutex),
-    ("change_mutex_for_ever", change_mutex_for_ever),
-    ("spoil_mutex", spoil_mutex),
-    ("initialise_for_ever", initialise_for_ever),
-    ("read", read),
-    ("write", write),
-    ("write_behind_readers", write_behind_readers),
-    ("hold_permits", hold_permits),
-    ("take_permits_for_ever", take_permits_for_ever),
-    ("wait_for_event", wait_for_event),
-    ("wait_for_condvar", wait_for_condvar),
-    ("meet", meet),
-    ("do_once", do_once),
-    ("replace_for_ever", replace_for_ever),
+pub(super) const PARTS: &[(&str, Part)] = &[
+    ("sync_hold_mutex", hold_mutex),
+    ("sync_wait_for_mutex", wait_for_mutex),
+    ("sync_change_mutex_for_ever", change_mutex_for_ever),
+    ("sync_spoil_mutex", spoil_mutex),
+    ("sync_initialise_for_ever", initialise_for_ever),
+    ("sync_read", read),
+    ("sync_write", write),
+    ("sync_write_behind_readers", write_behind_readers),
+    ("sync_hold_permits", hold_permits),
+    ("sync_take_permits_for_ever", take_permits_for_ever),
+    ("sync_wait_for_event", wait_for_event),
+    ("sync_wait_for_condvar", wait_for_condvar),
+    ("sync_meet", meet),
+    ("sync_do_once", do_once),
+    ("sync_replace_for_ever", replace_for_ever),
 ];
-
-#[test]
-#[ignore = "the other process of the tests in this file"]
-fn child_main() {
-    play(PARTS);
-}
 
 /// Longer than it takes to find out that somebody is dead, who would be taken for dead if that were a matter of time.
 const WHILE: Duration = Duration::from_millis(300);
@@ -93,9 +85,9 @@ fn change_mutex_for_ever(domain: &str) {
 
 #[test]
 fn who_waits_for_a_dead_owner_is_told_and_goes_on() {
-    let domain = Domain::new("owner-killed");
+    let domain = Domain::new("sync-owner-killed");
     let mutex = pair(domain.name());
-    let mut child = Child::start("hold_mutex", &domain);
+    let mut child = Child::start("sync_hold_mutex", &domain);
     assert_eq!(child.hear(), "held");
     assert!(matches!(mutex.try_lock(), Err(TryLockError::WouldBlock)));
     std::thread::scope(|scope| {
@@ -115,9 +107,9 @@ fn who_waits_for_a_dead_owner_is_told_and_goes_on() {
 
 #[test]
 fn one_that_does_not_wait_finds_the_dead_too() {
-    let domain = Domain::new("owner-killed-try");
+    let domain = Domain::new("sync-owner-killed-try");
     let mutex = pair(domain.name());
-    let mut child = Child::start("hold_mutex", &domain);
+    let mut child = Child::start("sync_hold_mutex", &domain);
     assert_eq!(child.hear(), "held");
     child.kill();
     assert!(matches!(mutex.try_lock(), Err(TryLockError::Lock(LockError::OwnerDied(_)))));
@@ -125,8 +117,8 @@ fn one_that_does_not_wait_finds_the_dead_too() {
 
 #[test]
 fn a_newcomer_on_the_dead_ones_line_frees_what_it_held() {
-    let domain = Domain::new("owner-line");
-    let mut child = Child::start("hold_mutex", &domain);
+    let domain = Domain::new("sync-owner-line");
+    let mut child = Child::start("sync_hold_mutex", &domain);
     assert_eq!(child.hear(), "held");
     child.kill();
     // It takes the first free line, which is the dead one's.
@@ -137,9 +129,9 @@ fn a_newcomer_on_the_dead_ones_line_frees_what_it_held() {
 
 #[test]
 fn a_stopped_owner_is_not_robbed() {
-    let domain = Domain::new("owner-stopped");
+    let domain = Domain::new("sync-owner-stopped");
     let mutex = pair(domain.name());
-    let mut child = Child::start("hold_mutex", &domain);
+    let mut child = Child::start("sync_hold_mutex", &domain);
     assert_eq!(child.hear(), "held");
     child.stop();
     assert!(matches!(mutex.lock_timeout(WHILE), Err(LockTimeoutError::Timeout)));
@@ -151,11 +143,11 @@ fn a_stopped_owner_is_not_robbed() {
 
 #[test]
 fn dead_and_stopped_waiters_hold_up_nobody() {
-    let domain = Domain::new("waiters");
+    let domain = Domain::new("sync-waiters");
     let mutex = pair(domain.name());
     for turn in 0..4 {
         let guard = mutex.lock().unwrap();
-        let mut children: Vec<_> = (0..3).map(|_| Child::start("wait_for_mutex", &domain)).collect();
+        let mut children: Vec<_> = (0..3).map(|_| Child::start("sync_wait_for_mutex", &domain)).collect();
         children.iter_mut().for_each(|child| assert_eq!(child.hear(), "waits"));
         // Long enough for them to sleep, and to ask to be handed the mutex.
         std::thread::sleep(if turn % 2 == 0 { Duration::ZERO } else { WHILE });
@@ -175,9 +167,9 @@ fn dead_and_stopped_waiters_hold_up_nobody() {
 
 #[test]
 fn whoever_is_killed_at_random_leaves_a_mutex_that_goes_on() {
-    let domain = Domain::new("mutex-kills");
+    let domain = Domain::new("sync-mutex-kills");
     let mutex = pair(domain.name());
-    let mut children: Vec<_> = (0..3).map(|_| Child::start("change_mutex_for_ever", &domain)).collect();
+    let mut children: Vec<_> = (0..3).map(|_| Child::start("sync_change_mutex_for_ever", &domain)).collect();
     let mut newest = 0;
     for kill in 0..KILLS {
         let (at, hears) = ((kill % 3) as usize, kill % 7);
@@ -190,7 +182,7 @@ fn whoever_is_killed_at_random_leaves_a_mutex_that_goes_on() {
         };
         assert!(value >= newest);
         newest = value;
-        children.insert(at, Child::start("change_mutex_for_ever", &domain));
+        children.insert(at, Child::start("sync_change_mutex_for_ever", &domain));
     }
     assert!(newest > 0);
     children.into_iter().for_each(Child::kill);
@@ -209,9 +201,9 @@ fn spoil_mutex(domain: &str) {
 
 #[test]
 fn a_value_that_is_none_can_be_replaced() {
-    let domain = Domain::new("spoilt");
+    let domain = Domain::new("sync-spoilt");
     let mutex = Mutex::<Opt<u32>>::open(named(domain.name(), "option"), || Opt::None).unwrap();
-    let mut child = Child::start("spoil_mutex", &domain);
+    let mut child = Child::start("sync_spoil_mutex", &domain);
     assert_eq!(child.hear(), "spoilt");
     child.kill();
     for _ in 0..2 {
@@ -232,12 +224,12 @@ fn initialise_for_ever(domain: &str) {
 
 #[test]
 fn an_initialiser_that_is_killed_leaves_nothing() {
-    let domain = Domain::new("initialiser");
-    let mut child = Child::start("initialise_for_ever", &domain);
+    let domain = Domain::new("sync-initialiser");
+    let mut child = Child::start("sync_initialise_for_ever", &domain);
     assert_eq!(child.hear(), "initialises");
     child.kill();
     assert!(matches!(Observer::open_in(domain.name(), "slow"), Err(OpenError::NoChannel { .. })));
-    let mut slow = Child::start("initialise_for_ever", &domain);
+    let mut slow = Child::start("sync_initialise_for_ever", &domain);
     assert_eq!(slow.hear(), "initialises");
     let mutex = Mutex::<u64>::open(named(domain.name(), "slow"), || 2).unwrap();
     slow.tell("go on");
@@ -276,9 +268,9 @@ fn write_behind_readers(domain: &str) {
 
 #[test]
 fn a_writer_goes_on_when_readers_die_and_waits_for_stopped_ones() {
-    let domain = Domain::new("readers");
+    let domain = Domain::new("sync-readers");
     let table = table(domain.name());
-    let mut readers: Vec<_> = (0..2).map(|_| Child::start("read", &domain)).collect();
+    let mut readers: Vec<_> = (0..2).map(|_| Child::start("sync_read", &domain)).collect();
     readers.iter_mut().for_each(|child| assert_eq!(child.hear(), "reads"));
     let mut stopped = readers.remove(0);
     stopped.stop();
@@ -291,9 +283,9 @@ fn a_writer_goes_on_when_readers_die_and_waits_for_stopped_ones() {
 
 #[test]
 fn the_death_of_a_writer_is_told_to_readers_and_writers() {
-    let domain = Domain::new("writer");
+    let domain = Domain::new("sync-writer");
     let table = table(domain.name());
-    let mut child = Child::start("write", &domain);
+    let mut child = Child::start("sync_write", &domain);
     assert_eq!(child.hear(), "writes");
     assert!(matches!(table.try_read(), Err(TryLockError::WouldBlock)));
     std::thread::scope(|scope| {
@@ -313,10 +305,10 @@ fn the_death_of_a_writer_is_told_to_readers_and_writers() {
 
 #[test]
 fn a_writer_that_dies_before_it_has_begun_is_none() {
-    let domain = Domain::new("writer-waits");
+    let domain = Domain::new("sync-writer-waits");
     let table = table(domain.name());
     let guard = table.read().unwrap();
-    let mut child = Child::start("write_behind_readers", &domain);
+    let mut child = Child::start("sync_write_behind_readers", &domain);
     assert_eq!(child.hear(), "waits");
     // It keeps further readers out.
     while table.try_read().is_ok() {}
@@ -350,9 +342,9 @@ fn take_permits_for_ever(domain: &str) {
 
 #[test]
 fn the_permits_of_the_dead_come_back_and_those_of_the_stopped_do_not() {
-    let domain = Domain::new("permits");
+    let domain = Domain::new("sync-permits");
     let slots = slots(domain.name());
-    let mut child = Child::start("hold_permits", &domain);
+    let mut child = Child::start("sync_hold_permits", &domain);
     assert_eq!(child.hear(), "held");
     child.stop();
     assert!(slots.acquire_many_timeout(2, WHILE).is_err());
@@ -363,7 +355,7 @@ fn the_permits_of_the_dead_come_back_and_those_of_the_stopped_do_not() {
         waits.join().unwrap().unwrap();
     });
     assert_eq!(slots.free(), Ok(3));
-    let mut child = Child::start("hold_permits", &domain);
+    let mut child = Child::start("sync_hold_permits", &domain);
     assert_eq!(child.hear(), "held");
     child.kill();
     drop(slots.try_acquire_many(3).expect("one that does not wait finds them, too"));
@@ -371,9 +363,9 @@ fn the_permits_of_the_dead_come_back_and_those_of_the_stopped_do_not() {
 
 #[test]
 fn no_kill_loses_or_doubles_a_permit() {
-    let domain = Domain::new("permit-kills");
+    let domain = Domain::new("sync-permit-kills");
     let slots = slots(domain.name());
-    let start = || Child::start("take_permits_for_ever", &domain);
+    let start = || Child::start("sync_take_permits_for_ever", &domain);
     let mut child = start();
     for kill in 0..KILLS {
         (0..=kill % 5).for_each(|_| drop(child.hear()));
@@ -398,9 +390,9 @@ fn wait_for_event(domain: &str) {
 
 #[test]
 fn an_event_does_not_wait_for_the_dead() {
-    let domain = Domain::new("event");
+    let domain = Domain::new("sync-event");
     let event = Event::automatic(named(domain.name(), "event")).unwrap();
-    let mut children: Vec<_> = (0..2).map(|_| Child::start("wait_for_event", &domain)).collect();
+    let mut children: Vec<_> = (0..2).map(|_| Child::start("sync_wait_for_event", &domain)).collect();
     children.iter_mut().for_each(|child| assert_eq!(child.hear(), "waits"));
     children.remove(0).kill();
     event.set().unwrap();
@@ -423,9 +415,9 @@ fn wait_for_condvar(domain: &str) {
 
 #[test]
 fn notifications_reach_those_who_live() {
-    let domain = Domain::new("condvar");
+    let domain = Domain::new("sync-condvar");
     let (mutex, changed) = (pair(domain.name()), Condvar::open(named(domain.name(), "changed")).unwrap());
-    let mut children: Vec<_> = (0..3).map(|_| Child::start("wait_for_condvar", &domain)).collect();
+    let mut children: Vec<_> = (0..3).map(|_| Child::start("sync_wait_for_condvar", &domain)).collect();
     children.iter_mut().for_each(|child| assert_eq!(child.hear(), "waits"));
     drop(mutex.lock().unwrap());
     children.remove(0).kill();
@@ -437,10 +429,10 @@ fn notifications_reach_those_who_live() {
 
 #[test]
 fn one_who_waits_for_a_change_learns_of_the_death_of_who_was_making_it() {
-    let domain = Domain::new("condvar-owner");
-    let mut waits = Child::start("wait_for_condvar", &domain);
+    let domain = Domain::new("sync-condvar-owner");
+    let mut waits = Child::start("sync_wait_for_condvar", &domain);
     assert_eq!(waits.hear(), "waits");
-    let mut child = Child::start("hold_mutex", &domain);
+    let mut child = Child::start("sync_hold_mutex", &domain);
     assert_eq!(child.hear(), "held");
     child.kill();
     assert_eq!(waits.hear(), "owner died");
@@ -462,9 +454,9 @@ fn meet(domain: &str) {
 #[test]
 fn a_death_breaks_a_barrier_for_all_until_it_is_reset() {
     for has_arrived in [true, false] {
-        let domain = Domain::new(&format!("barrier-{has_arrived}"));
+        let domain = Domain::new(&format!("sync-barrier-{has_arrived}"));
         let barrier = Barrier::open(named(domain.name(), "barrier"), 3).unwrap();
-        let mut children: Vec<_> = (0..2).map(|_| Child::start("meet", &domain)).collect();
+        let mut children: Vec<_> = (0..2).map(|_| Child::start("sync_meet", &domain)).collect();
         children.iter_mut().for_each(|child| assert_eq!(child.hear(), "joined"));
         children.iter_mut().for_each(|child| child.tell("meet"));
         barrier.wait().unwrap();
@@ -484,7 +476,7 @@ fn a_death_breaks_a_barrier_for_all_until_it_is_reset() {
         assert!(matches!(barrier.wait(), Err(BarrierError::Broken(who)) if who.pid == pid));
         assert_eq!((barrier.is_broken(), barrier.reset(), barrier.reset()), (Ok(true), Ok(true), Ok(false)));
 
-        let mut successor = Child::start("meet", &domain);
+        let mut successor = Child::start("sync_meet", &domain);
         assert_eq!(successor.hear(), "joined");
         let mut children = [other, successor];
         children.iter_mut().for_each(|child| child.tell("meet"));
@@ -496,9 +488,9 @@ fn a_death_breaks_a_barrier_for_all_until_it_is_reset() {
 
 #[test]
 fn a_stopped_party_breaks_nothing() {
-    let domain = Domain::new("barrier-stopped");
+    let domain = Domain::new("sync-barrier-stopped");
     let barrier = Barrier::open(named(domain.name(), "barrier"), 3).unwrap();
-    let mut children: Vec<_> = (0..2).map(|_| Child::start("meet", &domain)).collect();
+    let mut children: Vec<_> = (0..2).map(|_| Child::start("sync_meet", &domain)).collect();
     children.iter_mut().for_each(|child| assert_eq!(child.hear(), "joined"));
     children[0].stop();
     children.iter_mut().for_each(|child| child.tell("meet"));
@@ -522,10 +514,10 @@ fn do_once(domain: &str) {
 
 #[test]
 fn what_a_dead_one_has_not_done_is_done_by_the_next() {
-    let domain = Domain::new("once");
-    let mut first = Child::start("do_once", &domain);
+    let domain = Domain::new("sync-once");
+    let mut first = Child::start("sync_do_once", &domain);
     assert_eq!(first.hear(), "begun before: false");
-    let mut second = Child::start("do_once", &domain);
+    let mut second = Child::start("sync_do_once", &domain);
     first.kill();
     assert_eq!(second.hear(), "begun before: true");
     second.tell("go on");
@@ -545,9 +537,9 @@ fn replace_for_ever(domain: &str) {
 
 #[test]
 fn no_kill_tears_a_shared_value() {
-    let domain = Domain::new("shared-kills");
+    let domain = Domain::new("sync-shared-kills");
     let shared = Shared::<[u64; 64]>::open(named(domain.name(), "shared"), || [0; 64]).unwrap();
-    let mut children: Vec<_> = (0..2).map(|_| Child::start("replace_for_ever", &domain)).collect();
+    let mut children: Vec<_> = (0..2).map(|_| Child::start("sync_replace_for_ever", &domain)).collect();
     let mut newest = 0;
     for kill in 0..KILLS {
         let at = (kill % 2) as usize;
@@ -556,15 +548,15 @@ fn no_kill_tears_a_shared_value() {
         let value = shared.load().unwrap();
         assert!(value.iter().all(|&word| word == value[0]) && value[0] >= newest, "{value:?} after {newest}");
         newest = value[0];
-        children.insert(at, Child::start("replace_for_ever", &domain));
+        children.insert(at, Child::start("sync_replace_for_ever", &domain));
     }
     children.into_iter().for_each(Child::kill);
 }
 
 #[test]
 fn everybody_killed_leaves_what_the_next_one_goes_on_with() {
-    let domain = Domain::new("all-killed");
-    let mut child = Child::start("hold_mutex", &domain);
+    let domain = Domain::new("sync-all-killed");
+    let mut child = Child::start("sync_hold_mutex", &domain);
     assert_eq!(child.hear(), "held");
     let observer = Observer::open_in(domain.name(), "pair").unwrap();
     child.kill();
