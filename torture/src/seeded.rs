@@ -53,6 +53,8 @@ struct Bug {
     harness: Harness,
     path: PathBuf,
     text: String,
+    /// Whether its harness has been seen to notice.
+    is_tried: bool,
 }
 
 /// What came of a change that breaks something.
@@ -101,7 +103,8 @@ impl Bug {
             line.map(str::trim).ok_or_else(|| format!("{name} has no line that starts with `{word}`"))
         };
         let (rule, harness) = (head("Breaks:")?.to_string(), Harness::parse(head("Caught by:")?)?);
-        Ok(Bug { name, rule, harness, path, text })
+        let is_tried = !text.lines().any(|line| line.starts_with("Untried"));
+        Ok(Bug { name, rule, harness, path, text, is_tried })
     }
 }
 
@@ -230,7 +233,7 @@ impl Bench {
         if plan.is_long {
             return bugs.collect();
         }
-        let quick: Vec<_> = bugs.filter(|bug| matches!(bug.harness, Harness::Unit(_))).collect();
+        let quick: Vec<_> = bugs.filter(|bug| bug.is_tried && matches!(bug.harness, Harness::Unit(_))).collect();
         let first = self.tree.number() as usize % quick.len().max(1);
         // Not neighbours, which are of one kind.
         let stride = (quick.len() / SHORT).max(1);
