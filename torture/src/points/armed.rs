@@ -53,8 +53,8 @@ fn pass(place: &'static Location<'static>) {
     });
     if let Some(Some((point, pass))) = END.get() {
         if *pass == passes && *point == name_of(place) {
-            // SAFETY: takes two integers, and ends this process.
-            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+            // SAFETY: takes an integer, and ends this process.
+            unsafe { libc::raise(libc::SIGKILL) };
         }
     }
 }

@@ -46,7 +46,7 @@ fn number(received: &[u64]) -> Check<u64> {
 /// An end that sends, whatever the channel is.
 enum Tx {
     Queue(Sender<[u64]>),
-    Broadcast(Publisher<[u64]>),
+    Broadcast(Box<Publisher<[u64]>>),
 }
 
 /// An end that receives.
@@ -67,7 +67,7 @@ fn feed(domain: &str) -> Broadcast<[u64]> {
 impl Tx {
     fn open(operation: &str, domain: &str) -> Check<Self> {
         Ok(match operation {
-            "broadcast" => Tx::Broadcast(feed(domain).publisher().at("a publisher attaches")?),
+            "broadcast" => Tx::Broadcast(Box::new(feed(domain).publisher().at("a publisher attaches")?)),
             _ => Tx::Queue(queue(operation, domain).sender().at("a sender attaches")?),
         })
     }
