@@ -45,7 +45,7 @@ fn number(received: &[u64]) -> Check<u64> {
 
 /// An end that sends, whatever the channel is.
 enum Tx {
-    Queue(Sender<[u64]>),
+    Queue(Box<Sender<[u64]>>),
     Broadcast(Box<Publisher<[u64]>>),
 }
 
@@ -68,7 +68,7 @@ impl Tx {
     fn open(operation: &str, domain: &str) -> Check<Self> {
         Ok(match operation {
             "broadcast" => Tx::Broadcast(Box::new(feed(domain).publisher().at("a publisher attaches")?)),
-            _ => Tx::Queue(queue(operation, domain).sender().at("a sender attaches")?),
+            _ => Tx::Queue(Box::new(queue(operation, domain).sender().at("a sender attaches")?)),
         })
     }
 
