@@ -580,7 +580,7 @@ fn locks_and_shared_values() {
     let named = |name: &str| Options::new(name).domain(&domain);
     let mutex = Mutex::<u64>::open(named("mutex"), || 0x0123_4567).unwrap();
     let held = mutex.lock().unwrap();
-    let bytes = fs::read(&mutex.info().path).unwrap();
+    let bytes = fs::read(memory(&mutex.info().path)).unwrap();
     let control = u64_at(&bytes, 96) as usize + 256;
     assert_eq!((u32_at(&bytes, 20), u32_at(&bytes, 84), u32_at(&bytes, 364)), (7, 256, 256), "kind, lines, first role");
     assert_eq!((u64_at(&bytes, 56), u64_at(&bytes, 392), u32_at(&bytes, 388)), (1, 1, 2), "capacity, slots, lines");
@@ -591,12 +591,12 @@ fn locks_and_shared_values() {
     assert_ne!(word >> 38, 0, "a token");
     assert_eq!(u64_at(&bytes, control + 128), 1, "lines in use");
     drop(held);
-    let bytes = fs::read(&mutex.info().path).unwrap();
+    let bytes = fs::read(memory(&mutex.info().path)).unwrap();
     assert_eq!(u64_at(&bytes, control), 0);
 
     let semaphore = Semaphore::bounded(named("semaphore"), 5).unwrap();
     let permits = semaphore.acquire_many(2).unwrap();
-    let bytes = fs::read(&semaphore.info().path).unwrap();
+    let bytes = fs::read(memory(&semaphore.info().path)).unwrap();
     assert_eq!((u32_at(&bytes, 20), u64_at(&bytes, 56)), (9, 5), "kind, capacity");
     assert_eq!(u64_at(&bytes, control), 3 | 1 << 20 | 1 << 33, "3 are free, line 0, change 1");
     let record = u64_at(&bytes, 88) as usize + 104;
@@ -604,7 +604,7 @@ fn locks_and_shared_values() {
     drop(permits);
 
     let barrier = Barrier::open(named("barrier"), 3).unwrap();
-    let bytes = fs::read(&barrier.info().path).unwrap();
+    let bytes = fs::read(memory(&barrier.info().path)).unwrap();
     assert_eq!((u32_at(&bytes, 20), u64_at(&bytes, 56)), (12, 3), "kind, capacity");
     assert_eq!(u64_at(&bytes, record), 3, "a member, the first on its line");
 }

@@ -6,7 +6,8 @@
 use crate::check::{Check, Context, ensure};
 use std::ffi::CString;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
 
 /// Somebody who owns nothing here.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -55,12 +56,18 @@ fn unshare(what: libc::c_int) -> Check {
 /// Makes a namespace that only children are in, and goes on as a child. Whoever kills the parent kills the child.
 fn enter_by_child(what: libc::c_int) -> Check {
     unshare(what)?;
+    let (parents, childs) = UnixStream::pair().at("a pair of sockets is made")?;
     // SAFETY: this process has one thread.
     let child = unsafe { libc::fork() };
     answer(child, "a child is forked")?;
     if child == 0 {
-        // SAFETY: takes two integers. The parent waits for nothing else, so it is alive.
-        return answer(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, "it ends with its parent");
+        drop(parents);
+        // SAFETY: takes two integers.
+        answer(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, "it ends with its parent")?;
+        // A parent that was killed before sends no signal any more. Its number says nothing here, where it is 0.
+        childs.set_nonblocking(true).at("a socket does not block")?;
+        let is_alive = matches!((&childs).read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        return ensure(is_alive, || "the parent has died".into());
     }
     let mut status = 0;
     // SAFETY: `status` is writable.

@@ -94,10 +94,10 @@ impl Witness for Counter {
         counts.sort_unstable();
         let twice = counts.windows(2).find(|pair| pair[0] == pair[1]);
         ensure(twice.is_none(), || format!("two counted to {twice:?}"))?;
-        let (noted, all) = (counts.len() as u64, self.newest);
-        // Each life may have counted once without noting it.
-        let is_right =
-            noted <= all && all <= noted + lives.len() as u64 && counts.last().is_none_or(|&last| last <= all);
+        let times = |life: &Life| life.lines("counted").filter_map(|numbers| numbers.get(1).copied()).max();
+        let noted: u64 = lives.iter().filter_map(times).sum();
+        let (all, unnoted) = (self.newest, lives.len() as u64 * NOTED);
+        let is_right = (noted..=noted + unnoted).contains(&all) && counts.last().is_none_or(|&last| last <= all);
         ensure(is_right, || format!("{noted} were noted in {} lives, and {all} are there", lives.len()))?;
         Ok(all as usize)
     }
