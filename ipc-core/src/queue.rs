@@ -187,6 +187,10 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// give it to those who are trusted that far, and use [private channels](crate::private) for others.
     ///
     /// ```
+    /// # // The portable backend has no modes.
+    /// # if cfg!(any(not(target_os = "linux"), feature = "portable")) {
+    /// #     return Ok(());
+    /// # }
     /// # let domain = format!("doc-{}", std::process::id());
     /// let orders = ipc_core::Queue::<u64>::new("orders").mode(0o660);
     /// # let orders = orders.domain(&domain);
