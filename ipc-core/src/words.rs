@@ -7,7 +7,7 @@
 //! - the stores reach the segment in ascending order, which is what lets the cache line with the stamp travel last;
 //! - the compiler cannot read a word twice and act on two different values.
 //!
-//! What is long goes by wider accesses, which come to the same: see [`bulk`].
+//! What is long goes by wider accesses, which come to the same: see `words/bulk.rs`.
 //!
 //! Ordering between processes is not this module's concern: its callers publish with a Release store of the slot's
 //! stamp, and have done an Acquire load of it before they come here.
