@@ -131,7 +131,7 @@ fn small_files(domain: &str) {
 
 /// Lowers one of this process's limits.
 fn set_limit(what: libc::__rlimit_resource_t, to: u64) {
-    let limit = libc::rlimit { rlim_cur: to, rlim_max: to };
+    let limit = libc::rlimit { rlim_cur: to as _, rlim_max: to as _ };
     // SAFETY: `limit` is readable.
     assert_eq!(unsafe { libc::setrlimit(what, &raw const limit) }, 0);
 }
