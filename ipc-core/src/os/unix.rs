@@ -27,8 +27,8 @@ pub(crate) fn file_size_limit() -> u64 {
 fn soft_limit(get: impl FnOnce(*mut libc::rlimit)) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     get(&raw mut limit);
-    // The cast is from a type whose width differs by platform.
-    limit.rlim_cur as _
+    // None at all is the largest number of a type whose width differs by platform.
+    if limit.rlim_cur == libc::RLIM_INFINITY { u64::MAX } else { limit.rlim_cur as _ }
 }
 
 /// The process's effective user.

@@ -95,7 +95,8 @@ impl Shape {
 
     /// The longest payload, in bytes. An empty ring has room for it.
     pub(crate) fn limit_bytes(self) -> usize {
-        let words = self.units as usize / 2 * self.unit_words;
+        // More than the address space has is more than a ring can be made of, and the limit all the same.
+        let words = (self.units as usize / 2).saturating_mul(self.unit_words);
         // An alignment of 64 or 128 in a ring of two units leaves no byte for a payload, and the header fits all the same.
         words.saturating_sub(self.header_words).saturating_mul(WORD_BYTES).min(MAX_PAYLOAD_BYTES)
     }

@@ -298,7 +298,8 @@ fn programs_that_were_started_keep_no_lock() {
     kill_alone(&helper);
     assert_eq!(recv(&mut rx), Ok(Some(1)));
     assert!(matches!(rx.recv_timeout(PATIENCE), Err(RecvTimeoutError::SenderDied(_))));
-    helper.tell("alive");
+    // What `hear` takes for a line of a child's, as the programs pass it on.
+    helper.tell("\n@ alive");
     assert_eq!(helper.hear(), "alive", "the programs are");
     drop(helper.end());
 }
@@ -306,9 +307,10 @@ fn programs_that_were_started_keep_no_lock() {
 /// Starts two programs, one of them by a fork with code before `exec`, and uses the channel in between.
 fn leave_programs(domain: &str) {
     let mut tx = queue::<u64>(domain, "channel").sender().unwrap();
-    // Both say what the test says, so one of them will get the word, and the other the end.
-    let mut echo = Command::new("sed");
-    echo.args(["-u", "s/^/@ /"]).stdin(Stdio::inherit());
+    // Both say what the test says, so one of them will get the word, and the other the end. (They read all that there is at
+    // once: an unbuffered `sed` reads single bytes, and each would get some of them.)
+    let mut echo = Command::new("cat");
+    echo.stdin(Stdio::inherit());
     let mut plain = echo.spawn().unwrap();
     // SAFETY: the closure does nothing; that there is one makes `spawn` fork.
     unsafe { echo.pre_exec(|| Ok(())) };
