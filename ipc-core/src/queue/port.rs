@@ -109,19 +109,20 @@ impl<E: Tended> Port<E> {
         Ok(())
     }
 
-    /// Copies the next message out, frees its slot, validates the copy, and makes of it what the caller returns; `end` makes
-    /// that of what a wait has ended with.
+    /// Copies the next message out, frees its slot, validates the copy, and makes of it what the caller returns; `end` says
+    /// whether a wait has ended with the channel, or why else.
     ///
-    /// It is made here, at once: a message is copied out word by word, and every further move of the copy would read what
-    /// was just stored in wider pieces, for which a processor waits until the stores are done.
+    /// What is returned is made here, at once, and no call that is not inlined writes to it: so a small message stays in
+    /// registers until it is where the caller wants it. In memory, it would be moved by loads that straddle the stores
+    /// before them, for which a processor waits until the stores are done.
     #[inline(always)]
     pub(super) fn recv<T: IpcMessage, F: From<Corrupt>>(
         &mut self,
         patience: impl FnOnce() -> Patience,
-        end: impl FnOnce(Blocked) -> Result<Option<T>, F>,
+        end: impl FnOnce(Blocked) -> Result<(), F>,
     ) -> Result<Option<T>, F> {
         if let Err(blocked) = self.take_turn(patience) {
-            return end(blocked);
+            return end(blocked).map(|()| None);
         }
         let copy = self.copy();
         self.pass();

@@ -10,6 +10,7 @@ use crate::message::tail::Copied;
 use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ops::Deref;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
@@ -107,7 +108,7 @@ impl<T: IpcMessage> Receiver<T> {
         };
         match received {
             Ok(received) => Ok(received?),
-            Err(blocked) => recv_end::<T>(blocked).map(|_| 0),
+            Err(blocked) => recv_end(blocked).map(|()| 0),
         }
     }
 
@@ -119,7 +120,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// As for [`recv_ref`](Receiver::recv_ref). The messages before a damaged one come first.
     pub fn recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, RecvError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::Forever) {
-            return recv_end(blocked);
+            return recv_end(blocked).map(|()| None);
         }
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
     }
@@ -131,7 +132,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// As for [`try_recv_ref`](Receiver::try_recv_ref).
     pub fn try_recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, TryRecvError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::None) {
-            return try_recv_end(blocked);
+            return try_recv_end(blocked).map(|()| None);
         }
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
     }
@@ -146,11 +147,20 @@ impl<T: IpcMessage> Receiver<T> {
     fn recv_within<E: From<Corrupt>>(
         &mut self,
         patience: impl FnOnce() -> Patience,
-        end: impl FnOnce(Blocked) -> Result<Option<T>, E>,
+        end: impl FnOnce(Blocked) -> Result<(), E>,
     ) -> Result<Option<T>, E> {
         match &mut *self.link {
             Link::Exclusive(port) => port.recv(patience, end),
-            link => recv_otherwise(link, patience, end),
+            link => {
+                // What a call writes to lies in memory on every other way as well, so its message has a place of its own.
+                let mut message = MaybeUninit::uninit();
+                if recv_otherwise(link, &mut message, patience, end)? {
+                    // SAFETY: so `recv_otherwise` has put a message there.
+                    Ok(Some(unsafe { message.assume_init() }))
+                } else {
+                    Ok(None)
+                }
+            }
         }
     }
 }
@@ -175,7 +185,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     /// As for [`recv`](Receiver::recv).
     pub fn recv_ref(&mut self) -> Result<Option<Received<'_, T>>, RecvError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::Forever) {
-            return recv_end(blocked);
+            return recv_end(blocked).map(|()| None);
         }
         Ok(Some(Received::new(&mut self.link)?))
     }
@@ -187,7 +197,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     /// As for [`try_recv`](Receiver::try_recv).
     pub fn try_recv_ref(&mut self) -> Result<Option<Received<'_, T>>, TryRecvError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::None) {
-            return try_recv_end(blocked);
+            return try_recv_end(blocked).map(|()| None);
         }
         Ok(Some(Received::new(&mut self.link)?))
     }
@@ -199,7 +209,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     /// As for [`recv_timeout`](Receiver::recv_timeout).
     pub fn recv_ref_timeout(&mut self, limit: Duration) -> Result<Option<Received<'_, T>>, RecvTimeoutError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::from_timeout(limit)) {
-            return recv_timeout_end(blocked);
+            return recv_timeout_end(blocked).map(|()| None);
         }
         Ok(Some(Received::new(&mut self.link)?))
     }
@@ -226,7 +236,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         match self.link.take_turn(|| Patience::from_timeout(limit)) {
             Ok(()) => Ok(true),
             Err(Blocked::Timeout) => Ok(false),
-            Err(blocked) => recv_end(blocked).map(|_: Option<()>| true),
+            Err(blocked) => recv_end(blocked).map(|()| true),
         }
     }
 
@@ -261,7 +271,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     /// As for [`recv`](Receiver::recv).
     pub fn recv_boxed(&mut self) -> Result<Option<Box<T>>, RecvError> {
         if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
-            return recv_end(blocked);
+            return recv_end(blocked).map(|()| None);
         }
         Ok(Some(self.take_boxed()?))
     }
@@ -273,7 +283,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     /// As for [`try_recv`](Receiver::try_recv).
     pub fn try_recv_boxed(&mut self) -> Result<Option<Box<T>>, TryRecvError> {
         if let Err(blocked) = self.link.take_turn(|| Patience::None) {
-            return try_recv_end(blocked);
+            return try_recv_end(blocked).map(|()| None);
         }
         Ok(Some(self.take_boxed()?))
     }
@@ -285,7 +295,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     /// As for [`recv_timeout`](Receiver::recv_timeout).
     pub fn recv_boxed_timeout(&mut self, limit: Duration) -> Result<Option<Box<T>>, RecvTimeoutError> {
         if let Err(blocked) = self.link.take_turn(|| Patience::from_timeout(limit)) {
-            return recv_timeout_end(blocked);
+            return recv_timeout_end(blocked).map(|()| None);
         }
         Ok(Some(self.take_boxed()?))
     }
@@ -413,26 +423,29 @@ impl<T: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for Received<'_, T> {
     }
 }
 
-/// Receives from another ring than the exclusive one, in a function of its own for the reason that sending has one.
+/// Receives from another ring than the exclusive one, in a function of its own for the reason that sending has one. Whether
+/// `message` has got one, rather than the channel its end.
 #[inline(never)]
 fn recv_otherwise<T: IpcMessage, E: From<Corrupt>>(
     link: &mut ReceiverLink,
+    message: &mut MaybeUninit<T>,
     patience: impl FnOnce() -> Patience,
-    end: impl FnOnce(Blocked) -> Result<Option<T>, E>,
-) -> Result<Option<T>, E> {
-    match link {
+    end: impl FnOnce(Blocked) -> Result<(), E>,
+) -> Result<bool, E> {
+    let received = match link {
         Link::Exclusive(port) => port.recv(patience, end),
         Link::Shared(port) => port.recv(patience, end),
         Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
-    }
+    };
+    Ok(received?.map(|received| message.write(received)).is_some())
 }
 
 #[cold]
 #[inline(never)]
-fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
+fn recv_end(blocked: Blocked) -> Result<(), RecvError> {
     match blocked {
         // A wait without a limit does not end in time.
-        Blocked::Timeout | Blocked::Closed => Ok(None),
+        Blocked::Timeout | Blocked::Closed => Ok(()),
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
         Blocked::Forked => Err(RecvError::Forked),
@@ -442,10 +455,10 @@ fn recv_end<V>(blocked: Blocked) -> Result<Option<V>, RecvError> {
 
 #[cold]
 #[inline(never)]
-fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
+fn try_recv_end(blocked: Blocked) -> Result<(), TryRecvError> {
     match blocked {
         Blocked::Timeout => Err(TryRecvError::Empty),
-        Blocked::Closed => Ok(None),
+        Blocked::Closed => Ok(()),
         Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
         Blocked::Forked => Err(TryRecvError::Forked),
@@ -455,10 +468,10 @@ fn try_recv_end<V>(blocked: Blocked) -> Result<Option<V>, TryRecvError> {
 
 #[cold]
 #[inline(never)]
-fn recv_timeout_end<V>(blocked: Blocked) -> Result<Option<V>, RecvTimeoutError> {
+fn recv_timeout_end(blocked: Blocked) -> Result<(), RecvTimeoutError> {
     match blocked {
         Blocked::Timeout => Err(RecvTimeoutError::Timeout),
-        Blocked::Closed => Ok(None),
+        Blocked::Closed => Ok(()),
         Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
         Blocked::Forked => Err(RecvTimeoutError::Forked),
