@@ -71,7 +71,8 @@ impl<T: IpcMessage> Subscriber<T> {
     /// ```
     #[inline(always)]
     pub fn recv(&mut self) -> Result<Option<T>, BroadcastRecvError> {
-        self.recv_within(|| Patience::Forever).map_or_else(recv_end, |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::Forever)
+            .map_or_else(|hindrance| recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// Receives the next message if there is one now.
@@ -81,7 +82,8 @@ impl<T: IpcMessage> Subscriber<T> {
     /// [`BroadcastTryRecvError::Empty`] if there is none but more may come; otherwise as for [`recv`](Subscriber::recv).
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<T>, BroadcastTryRecvError> {
-        self.recv_within(|| Patience::None).map_or_else(try_recv_end, |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::None)
+            .map_or_else(|hindrance| try_recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// Receives the next message, and waits for one at most `limit`.
@@ -91,7 +93,8 @@ impl<T: IpcMessage> Subscriber<T> {
     /// [`BroadcastRecvTimeoutError::Timeout`] if none came in time; otherwise as for [`recv`](Subscriber::recv).
     #[inline(always)]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<T>, BroadcastRecvTimeoutError> {
-        self.recv_within(|| Patience::from_timeout(limit)).map_or_else(recv_timeout_end, |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::from_timeout(limit))
+            .map_or_else(|hindrance| recv_timeout_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// Appends up to `max` messages to `batch`, and waits for the first if there is none. Returns how many; 0 is the end.
@@ -106,7 +109,7 @@ impl<T: IpcMessage> Subscriber<T> {
         }
         let first = match self.recv_within(|| Patience::Forever) {
             Ok(taken) => taken?,
-            Err(hindrance) => return recv_end::<T>(hindrance).map(|_| 0),
+            Err(hindrance) => return recv_end(hindrance).map(|()| 0),
         };
         batch.push(first);
         let mut received = 1;
@@ -168,7 +171,7 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
         match self.feed.take_turn(|| Patience::from_timeout(limit)) {
             Ok(()) => Ok(true),
             Err(Hindrance::Blocked(Blocked::Timeout)) => Ok(false),
-            Err(hindrance) => recv_end(hindrance).map(|_: Option<()>| true),
+            Err(hindrance) => recv_end(hindrance).map(|()| true),
         }
     }
 
@@ -187,7 +190,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     ///
     /// As for [`recv`](Subscriber::recv).
     pub fn recv_ref(&mut self) -> Result<Option<Published<'_, T>>, BroadcastRecvError> {
-        self.publish_within(Patience::Forever).map_or_else(recv_end, |taken| Ok(Some(taken?)))
+        self.publish_within(Patience::Forever)
+            .map_or_else(|hindrance| recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// As [`recv_ref`](Subscriber::recv_ref), if there is a message now.
@@ -196,7 +200,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     ///
     /// As for [`try_recv`](Subscriber::try_recv).
     pub fn try_recv_ref(&mut self) -> Result<Option<Published<'_, T>>, BroadcastTryRecvError> {
-        self.publish_within(Patience::None).map_or_else(try_recv_end, |taken| Ok(Some(taken?)))
+        self.publish_within(Patience::None)
+            .map_or_else(|hindrance| try_recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// As [`recv_ref`](Subscriber::recv_ref), waiting for a message at most `limit`.
@@ -205,7 +210,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     ///
     /// As for [`recv_timeout`](Subscriber::recv_timeout).
     pub fn recv_ref_timeout(&mut self, limit: Duration) -> Result<Option<Published<'_, T>>, BroadcastRecvTimeoutError> {
-        self.publish_within(Patience::from_timeout(limit)).map_or_else(recv_timeout_end, |taken| Ok(Some(taken?)))
+        self.publish_within(Patience::from_timeout(limit))
+            .map_or_else(|hindrance| recv_timeout_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// Receives the next message by value, whatever its length, and waits for one if there is none. It is copied out, word by
@@ -223,7 +229,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recv_boxed(&mut self) -> Result<Option<Box<T>>, BroadcastRecvError> {
-        self.box_within(Patience::Forever).map_or_else(recv_end, |taken| Ok(Some(taken?)))
+        self.box_within(Patience::Forever)
+            .map_or_else(|hindrance| recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// As [`recv_boxed`](Subscriber::recv_boxed), if there is a message now.
@@ -232,7 +239,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     ///
     /// As for [`try_recv`](Subscriber::try_recv).
     pub fn try_recv_boxed(&mut self) -> Result<Option<Box<T>>, BroadcastTryRecvError> {
-        self.box_within(Patience::None).map_or_else(try_recv_end, |taken| Ok(Some(taken?)))
+        self.box_within(Patience::None)
+            .map_or_else(|hindrance| try_recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// As [`recv_boxed`](Subscriber::recv_boxed), waiting for a message at most `limit`.
@@ -241,7 +249,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     ///
     /// As for [`recv_timeout`](Subscriber::recv_timeout).
     pub fn recv_boxed_timeout(&mut self, limit: Duration) -> Result<Option<Box<T>>, BroadcastRecvTimeoutError> {
-        self.box_within(Patience::from_timeout(limit)).map_or_else(recv_timeout_end, |taken| Ok(Some(taken?)))
+        self.box_within(Patience::from_timeout(limit))
+            .map_or_else(|hindrance| recv_timeout_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
     /// As [`recv_batch`](Subscriber::recv_batch), for messages of any length, each in a box of its own.
@@ -255,7 +264,7 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
         }
         match self.box_within(Patience::Forever) {
             Ok(taken) => batch.push(taken?),
-            Err(hindrance) => return recv_end::<()>(hindrance).map(|_| 0),
+            Err(hindrance) => return recv_end(hindrance).map(|()| 0),
         }
         let mut received = 1;
         while received < max && self.feed.is_ready() {
@@ -436,13 +445,16 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
     }
 }
 
+/// Whether a wait has ended with the channel, or why else. (It is not told what would have been received, so that nothing
+/// that is not inlined writes to what `recv` returns, and a message stays in registers.)
 #[cold]
-pub(crate) fn recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRecvError> {
+#[inline(never)]
+pub(crate) fn recv_end(hindrance: Hindrance) -> Result<(), BroadcastRecvError> {
     match hindrance {
         Hindrance::Lagged(missed) => Err(BroadcastRecvError::Lagged { missed }),
         Hindrance::Evicted => Err(BroadcastRecvError::Evicted),
         // A wait without a limit does not end in time.
-        Hindrance::Blocked(Blocked::Timeout | Blocked::Closed) => Ok(None),
+        Hindrance::Blocked(Blocked::Timeout | Blocked::Closed) => Ok(()),
         Hindrance::Blocked(Blocked::Died(peer)) => Err(BroadcastRecvError::PublisherDied(peer)),
         Hindrance::Blocked(Blocked::Corrupt(corrupt)) => Err(BroadcastRecvError::Corrupt(corrupt)),
         // A hardened subscriber copies where another one refers.
@@ -451,7 +463,8 @@ pub(crate) fn recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRe
 }
 
 #[cold]
-pub(crate) fn try_recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastTryRecvError> {
+#[inline(never)]
+pub(crate) fn try_recv_end(hindrance: Hindrance) -> Result<(), BroadcastTryRecvError> {
     match hindrance {
         Hindrance::Blocked(Blocked::Timeout) => Err(BroadcastTryRecvError::Empty),
         hindrance => Ok(recv_end(hindrance)?),
@@ -459,7 +472,8 @@ pub(crate) fn try_recv_end<V>(hindrance: Hindrance) -> Result<Option<V>, Broadca
 }
 
 #[cold]
-pub(crate) fn recv_timeout_end<V>(hindrance: Hindrance) -> Result<Option<V>, BroadcastRecvTimeoutError> {
+#[inline(never)]
+pub(crate) fn recv_timeout_end(hindrance: Hindrance) -> Result<(), BroadcastRecvTimeoutError> {
     match hindrance {
         Hindrance::Blocked(Blocked::Timeout) => Err(BroadcastRecvTimeoutError::Timeout),
         hindrance => Ok(recv_end(hindrance)?),

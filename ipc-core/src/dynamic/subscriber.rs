@@ -70,7 +70,7 @@ impl Subscriber {
     pub fn recv(&mut self) -> Result<Option<Value>, BroadcastRecvValueError> {
         match self.recv_within(Patience::Forever) {
             Ok(taken) => Ok(Some(taken.map_err(BroadcastRecvValueError::Invalid)?)),
-            Err(hindrance) => Ok(recv_end(hindrance)?),
+            Err(hindrance) => Ok(recv_end(hindrance).map(|()| None)?),
         }
     }
 
@@ -83,7 +83,7 @@ impl Subscriber {
         match self.recv_within(Patience::None) {
             Ok(taken) => Ok(Some(taken.map_err(BroadcastRecvValueError::Invalid)?)),
             Err(Hindrance::Blocked(Blocked::Timeout)) => Err(BroadcastTryRecvValueError::Empty),
-            Err(hindrance) => Ok(recv_end(hindrance).map_err(BroadcastRecvValueError::Recv)?),
+            Err(hindrance) => Ok(recv_end(hindrance).map(|()| None).map_err(BroadcastRecvValueError::Recv)?),
         }
     }
 
@@ -96,7 +96,7 @@ impl Subscriber {
         match self.recv_within(Patience::from_timeout(limit)) {
             Ok(taken) => Ok(Some(taken.map_err(BroadcastRecvValueError::Invalid)?)),
             Err(Hindrance::Blocked(Blocked::Timeout)) => Err(BroadcastRecvValueTimeoutError::Timeout),
-            Err(hindrance) => Ok(recv_end(hindrance).map_err(BroadcastRecvValueError::Recv)?),
+            Err(hindrance) => Ok(recv_end(hindrance).map(|()| None).map_err(BroadcastRecvValueError::Recv)?),
         }
     }
 
