@@ -19,6 +19,8 @@ pub(crate) use crate::crash::AtomicU64;
 #[cfg(slipring_tsan)]
 mod withheld;
 
+#[cfg(all(test, loom))]
+pub(crate) mod explore;
 #[cfg(all(any(test, slipring_hostile), not(loom)))]
 pub(crate) mod liar;
 #[cfg(any(test, slipring_hostile))]

@@ -80,6 +80,7 @@ impl Deref for AtomicU64 {
 fn acquiring(order: Ordering) -> Ordering {
     match order {
         order if !*IS_WITHHELD => order,
+        // The Acquire half stays, with the partner that the caller names.
         Ordering::AcqRel | Ordering::SeqCst => Ordering::Acquire,
         Ordering::Release => Ordering::Relaxed,
         order => order,

@@ -75,20 +75,3 @@ impl Memory {
         self.dead[line].load(Ordering::Acquire) != 0
     }
 }
-
-/// Explores, with so many preemptions, counts the executions, and prints the number in the end.
-#[cfg(loom)]
-pub(super) fn explore(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    use std::sync::atomic::AtomicUsize;
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 5_000;
-    builder.check(move || {
-        // Relaxed: a figure.
-        counter.fetch_add(1, Ordering::Relaxed);
-        model();
-    });
-    println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
-}

@@ -2,9 +2,10 @@
 //! give up.
 
 use super::*;
+use crate::atomics::explore::explore;
 use crate::atomics::mortal::die_after;
 use crate::lock::Readers;
-use crate::lock::model::{Memory, explore};
+use crate::lock::model::Memory;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -72,7 +73,7 @@ impl Guarded {
 
 #[test]
 fn loom_one_at_a_time() {
-    explore("gate, three threads", PREEMPTIONS, || {
+    explore("gate, three threads", Some(PREEMPTIONS), || {
         let guarded = Guarded::new(3);
         let others: Vec<_> = (1..3)
             .map(|line| {
@@ -91,7 +92,7 @@ fn loom_one_at_a_time() {
 #[test]
 fn loom_a_death_inside_is_told_to_one_of_two_who_come() {
     for stores in 0..4 {
-        explore(&format!("gate, a death before store {stores}, two who come"), PREEMPTIONS, move || {
+        explore(&format!("gate, a death before store {stores}, two who come"), Some(PREEMPTIONS), move || {
             let guarded = Guarded::new(3);
             let victim = guarded.clone();
             let victim = thread::spawn(move || {
@@ -110,7 +111,7 @@ fn loom_a_death_inside_is_told_to_one_of_two_who_come() {
 
 #[test]
 fn loom_of_those_who_take_the_place_of_the_dead_and_a_sweeper_one_wins() {
-    explore("gate, two who take over and a sweeper", PREEMPTIONS, || {
+    explore("gate, two who take over and a sweeper", Some(PREEMPTIONS), || {
         let guarded = Guarded::new(4);
         die_after(2, || guarded.change_once(0));
         guarded.memory.bury(0);
@@ -136,47 +137,51 @@ fn loom_of_those_who_take_the_place_of_the_dead_and_a_sweeper_one_wins() {
 #[test]
 fn loom_who_asks_is_handed_the_gate_or_finds_it_free() {
     for stores in [0, 1, 2, 3, u32::MAX] {
-        explore(&format!("gate, handing on, the one who asks dies before store {stores}"), PREEMPTIONS, move || {
-            let guarded = Guarded::new(3);
-            assert_eq!(guarded.enter(0, Purpose::Change), Some(false));
-            let asks = guarded.clone();
-            let asks = thread::spawn(move || {
-                let me = asks.memory.owner(1);
-                let entered = die_after(stores, || {
-                    asks.gate().ask(me);
-                    if let Entry::Inside { is_marked } = asks.gate().try_enter(me, Purpose::Change) {
-                        asks.change(1, is_marked);
-                        asks.gate().leave(me, false);
-                        return true;
-                    }
-                    // It has lost its patience; if it was too late for that, it is inside, and passes on.
-                    if !asks.gate().take_back(me) {
+        explore(
+            &format!("gate, handing on, the one who asks dies before store {stores}"),
+            Some(PREEMPTIONS),
+            move || {
+                let guarded = Guarded::new(3);
+                assert_eq!(guarded.enter(0, Purpose::Change), Some(false));
+                let asks = guarded.clone();
+                let asks = thread::spawn(move || {
+                    let me = asks.memory.owner(1);
+                    let entered = die_after(stores, || {
+                        asks.gate().ask(me);
                         if let Entry::Inside { is_marked } = asks.gate().try_enter(me, Purpose::Change) {
-                            asks.gate().leave(me, is_marked);
+                            asks.change(1, is_marked);
+                            asks.gate().leave(me, false);
+                            return true;
                         }
+                        // It has lost its patience; if it was too late for that, it is inside, and passes on.
+                        if !asks.gate().take_back(me) {
+                            if let Entry::Inside { is_marked } = asks.gate().try_enter(me, Purpose::Change) {
+                                asks.gate().leave(me, is_marked);
+                            }
+                        }
+                        false
+                    });
+                    if entered.is_none() {
+                        asks.memory.bury(1);
                     }
-                    false
                 });
-                if entered.is_none() {
-                    asks.memory.bury(1);
-                }
-            });
-            guarded.change(0, false);
-            guarded.gate().leave(guarded.memory.owner(0), false);
-            guarded.change_once(2);
-            asks.join().unwrap();
-            let seen = guarded.gate().look();
-            // Whoever has been handed it and does not come does not keep it.
-            let left =
-                seen.is_granted().then(|| guarded.gate().take_over(seen, guarded.memory.owner(2), Purpose::Change));
-            assert!(left.flatten().is_some() || guarded.enter(2, Purpose::Change).is_some());
-        });
+                guarded.change(0, false);
+                guarded.gate().leave(guarded.memory.owner(0), false);
+                guarded.change_once(2);
+                asks.join().unwrap();
+                let seen = guarded.gate().look();
+                // Whoever has been handed it and does not come does not keep it.
+                let left =
+                    seen.is_granted().then(|| guarded.gate().take_over(seen, guarded.memory.owner(2), Purpose::Change));
+                assert!(left.flatten().is_some() || guarded.enter(2, Purpose::Change).is_some());
+            },
+        );
     }
 }
 
 #[test]
 fn loom_a_request_that_is_made_before_the_holder_looks_is_answered() {
-    explore("gate, a request and two who leave", PREEMPTIONS, || {
+    explore("gate, a request and two who leave", Some(PREEMPTIONS), || {
         let guarded = Guarded::new(3);
         assert_eq!(guarded.enter(0, Purpose::Change), Some(false));
         let asks = guarded.clone();
@@ -198,7 +203,7 @@ fn loom_a_request_that_is_made_before_the_holder_looks_is_answered() {
 #[test]
 fn loom_readers_and_a_writer() {
     for deaths in [false, true] {
-        explore(&format!("readers, two of them beside a writer, one dies: {deaths}"), PREEMPTIONS, move || {
+        explore(&format!("readers, two of them beside a writer, one dies: {deaths}"), Some(PREEMPTIONS), move || {
             let guarded = Guarded::new(3);
             (0..3).for_each(|line| guarded.readers().attach(line, 1));
             let readers: Vec<_> = (1..3)

@@ -1,8 +1,9 @@
 //! The ledger under loom, with deaths before every store, of those who repair too.
 
 use super::*;
+use crate::atomics::explore::explore;
 use crate::atomics::mortal::die_after;
-use crate::lock::model::{Memory, explore};
+use crate::lock::model::Memory;
 use loom::sync::Arc;
 use loom::thread;
 
@@ -44,7 +45,7 @@ fn check(memory: &Memory) {
 
 #[test]
 fn loom_two_change_at_once() {
-    explore("ledger, two who take and give back", PREEMPTIONS, || {
+    explore("ledger, two who take and give back", Some(PREEMPTIONS), || {
         let memory = new(2);
         let other = memory.clone();
         let other = thread::spawn(move || {
@@ -64,7 +65,7 @@ fn loom_a_death_before_every_store() {
     for stores in 0..7 {
         explore(
             &format!("ledger, a death before store {stores}, one beside it who looks for the dead"),
-            PREEMPTIONS,
+            Some(PREEMPTIONS),
             move || {
                 let memory = new(2);
                 let victim = memory.clone();
@@ -95,7 +96,7 @@ fn loom_two_bring_back_and_one_of_them_dies() {
         for dies in 0..4 {
             explore(
                 &format!("ledger, a death before store {stores}, then two repairers, one dies before store {dies}"),
-                PREEMPTIONS,
+                Some(PREEMPTIONS),
                 move || {
                     let memory = new(3);
                     die_after(stores, || (take(&memory, 0), take(&memory, 0)));
@@ -120,7 +121,7 @@ fn loom_a_successor_keeps_what_it_takes() {
     for stores in 1..5 {
         explore(
             &format!("ledger, a death before store {stores}, a late repairer, and a successor on the line"),
-            PREEMPTIONS,
+            Some(PREEMPTIONS),
             move || {
                 let memory = new(2);
                 die_after(stores, || (take(&memory, 0), take(&memory, 0)));

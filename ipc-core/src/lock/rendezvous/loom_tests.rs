@@ -1,7 +1,8 @@
 //! The rendezvous under loom.
 
 use super::*;
-use crate::lock::model::{Memory, explore};
+use crate::atomics::explore::explore;
+use crate::lock::model::Memory;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -21,7 +22,7 @@ unsafe impl Send for Work {}
 
 #[test]
 fn loom_all_go_on_together() {
-    explore("rendezvous, three parties", 3, || {
+    explore("rendezvous, three parties", Some(3), || {
         let memory = Arc::new(Memory::new(3));
         let work = Arc::new(Work((0..3).map(|_| UnsafeCell::new(0)).collect()));
         let arrive = |party: usize, memory: Arc<Memory>, work: Arc<Work>| {
@@ -53,7 +54,7 @@ fn loom_all_go_on_together() {
 
 #[test]
 fn loom_a_phase_ends_in_one_way_for_all() {
-    explore("rendezvous, a death beside the last one who arrives, and a reset", 3, || {
+    explore("rendezvous, a death beside the last one who arrives, and a reset", Some(3), || {
         let memory = Arc::new(Memory::new(3));
         let Arrival::Waiting(phase) = rendezvous(&memory, 2).arrive() else { panic!("one of two") };
         let breaks = memory.clone();
@@ -78,7 +79,7 @@ fn loom_a_phase_ends_in_one_way_for_all() {
 
 #[test]
 fn loom_who_withdraws_is_not_counted_or_goes_on() {
-    explore("rendezvous, one who withdraws beside the last one", 3, || {
+    explore("rendezvous, one who withdraws beside the last one", Some(3), || {
         let memory = Arc::new(Memory::new(2));
         let other = memory.clone();
         let other = thread::spawn(move || rendezvous(&other, 2).arrive());

@@ -9,10 +9,10 @@
 //! another ordering is for; where that matters, there are others.
 
 use super::*;
+use crate::atomics::explore::explore;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use std::sync::atomic::AtomicUsize;
 
 /// Words of a cell: two of payload and the stamp.
 const STRIDE: usize = 3;
@@ -24,21 +24,6 @@ const SUBSCRIBER: usize = 2;
 
 /// What makes the second word of a payload from the first.
 const MIX: u64 = 0x5555;
-
-/// Explores all executions with at most so many preemptions (all if `None`), counts them, and prints the number.
-fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
-    builder.max_branches = 10_000;
-    builder.check(move || {
-        counter.fetch_add(1, Ordering::Relaxed);
-        model();
-    });
-    let bound = preemptions.map_or(String::new(), |most| format!(", at most {most} preemptions"));
-    println!("{name}{bound}: {} executions explored", executions.load(Ordering::Relaxed));
-}
 
 /// An empty ring of loom's atomics, with a cell beside each payload.
 struct Memory {
@@ -260,7 +245,7 @@ fn loom_two_publishers_have_one_order() {
             sight
         };
         receive(&mut subscriber);
-        publishers.map(|publisher| publisher.join().unwrap());
+        publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
         while receive(&mut subscriber) == Sight::Message {}
         values.sort_unstable();
         assert_eq!(values.len() as u64, 2 - first);

@@ -3,10 +3,10 @@
 
 use super::super::claims::Counter;
 use super::*;
+use crate::atomics::explore::explore;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use std::sync::atomic::AtomicUsize;
 
 const LINES: usize = 3;
 const RECORD_WORDS: usize = 3;
@@ -14,21 +14,6 @@ const CELLS: usize = 2;
 
 /// Line of the subscriber.
 const SUBSCRIBER: usize = 2;
-
-/// Explores all executions with at most so many preemptions (all if `None`), counts them, and prints the number.
-fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
-    builder.max_branches = 10_000;
-    builder.check(move || {
-        counter.fetch_add(1, Ordering::Relaxed);
-        model();
-    });
-    let bound = preemptions.map_or(String::new(), |most| format!(", at most {most} preemptions"));
-    println!("{name}{bound}: {} executions explored", executions.load(Ordering::Relaxed));
-}
 
 /// An empty ring of loom's atomics, of two cells of one word, with a cell of loom's beside each.
 struct Memory {
@@ -109,6 +94,7 @@ fn look_once(subscriber: &mut Subscriber) -> u64 {
         Sight::Nothing => 0,
         Sight::Missed(missed) => missed,
         Sight::Message => {
+            // Relaxed: the stamp has been acquired, and `accept` tells whether the word belongs to it.
             let value = word(subscriber.payload().expect("there is a message").0).load(Ordering::Relaxed);
             if !subscriber.accept() {
                 return 0;

@@ -2,10 +2,10 @@
 //! notices every access to one that is not ordered after the last access of somebody else.
 
 use super::*;
+use crate::atomics::explore::explore;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use std::sync::atomic::AtomicUsize;
 
 const LAYOUT: Layout =
     Layout { stride: 2, request_length: None, time: None, request: 0, reply_length: None, reply: 0, stamp: 1 };
@@ -17,22 +17,6 @@ const OTHERS: u32 = 2;
 
 /// Most switches away from a thread that could have gone on, which bounds the models with three threads.
 const PREEMPTIONS: usize = 3;
-
-/// Counts the executions that loom explores, and prints the number in the end.
-fn explore(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 10_000;
-    builder.check(move || {
-        // Relaxed: a count that is read when all is over.
-        counter.fetch_add(1, Ordering::Relaxed);
-        model();
-    });
-    // Relaxed: as above.
-    println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
-}
 
 /// A table of one slot, a mailbox in place of the queue, and one word that says who has died.
 struct Memory {
@@ -185,7 +169,7 @@ impl Memory {
 
 #[test]
 fn loom_replies_arrive_whole_one_call_after_the_other() {
-    explore("two calls", PREEMPTIONS, || {
+    explore("two calls", Some(PREEMPTIONS), || {
         let memory = Memory::new();
         let shared = memory.clone();
         let server = thread::spawn(move || {
@@ -205,7 +189,7 @@ fn loom_replies_arrive_whole_one_call_after_the_other() {
 
 #[test]
 fn loom_of_two_servers_with_one_ticket_one_serves() {
-    explore("one ticket, two servers", PREEMPTIONS, || {
+    explore("one ticket, two servers", Some(PREEMPTIONS), || {
         let memory = Memory::new();
         let servers = [SERVER, OTHERS].map(|line| {
             let shared = memory.clone();
@@ -228,7 +212,7 @@ fn loom_of_two_servers_with_one_ticket_one_serves() {
 
 #[test]
 fn loom_a_call_is_withdrawn_abandoned_or_answered() {
-    explore("cancelled", PREEMPTIONS, || {
+    explore("cancelled", Some(PREEMPTIONS), || {
         let memory = Memory::new();
         let shared = memory.clone();
         let server = thread::spawn(move || {
@@ -256,7 +240,7 @@ fn loom_a_call_is_withdrawn_abandoned_or_answered() {
 fn loom_a_request_is_read_back_or_answered() {
     // The client may die when it has taken the call back, when it has read the request, or not at all.
     for steps in [0, 1, Steps::FOREVER] {
-        explore(&format!("taken back, dead after {} steps", steps.min(9)), PREEMPTIONS, move || {
+        explore(&format!("taken back, dead after {} steps", steps.min(9)), Some(PREEMPTIONS), move || {
             let memory = Memory::new();
             let shared = memory.clone();
             let server = thread::spawn(move || {
@@ -270,7 +254,7 @@ fn loom_a_request_is_read_back_or_answered() {
             let (calls, forever) = (memory.calls(), &mut Steps(Steps::FOREVER));
             let call = memory.submit(CLIENT, 1, forever).unwrap();
             if calls.take_back(call) {
-                let mut read_back = |steps: &mut Steps| {
+                let read_back = |steps: &mut Steps| {
                     steps.next()?;
                     assert_eq!(memory.read_request(), 1);
                     steps.next()?;
@@ -294,7 +278,7 @@ fn loom_a_request_is_read_back_or_answered() {
 #[test]
 fn loom_one_client_after_the_other_has_the_slot() {
     for withdraws in [false, true] {
-        explore(&format!("two clients, the first withdraws: {withdraws}"), PREEMPTIONS, move || {
+        explore(&format!("two clients, the first withdraws: {withdraws}"), Some(PREEMPTIONS), move || {
             let memory = Memory::new();
             let shared = memory.clone();
             let first = thread::spawn(move || {
@@ -326,7 +310,7 @@ fn loom_one_client_after_the_other_has_the_slot() {
 #[test]
 fn loom_a_client_that_dies_costs_nobody_anything() {
     for steps in 0..7 {
-        explore(&format!("client dead after {steps} steps"), PREEMPTIONS, move || {
+        explore(&format!("client dead after {steps} steps"), Some(PREEMPTIONS), move || {
             let memory = Memory::new();
             let shared = memory.clone();
             let client = thread::spawn(move || {
@@ -351,7 +335,7 @@ fn loom_a_client_that_dies_costs_nobody_anything() {
 #[test]
 fn loom_the_calls_of_a_server_that_dies_end_once() {
     for steps in 0..4 {
-        explore(&format!("server dead after {steps} steps"), PREEMPTIONS, move || {
+        explore(&format!("server dead after {steps} steps"), Some(PREEMPTIONS), move || {
             let memory = Memory::new();
             let shared = memory.clone();
             let server = thread::spawn(move || {
@@ -398,7 +382,7 @@ fn loom_the_calls_of_a_server_that_dies_end_once() {
 fn loom_both_may_die_and_two_clean_up() {
     for (client_steps, server_steps) in [(4, 0), (4, 1), (4, 2), (5, 2), (4, 3), (6, 3)] {
         let name = format!("client dead after {client_steps} steps, server after {server_steps}");
-        explore(&name, 2, move || {
+        explore(&name, Some(2), move || {
             let memory = Memory::new();
             let shared = memory.clone();
             let client = thread::spawn(move || {
@@ -434,7 +418,7 @@ fn loom_both_may_die_and_two_clean_up() {
 
 #[test]
 fn loom_replies_stream_one_at_a_time() {
-    explore("stream", PREEMPTIONS, || {
+    explore("stream", Some(PREEMPTIONS), || {
         let memory = Memory::new();
         let shared = memory.clone();
         let server = thread::spawn(move || {
@@ -477,7 +461,7 @@ fn loom_replies_stream_one_at_a_time() {
 
 #[test]
 fn loom_a_stream_can_be_abandoned() {
-    explore("stream abandoned", PREEMPTIONS, || {
+    explore("stream abandoned", Some(PREEMPTIONS), || {
         let memory = Memory::new();
         let shared = memory.clone();
         let server = thread::spawn(move || {

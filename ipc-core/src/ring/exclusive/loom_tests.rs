@@ -2,24 +2,13 @@
 //! see. Run with `RUSTFLAGS="--cfg loom" cargo test --release -p ipc-core --lib loom`.
 
 use super::*;
+use crate::atomics::explore::explore;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use std::sync::atomic::AtomicUsize;
 
 /// Words of a slot: one of payload, which goes unused, and the stamp.
 const STRIDE: usize = 2;
-
-/// Counts the executions that loom explores, and prints the number in the end.
-fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    loom::model(move || {
-        counter.fetch_add(1, Ordering::Relaxed);
-        model();
-    });
-    println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
-}
 
 /// An empty ring of loom's atomics. The payloads are cells beside it, so that loom notices every access to one that is
 /// not ordered after the other end's last access, even where the values happen to be right.
@@ -91,7 +80,7 @@ fn await_turn(end: &mut impl End) {
 #[test]
 fn loom_messages_arrive_whole_and_in_order() {
     for capacity in [1, 2] {
-        explore("exchange", move || {
+        explore("exchange", None, move || {
             let memory = Memory::new(capacity);
             let shared = memory.clone();
             let sender = thread::spawn(move || {
@@ -107,7 +96,7 @@ fn loom_messages_arrive_whole_and_in_order() {
 
 #[test]
 fn loom_a_successor_goes_on_where_the_dead_sender_stopped() {
-    explore("sender succeeded", || {
+    explore("sender succeeded", None, || {
         let memory = Memory::new(2);
         let shared = memory.clone();
         let sender = thread::spawn(move || {
@@ -128,7 +117,7 @@ fn loom_a_successor_goes_on_where_the_dead_sender_stopped() {
 
 #[test]
 fn loom_a_successor_goes_on_where_the_dead_receiver_stopped() {
-    explore("receiver succeeded", || {
+    explore("receiver succeeded", None, || {
         let memory = Memory::new(2);
         let shared = memory.clone();
         let receiver = thread::spawn(move || {

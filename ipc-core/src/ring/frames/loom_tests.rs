@@ -2,10 +2,10 @@
 //! see. Run with `RUSTFLAGS="--cfg loom" cargo test --release -p ipc-core --lib loom`.
 
 use super::*;
+use crate::atomics::explore::explore;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use std::sync::atomic::AtomicUsize;
 
 /// Units of two words: the header, and one of payload. A frame of one unit carries up to 8 bytes, one of two up to 24.
 const SHAPE: Shape = Shape { units: 4, unit_words: 2, header_words: 1 };
@@ -16,17 +16,6 @@ const PADDED: [usize; 3] = [24, 8, 24];
 /// Lengths of the messages: the second frame ends where the memory does, and the third one where, in the lap before, there
 /// was payload that looks like a header.
 const FLUSH: [usize; 3] = [24, 24, 8];
-
-/// Counts the executions that loom explores, and prints the number in the end.
-fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    loom::model(move || {
-        counter.fetch_add(1, Ordering::Relaxed); // Relaxed: a count, and nothing else.
-        model();
-    });
-    println!("{name}: {} executions explored", executions.load(Ordering::Relaxed)); // Relaxed: as above.
-}
 
 /// An empty ring of loom's atomics. There is a cell for each unit beside it, so that loom notices every access to one that
 /// is not ordered after the other end's last access, even where the values happen to be right.
@@ -109,7 +98,7 @@ fn await_turn(end: &mut impl End) {
 #[test]
 fn loom_frames_arrive_whole_and_in_order() {
     for lengths in [PADDED, FLUSH] {
-        explore("frames exchanged", move || {
+        explore("frames exchanged", None, move || {
             let memory = Memory::new();
             let shared = memory.clone();
             let sender = thread::spawn(move || {
@@ -126,7 +115,7 @@ fn loom_frames_arrive_whole_and_in_order() {
 
 /// The sender dies in its third message, after as many of its steps as `steps` says.
 fn sender_succeeded(steps: usize, lengths: [usize; 3]) {
-    explore(&format!("frames, sender succeeded after {steps} steps"), move || {
+    explore(&format!("frames, sender succeeded after {steps} steps"), None, move || {
         let memory = Memory::new();
         let shared = memory.clone();
         let sender = thread::spawn(move || {
@@ -161,7 +150,7 @@ fn loom_a_successor_goes_on_where_the_dead_sender_of_frames_stopped() {
 #[test]
 fn loom_a_successor_goes_on_where_the_dead_receiver_of_frames_stopped() {
     for lengths in [PADDED, FLUSH] {
-        explore("frames, receiver succeeded", move || {
+        explore("frames, receiver succeeded", None, move || {
             let memory = Memory::new();
             let shared = memory.clone();
             let receiver = thread::spawn(move || {

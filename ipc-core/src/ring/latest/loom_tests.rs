@@ -2,28 +2,15 @@
 //! proof does not depend on the number. Payloads are pairs of atomics whose halves belong together.
 
 use super::*;
+use crate::atomics::explore::explore;
 use loom::sync::Arc;
 use loom::thread;
-use std::sync::atomic::AtomicUsize;
 
 /// Words of a slot: two of payload and the stamp.
 const STRIDE: usize = 3;
 
 /// What makes the second word of a payload from the first.
 const MIX: u64 = 0x5555;
-
-/// Explores all executions with at most so many preemptions (all if `None`), counts them, and prints the number.
-fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
-    builder.check(move || {
-        counter.fetch_add(1, Ordering::Relaxed);
-        model();
-    });
-    println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
-}
 
 /// A channel of loom's atomics, of which version 1 has been written.
 struct Memory {
@@ -106,7 +93,7 @@ fn loom_a_copy_is_whole_and_of_its_version() {
 
 #[test]
 fn loom_versions_do_not_go_backwards() {
-    explore("latest, 3 values, 1 reader twice, at most 3 preemptions", Some(3), || {
+    explore("latest, 3 values, 1 reader twice", Some(3), || {
         let memory = Memory::new();
         let shared = memory.clone();
         let writer = thread::spawn(move || write_from_2_to(&shared, 4));
@@ -119,7 +106,7 @@ fn loom_versions_do_not_go_backwards() {
 
 #[test]
 fn loom_two_readers_do_not_disturb_each_other() {
-    explore("latest, 2 values, 2 readers, at most 3 preemptions", Some(3), || {
+    explore("latest, 2 values, 2 readers", Some(3), || {
         let memory = Memory::new();
         let threads = [(); 2].map(|()| {
             let shared = memory.clone();
@@ -128,7 +115,7 @@ fn loom_two_readers_do_not_disturb_each_other() {
             })
         });
         write_from_2_to(&memory, 3);
-        threads.map(|reader| reader.join().unwrap());
+        threads.into_iter().for_each(|reader| reader.join().unwrap());
     });
 }
 

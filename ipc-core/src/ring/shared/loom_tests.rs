@@ -6,35 +6,19 @@
 //! what they have not done is done when they have ended.
 
 use super::*;
+use crate::atomics::explore::explore;
 use crate::atomics::mortal::die_after;
 use crate::ring::claims::{Counter, Records};
 use loom::cell::UnsafeCell;
-use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64 as Word, fence};
 use loom::thread;
-use std::sync::atomic::AtomicUsize;
 
 /// Interruptions in an execution, unless the model says otherwise.
 const PREEMPTIONS: usize = 3;
 
 /// Lines of each role.
 const LINES: usize = 2;
-
-/// Explores, counts the executions, and prints the number in the end.
-fn explore(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 5_000;
-    builder.check(move || {
-        // Relaxed: a figure.
-        counter.fetch_add(1, Ordering::Relaxed);
-        model();
-    });
-    println!("{name}: {} executions explored", executions.load(Ordering::Relaxed));
-}
 
 /// An empty ring of loom's atomics. The payloads are cells beside it, so that loom notices every access to one that is
 /// not ordered after the last access by somebody else, even where the values happen to be right.
@@ -173,7 +157,7 @@ fn is_in_order(values: &[u64]) -> bool {
 #[test]
 fn loom_two_producers_and_a_consumer() {
     for capacity in [1, 2] {
-        explore(&format!("two producers, a consumer, capacity {capacity}"), PREEMPTIONS, move || {
+        explore(&format!("two producers, a consumer, capacity {capacity}"), Some(PREEMPTIONS), move || {
             let memory = Memory::new(capacity);
             let senders = [0, 1].map(|line| {
                 let shared = memory.clone();
@@ -194,7 +178,7 @@ fn loom_two_producers_and_a_consumer() {
 #[test]
 fn loom_a_producer_and_two_consumers() {
     for capacity in [1, 2] {
-        explore(&format!("a producer, two consumers, capacity {capacity}"), PREEMPTIONS, move || {
+        explore(&format!("a producer, two consumers, capacity {capacity}"), Some(PREEMPTIONS), move || {
             let memory = Memory::new(capacity);
             let mut producer = memory.producer(0);
             let mut sent = memory.send(&mut producer, [1]);
@@ -216,7 +200,7 @@ fn loom_a_producer_and_two_consumers() {
 #[test]
 fn loom_the_only_producer_gets_company() {
     for capacity in [1, 3] {
-        explore(&format!("a second producer joins, capacity {capacity}"), PREEMPTIONS, move || {
+        explore(&format!("a second producer joins, capacity {capacity}"), Some(PREEMPTIONS), move || {
             let memory = Memory::new(capacity);
             let mut only = Producer::attach(memory.parts(), 0, Company::Alone);
             let shared = memory.clone();
@@ -241,7 +225,7 @@ fn loom_the_only_producer_gets_company() {
 #[test]
 fn loom_the_only_consumer_gets_company() {
     for capacity in [2, 3] {
-        explore(&format!("a second consumer joins, capacity {capacity}"), PREEMPTIONS, move || {
+        explore(&format!("a second consumer joins, capacity {capacity}"), Some(PREEMPTIONS), move || {
             let memory = Memory::new(capacity);
             let mut producer = Producer::attach(memory.parts(), 0, Company::Alone);
             let mut sent = memory.send(&mut producer, [1, 2]);
@@ -301,7 +285,7 @@ fn loom_a_producer_is_killed_at_every_store() {
     for company in [Company::Others, Company::Alone] {
         for death in 0..6 {
             let name = format!("a producer dies before store {death}, {company:?}");
-            explore(&name, PREEMPTIONS, move || dying_producer(death, company));
+            explore(&name, Some(PREEMPTIONS), move || dying_producer(death, company));
         }
     }
 }
@@ -310,7 +294,7 @@ fn loom_a_producer_is_killed_at_every_store() {
 fn loom_two_producers_are_killed_and_two_repair() {
     // Each claims a different number of units, so that it matters which of them won.
     for deaths in [(2, 2), (2, 3), (3, 2), (3, 3)] {
-        explore(&format!("two producers die before stores {deaths:?}"), PREEMPTIONS, move || {
+        explore(&format!("two producers die before stores {deaths:?}"), Some(PREEMPTIONS), move || {
             let memory = Memory::new(4);
             let doom = |line: usize, death| {
                 let shared = memory.clone();
@@ -339,7 +323,7 @@ fn loom_two_producers_are_killed_and_two_repair() {
 #[test]
 fn loom_repairers_are_killed_beside_each_other() {
     for death in 0..4 {
-        explore(&format!("a repairer of a hole dies before store {death}"), PREEMPTIONS, move || {
+        explore(&format!("a repairer of a hole dies before store {death}"), Some(PREEMPTIONS), move || {
             let memory = Memory::new(2);
             let mut producer = memory.producer(0);
             assert_eq!(producer.claim(1), Turn::Ours);
@@ -360,7 +344,7 @@ fn loom_repairers_are_killed_beside_each_other() {
 
 #[test]
 fn loom_the_only_producer_goes_on_where_another_one_died() {
-    explore("the only producer beside a repair", PREEMPTIONS, || {
+    explore("the only producer beside a repair", Some(PREEMPTIONS), || {
         let memory = Memory::new(2);
         let mut mortal = memory.producer(0);
         // Has written that it tries the first position, and has not moved the tail.
@@ -417,7 +401,7 @@ fn loom_a_consumer_is_killed_at_every_store() {
         for company in [Company::Others, Company::Alone] {
             for death in 0..6 {
                 let name = format!("a consumer dies before store {death}, {company:?}, {orphans:?}");
-                explore(&name, PREEMPTIONS, move || dying_consumer(death, company, orphans));
+                explore(&name, Some(PREEMPTIONS), move || dying_consumer(death, company, orphans));
             }
         }
     }
@@ -428,7 +412,7 @@ fn loom_repairers_of_a_consumer_are_killed_beside_each_other() {
     for orphans in [Orphans::Redeliver, Orphans::Drop] {
         for death in 0..4 {
             let name = format!("a repairer of a consumer dies before store {death}, {orphans:?}");
-            explore(&name, PREEMPTIONS, move || {
+            explore(&name, Some(PREEMPTIONS), move || {
                 let memory = Memory::new(2);
                 let mut producer = memory.producer(0);
                 assert_eq!(memory.send(&mut producer, [1]), [1]);
@@ -482,6 +466,6 @@ fn dying_with_a_returned_message(death: u32) {
 fn loom_a_consumer_is_killed_with_a_message_that_was_put_back() {
     for death in 0..6 {
         let name = format!("a consumer of a returned message dies before store {death}");
-        explore(&name, PREEMPTIONS, move || dying_with_a_returned_message(death));
+        explore(&name, Some(PREEMPTIONS), move || dying_with_a_returned_message(death));
     }
 }
