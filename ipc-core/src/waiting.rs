@@ -441,6 +441,7 @@ mod tests {
                 }
             }
         });
+        // Acquire: as above.
         assert_eq!(served.load(Ordering::Acquire), SLEEPERS);
     }
 

@@ -199,13 +199,10 @@ impl Ledger {
             }
             let number = (known + 1) & NUMBER_MASK;
             let returned = Intent { number, before: held, after: 0 }.word();
+            let word = self.lines.claim(line);
             // AcqRel: as above. Relaxed: another repairer did it, and the next round sees how.
-            let is_written = claim == returned
-                || self
-                    .lines
-                    .claim(line)
-                    .compare_exchange(claim, returned, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok();
+            let swap = || word.compare_exchange(claim, returned, Ordering::AcqRel, Ordering::Relaxed);
+            let is_written = claim == returned || swap().is_ok();
             let free = (state.free + held).min(MAX_PERMITS);
             if is_written && self.make(state, State { free, line: Some(line), number }) {
                 return held;

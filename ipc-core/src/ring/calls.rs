@@ -319,11 +319,11 @@ impl Calls {
     pub(crate) fn acknowledge(&self, call: Call) -> Progress {
         let (unread, read) = (Progress { has_reply: true, ..Progress::NONE }, Progress::NONE);
         let stamp = self.stamp(call.index());
-        // AcqRel: Release lets the server write over what has been read, and pairs with the Acquire in `server_progress`;
-        // Acquire, on both outcomes, as in `progress`.
         let swap = stamp.compare_exchange(
             unread.stamp(call.serial),
             read.stamp(call.serial),
+            // AcqRel: Release lets the server write over what has been read, and pairs with the Acquire in
+            // `server_progress`; Acquire, on both outcomes, as in `progress`.
             Ordering::AcqRel,
             Ordering::Acquire,
         );
@@ -461,11 +461,12 @@ impl Calls {
     /// Frees the slot of a call that its client abandoned (K3).
     fn free_abandoned(&self, taken: Taken) {
         let free = Control::free(taken.call.serial).word();
-        // Release: the request has been read and the reply written; pairs with the Acquire in `claim`. It fails only if
-        // somebody freed it who took this server for dead, and then there is nothing to do.
+        // It fails only if somebody freed the slot who took this server for dead, and then there is nothing to do.
         let _ = self.control(taken.index()).compare_exchange(
             taken.control().word(),
             free,
+            // Release: the request has been read and the reply written; pairs with the Acquire in `claim`. Relaxed on
+            // failure: nothing follows.
             Ordering::Release,
             Ordering::Relaxed,
         );

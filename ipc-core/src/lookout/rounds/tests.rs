@@ -291,6 +291,7 @@ fn a_joiner_that_dies_half_way_hides_nobody() {
     all.round();
     assert_eq!(all.woken(), [1]);
     let next = all.channels[0].sender(3);
+    // Relaxed: as above.
     assert_eq!(roll.load(Ordering::Relaxed) % 2, 0);
     next.close();
 }

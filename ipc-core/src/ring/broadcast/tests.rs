@@ -57,6 +57,7 @@ impl Memory {
     }
 
     fn horizon(&self) -> u64 {
+        // Relaxed: asked where nobody else is at work.
         self.horizon.load(Ordering::Relaxed)
     }
 }
@@ -77,10 +78,12 @@ fn mixed(value: u64, at: usize) -> u64 {
 
 fn fill(publisher: &Publisher, value: u64) {
     let payload = publisher.payload().expect("a cell has been claimed");
+    // Relaxed: the stamp publishes the payload, with the Release in `Publisher::pass`.
     (0..STRIDE - 1).for_each(|at| word(payload, at).store(mixed(value, at), Ordering::Relaxed));
 }
 
 fn read(payload: NonNull<AtomicU64>) -> [u64; STRIDE - 1] {
+    // Relaxed: the stamp has been acquired, and `accept` tells whether the words belong together.
     core::array::from_fn(|at| word(payload, at).load(Ordering::Relaxed))
 }
 
@@ -429,6 +432,7 @@ fn run(memory: &Memory, publishers: usize, steps: Vec<Step>) {
     }
     let World { mut publishers, parts, .. } = world;
     publishers.iter_mut().for_each(Publisher::detach);
+    // Relaxed: one thread.
     let claims = (0..FIRST_SUBSCRIBER).map(|line| parts.publishers.records.claim(line).load(Ordering::Relaxed));
     assert_eq!(claims.sum::<u64>(), 0);
 }
@@ -526,11 +530,13 @@ fn a_damaged_ring_is_told_from_a_busy_one() {
     let long_ago = full(1);
     let of_a_queue = Stamp::new(State::Held, 5, 1).word();
     for found in [later, long_ago, of_a_queue] {
+        // Relaxed, here and below: one thread.
         memory.words[STRIDE - 1].store(found, Ordering::Relaxed);
         let broken = Evidence { slot: 0, found, expected: full(5) };
         assert_eq!(subscriber.look(), Sight::Broken(broken));
         assert_eq!(publisher.claim(|_| None), Turn::Broken(broken));
     }
+    // Relaxed: as above.
     memory.counter[0].store(u64::MAX, Ordering::Relaxed);
     assert!(matches!(publisher.claim(|_| None), Turn::Broken(_)));
     assert!(lossy::Subscriber::attach(parts, 0).is_err());
@@ -563,6 +569,7 @@ proptest! {
         let scramble = |from: usize, words: &[u64]| {
             let stamps = memory.words.iter().skip(STRIDE - 1).step_by(STRIDE);
             let shared = stamps.chain(&memory.records).chain(&memory.counter).chain([&memory.horizon]);
+            // Relaxed: one thread.
             shared.skip(from).zip(words).for_each(|(word, &wild)| word.store(wild, Ordering::Relaxed));
         };
         scramble(0, &words);

@@ -76,11 +76,13 @@ fn mixed(value: u64, at: u16) -> u64 {
 
 fn fill(publisher: &Publisher, units: u16, value: u64) {
     let payload = publisher.payload().expect("a frame has been claimed");
+    // Relaxed: the stamp publishes the payload, with the Release in `Publisher::pass`.
     (0..units).for_each(|at| word(payload, units, at).store(mixed(value, at), Ordering::Relaxed));
 }
 
 fn read(subscriber: &Subscriber) -> Vec<u64> {
     let (payload, units) = subscriber.payload().expect("there is a message");
+    // Relaxed: the stamp has been acquired, and `accept` tells whether the words belong together.
     (0..units).map(|at| word(payload, units, at).load(Ordering::Relaxed)).collect()
 }
 
@@ -464,6 +466,7 @@ proptest! {
         let scramble = |from: usize, words: &[u64]| {
             let apart = memory.numbers.iter().chain(&memory.payloads).chain(&memory.records).chain(&memory.words);
             let shared = memory.stamps.iter().chain(apart);
+            // Relaxed: one thread.
             shared.skip(from).zip(words).for_each(|(word, &wild)| word.store(wild, Ordering::Relaxed));
         };
         let mut publisher = Publisher::attach(parts, 0, Company::Others);

@@ -58,11 +58,11 @@ impl Calls {
 
     fn free_observed(&self, index: usize, observed: Observed) -> Resolved {
         let serial = Control::from_word(observed.0).map_or(0, |control| control.serial);
-        // AcqRel: Release pairs with the Acquire in `claim`, for what was acquired with the stamp. Relaxed on failure: the
-        // slot is observed again, or left to whoever changed it.
         let swap = self.control(index).compare_exchange(
             observed.0,
             Control::free(serial).word(),
+            // AcqRel: Release pairs with the Acquire in `claim`, for what was acquired with the stamp. Relaxed on
+            // failure: the slot is observed again, or left to whoever changed it.
             Ordering::AcqRel,
             Ordering::Relaxed,
         );

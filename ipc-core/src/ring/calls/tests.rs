@@ -221,6 +221,7 @@ impl World {
     fn advance(&mut self, line: u32, work: Work) {
         match work {
             Work::Filling(call) => {
+                // Relaxed, here and in the other payloads of this test: one thread plays all parts.
                 word(self.calls.request(call.index())).store(self.next, Ordering::Relaxed);
                 self.next += 1;
                 let ticket = self.calls.post(call);
@@ -232,6 +233,7 @@ impl World {
             }
             Work::Waiting(call) => self.collect(line, call),
             Work::Back(call, request) => {
+                // Relaxed: one thread.
                 assert_eq!(word(self.calls.request(call.index())).load(Ordering::Relaxed), request);
                 self.calls.free(call);
                 self.slots[call.index()] = Slot::Free;
@@ -262,6 +264,7 @@ impl World {
                 assert_eq!(self.calls.progress(call), progress);
                 assert_eq!(self.calls.holder(call), Holder::Server(taken.server.into()));
                 if progress.has_reply {
+                    // Relaxed: one thread.
                     assert_eq!(word(self.calls.reply(call.index())).load(Ordering::Relaxed), reply);
                 }
                 if progress.end != End::Open {
@@ -284,6 +287,7 @@ impl World {
         assert_eq!(self.calls.take_back(call), is_waiting);
         if is_waiting {
             self.slots[call.index()] = Slot::Back(call);
+            // Relaxed: one thread.
             let request = word(self.calls.request(call.index())).load(Ordering::Relaxed);
             self.give(line, Work::Back(call, request));
         } else {
@@ -336,6 +340,7 @@ impl World {
             Ok(wanted) => wanted,
             Err(taken) => return self.give(line, Work::Serving(taken)),
         };
+        // Relaxed, here and below: one thread.
         let reply = answer(word(self.calls.request(taken.index())).load(Ordering::Relaxed));
         if wanted.has_reply {
             word(self.calls.reply(taken.index())).store(reply, Ordering::Relaxed);

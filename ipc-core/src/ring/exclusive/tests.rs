@@ -131,6 +131,7 @@ fn a_stamp_of_no_state_is_broken() {
     let memory = Memory::new(2, 5);
     let mut consumer = Consumer::attach(memory.parts());
     for found in [0, 4, 7, u64::MAX] {
+        // Relaxed: one thread.
         memory.stamp(0).store(found, Ordering::Relaxed);
         assert_eq!(consumer.look(), Turn::Broken(Evidence { slot: 0, found, expected: 6 }));
         assert!(!consumer.is_ready());
@@ -142,6 +143,7 @@ fn a_place_of_no_state_is_broken() {
     let memory = Memory::new(3, 0);
     let mut producer = Producer::attach(memory.parts());
     for found in [1, 2, 6, u64::MAX] {
+        // Relaxed: one thread.
         memory.taken.store(found, Ordering::Relaxed);
         assert_eq!(producer.look(), Turn::Broken(Evidence { slot: 0, found, expected: 0 }), "{found}");
     }
@@ -155,6 +157,7 @@ fn a_consumer_that_joins_at_a_place_of_no_state_finds_the_ring_broken() {
     fill(&producer, 1);
     producer.pass();
     for taken in [8, 9, u64::MAX] {
+        // Relaxed: one thread.
         memory.taken.store(taken, Ordering::Relaxed);
         let mut consumer = Consumer::attach(memory.parts());
         assert!(!consumer.is_ready());
@@ -170,6 +173,7 @@ fn any_words_can_be_attached_to() {
         for second in wild {
             for taken in wild {
                 let memory = Memory::new(3, 0);
+                // Relaxed: one thread.
                 memory.stamp(0).store(first, Ordering::Relaxed);
                 memory.stamp(1).store(second, Ordering::Relaxed);
                 memory.taken.store(taken, Ordering::Relaxed);

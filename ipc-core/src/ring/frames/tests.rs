@@ -33,12 +33,14 @@ impl Memory {
             taken: AtomicU64::new(place.word()),
             shape,
         };
+        // Relaxed, here and below: whoever is handed the memory comes afterwards.
         memory.parts().header(place.unit).store(CLEAR, Ordering::Relaxed);
         memory
     }
 
     fn zeroed(units: usize) -> Self {
         let memory = Memory::new(shape(units, 8), Place { lap: 0, unit: 0 });
+        // Relaxed: as in `new`.
         memory.words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         memory
     }
@@ -226,6 +228,7 @@ fn run(memory: &Memory, steps: Vec<Step>) -> Result<(), TestCaseError> {
         }
         prop_assert_eq!(parts.len(), oracle.queue.len());
         let place = producer.place;
+        // Relaxed: one thread.
         prop_assert_eq!(parts.header(place.unit).load(Ordering::Relaxed), CLEAR, "F1 at {:?}", place);
     }
     Ok(())
@@ -304,6 +307,7 @@ fn one_unit_stays_free() {
 fn a_header_of_no_state_is_broken() {
     let memory = Memory::zeroed(8);
     let place = Place { lap: 0, unit: 5 };
+    // Relaxed: one thread.
     memory.taken.store(place.word(), Ordering::Relaxed);
     let limit = memory.shape.limit_bytes() as u32;
     let next = place.next_lap();
@@ -328,8 +332,10 @@ fn frames_that_go_all_the_way_round_are_broken() {
     // Each is possible by itself, but together they leave no place for the producer.
     let memory = Memory::zeroed(4);
     for (unit, lap) in [(0, 1), (1, 0), (2, 0), (3, 0)] {
+        // Relaxed, here and below: one thread.
         memory.parts().header(unit).store(Place { lap, unit }.header(1), Ordering::Relaxed);
     }
+    // Relaxed: as above.
     memory.taken.store(Place { lap: 0, unit: 1 }.word(), Ordering::Relaxed);
     assert!(matches!(Producer::attach(memory.parts()).look(), Turn::Broken(_)));
     assert_eq!(memory.parts().len(), 4);
@@ -342,10 +348,12 @@ fn a_place_of_no_state_is_broken() {
     producer.ask_for(0).unwrap();
     let ahead = [1, 4, u64::from(u32::MAX), 1 << 32, u64::MAX, 2 << 32, 1 << 63];
     for found in ahead {
+        // Relaxed: one thread.
         memory.taken.store(found, Ordering::Relaxed);
         assert!(matches!(producer.look(), Turn::Broken(_)), "{found:#x}");
     }
     for found in [4, u64::from(u32::MAX), u64::MAX] {
+        // Relaxed: one thread.
         memory.taken.store(found, Ordering::Relaxed);
         let mut consumer = Consumer::attach(memory.parts());
         assert!(matches!(consumer.look(), Turn::Broken(_)), "{found:#x}");
@@ -385,6 +393,7 @@ proptest! {
     ) {
         let memory = Memory::zeroed(units);
         for (word, value) in memory.words.iter().zip(words) {
+            // Relaxed, here and below: one thread.
             word.store(value, Ordering::Relaxed);
         }
         memory.taken.store(taken, Ordering::Relaxed);

@@ -60,6 +60,7 @@ fn mixed(value: u64, at: usize) -> u64 {
 
 fn fill(writer: &mut Writer, value: u64) {
     let payload = writer.open();
+    // Relaxed: the version publishes the payload, with the Release in `Writer::point`.
     (0..STRIDE - 1).for_each(|at| word(payload, at).store(mixed(value, at), Ordering::Relaxed));
 }
 
@@ -132,6 +133,7 @@ proptest! {
                 Step::ReplaceWriter => writer = memory.writer(),
                 Step::KillWriterMidway(words) => {
                     let payload = writer.open();
+                    // Relaxed: one thread.
                     (0..words.min(STRIDE - 1)).for_each(|at| word(payload, at).store(u64::MAX, Ordering::Relaxed));
                     writer = memory.writer();
                 }
@@ -198,6 +200,7 @@ fn any_words_can_be_read_and_written() {
     for version in wild {
         for stamp in wild {
             let memory = Memory::new(SLOTS, 0);
+            // Relaxed, here and below: one thread.
             memory.version.store(version, Ordering::Relaxed);
             (0..SLOTS).for_each(|slot| memory.words[slot * STRIDE + STRIDE - 1].store(stamp, Ordering::Relaxed));
             let expected = match version {

@@ -45,6 +45,7 @@ impl Memory {
         let start = (start..).find_map(|word| cells.position(word)).expect("one of the next has a cell");
         for index in 0..capacity as u64 {
             let lap = if index < cells.index(start) { cells.next_lap(start) } else { cells.lap(start) };
+            // Relaxed, here and below: whoever is handed the memory comes afterwards.
             memory.stamps[index as usize].store(Stamp::free(lap).word(), Ordering::Relaxed);
         }
         memory.control[0].store(start.word(), Ordering::Relaxed);
@@ -104,6 +105,7 @@ fn joined<T>(counter: Counter, attach: impl FnOnce(Company) -> T) -> T {
 #[test]
 fn zeroed_memory_is_an_empty_ring() {
     let memory = Memory::new(3, 0);
+    // Relaxed: one thread.
     assert!(memory.shared().iter().all(|word| word.load(Ordering::Relaxed) == 0));
     let parts = memory.parts();
     assert!(parts.is_drained() && parts.len() == 0);
@@ -193,12 +195,14 @@ fn what_was_claimed_long_ago_is_not_taken_for_a_hole() {
     producer.pass();
     assert_eq!(consumer.claim(), Turn::Ours);
     consumer.pass();
+    // Relaxed, here and below: one thread.
     memory.control[0].store(1 << 33, Ordering::Relaxed);
     memory.control[2].store(1 << 33, Ordering::Relaxed);
     memory.stamps[0].store(Stamp::free(0).word(), Ordering::Relaxed);
     let dead = |_| Life::Dead { generation: 1 };
     assert_eq!(parts.repair_producer(0, dead), Repair::Resolved);
     assert_eq!(parts.repair_consumer(0, dead, Orphans::Redeliver), Repair::Resolved);
+    // Relaxed: as above.
     assert_eq!((parts.losses(), memory.stamps[0].load(Ordering::Relaxed)), (0, 0));
 }
 
@@ -227,6 +231,7 @@ fn which_of_two_dead_producers_has_claimed_follows_from_what_came_after() {
             let life = |line| if line == 2 { Life::Live } else { Life::Dead { generation: 1 } };
             assert_eq!([0, 1].map(|line| parts.repair_producer(line, life)), [Repair::Resolved; 2]);
             assert_eq!(parts.losses(), 1);
+            // Relaxed: one thread.
             assert_eq!(Stamp::from_word(memory.stamps[0].load(Ordering::Relaxed)).units, winning);
             let mut consumer = Consumer::attach(parts, 0, Company::Alone);
             assert_eq!(consumer.claim(), if following.is_some() { Turn::Ours } else { Turn::Theirs });
@@ -266,6 +271,7 @@ fn two_consumers_die_over_a_message(earlier: [u16; 2], is_put_back: bool, orphan
     } else {
         assert_eq!(die_after(2, || holder.claim()), None);
     }
+    // Relaxed, here and below: one thread.
     let stamp = |at| Stamp::from_word(parts.cells.stamp(at).load(Ordering::Relaxed));
     assert_eq!(stamp(at).state, State::Held);
     let named = at.word() << 2 | Kind::Trying as u64;
@@ -320,6 +326,7 @@ proptest::proptest! {
         let memory = Memory::new(capacity, 0);
         let parts = memory.parts();
         let shared = memory.shared();
+        // Relaxed: one thread.
         let scribble = || words.iter().for_each(|&(at, word)| shared[at % shared.len()].store(word, Ordering::Relaxed));
         if !attach_first {
             scribble();
