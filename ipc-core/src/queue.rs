@@ -1,8 +1,20 @@
 //! Queues: each message goes to exactly one receiver, in the order in which it was sent.
 //!
-//! A *shared* queue has any number of senders and receivers, up to 64 of each, over the ring of `ring/shared.rs`. An
-//! *exclusive* one has one sender and one receiver, enforced, over that of `ring/exclusive.rs` or, if messages vary in
-//! length, of `ring/frames.rs`; it is the fastest path. The way of a message from `send` to the store that publishes it:
+//! A *shared* queue (MPMC) has up to 64 senders and 64 receivers. Its ring is `ring/shared.rs`, or
+//! `ring/shared/frames.rs` if messages vary in length. An *exclusive* queue (SPSC) has one sender and one receiver, and
+//! is the fastest path. Its ring is `ring/exclusive.rs`, or `ring/frames.rs` if messages vary in length.
+//!
+//! # How the code is laid out
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`Queue`] | the builder: name and options |
+//! | [`Sender`], [`Receiver`] | the public handles |
+//! | `Link` | an enum over the four rings, one `Port` in each variant |
+//! | `Port` | one end of a ring, together with the code that waits, wakes and measures |
+//! | `End` | the trait that every ring's producer and consumer implement: is the next slot mine, where is it, pass it on |
+//!
+//! A message takes this path from `send` to the store that publishes it:
 //! [`Sender::send`] -> `Port::send` -> `End::is_ready` -> [`IpcMessage::place`] -> `Port::pass` -> `End::pass`.
 
 mod chunk;
@@ -31,17 +43,19 @@ use core::marker::PhantomData;
 use link::Link;
 pub(crate) use link::{ReceiverLink, SenderLink};
 
-/// Senders, and receivers, that a shared queue has places for.
+/// The most senders, and the most receivers, that a shared queue can have at a time.
 const SHARED_PLACES: u32 = 64;
 
-/// Describes a queue, and opens its ends.
+/// A builder for the two ends of a queue.
 ///
-/// What [`#[derive(IpcMessage)]`](crate::message::IpcMessage) declares with `#[ipc(queue = "...")]` is such a
-/// description, which `T::channel()` returns. Whichever end is opened first creates the channel, and its options count;
-/// the other end joins what it finds, and [`ChannelInfo`] tells where that differs from what was asked for.
+/// `#[ipc(queue = "...")]` on a [derived message](crate::message::IpcMessage) declares one, which `T::channel()`
+/// returns.
 ///
-/// A description is `Clone`, `Send` and `Sync`: any thread may open an end from it, also in a child that was forked,
-/// whose inherited ends are dead ([`Sender`], "Threads and forks").
+/// The first end to be opened creates the channel with this builder's options. Every later end joins the channel as it
+/// is; [`ChannelInfo`] reports its actual options.
+///
+/// The builder is `Clone`, `Send` and `Sync`. Any thread may open ends from it. So may a forked child, in which the
+/// inherited ends no longer work (see [`Sender`], "Threads and forks").
 ///
 /// ```
 /// use ipc_core::Queue;
@@ -79,8 +93,10 @@ impl<T: ?Sized> Clone for Queue<T> {
 }
 
 impl<T: IpcMessage + ?Sized> Queue<T> {
-    /// A queue with this name: 1 to 128 ASCII letters, digits, `_`, `-` and `.`, not starting with a dot and without
-    /// two dots in a row. The name is checked when an end is opened.
+    /// A shared queue with this name and the default options.
+    ///
+    /// A name has 1 to 128 ASCII letters, digits, `_`, `-` and `.`. It must not start with a dot or contain two dots in
+    /// a row. It is checked when an end is opened.
     pub fn new(name: impl Into<String>) -> Self {
         Queue {
             name: name.into(),
@@ -97,94 +113,105 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         }
     }
 
-    /// How many messages fit, from 1 to 2^31. By default as many as make a ring of 4 MiB, and at least 16: the size that
-    /// carries the most messages a second. A smaller ring bounds how far the sender can run ahead.
+    /// Sets how many messages the queue holds, from 1 to 2^31.
     ///
-    /// A slot takes the message and 8 bytes, and at least 64; the memory of all is reserved when the channel is created.
+    /// The default fills a ring of 4 MiB, with at least 16 messages: that size has the highest throughput. A smaller
+    /// ring limits how far the sender can run ahead of the receiver.
     ///
-    /// **Of messages that vary in length** it is the size of the ring in bytes, rounded up; by default 4 MiB. A message
-    /// takes 8 bytes more than it has (or as many as it is aligned to), in units of 64, and at most half of the ring.
+    /// A slot takes 8 bytes more than the message, and at least 64. All of the memory is reserved when the channel is
+    /// created.
+    ///
+    /// **If messages vary in length**, this is the size of the ring in bytes, rounded up; the default is 4 MiB. A
+    /// message takes its own length plus 8 bytes (or plus its alignment, if that is larger), rounded up to units of 64
+    /// bytes. The longest message takes half of the ring.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = Some(messages);
         self
     }
 
-    /// Makes the queue exclusive: one sender and one receiver, and the fastest path.
+    /// Makes the queue exclusive: one sender, one receiver, and the fastest path. A second sender or receiver gets
+    /// [`OpenError::InUse`].
     pub fn spsc(mut self) -> Self {
         self.exclusive = true;
         self
     }
 
-    /// Whether a message that a receiver of a shared queue holds when it dies is delivered again, to another receiver:
-    /// yes, unless this is called with `false`. It is then given up and counted by [`Receiver::lost`].
+    /// Sets whether a shared queue redelivers a message whose receiver died while holding it. The default is `true`.
     ///
-    /// Delivering again means that a message which kills its receivers kills one after the other;
-    /// [`Received::redelivered`] tells how often it has. A receiver that was killed may have done some of what the
-    /// message asks for; giving up means that it may not have.
+    /// With `true`, another receiver gets the message (at-least-once delivery). The dead receiver may have done part of
+    /// the work already. A message that crashes its receivers crashes one after the other; [`Received::redelivered`]
+    /// says how many times it has been delivered before.
+    ///
+    /// With `false`, the message is dropped (at-most-once delivery), and [`Receiver::lost`] counts it.
     pub fn redeliver(mut self, redeliver: bool) -> Self {
         self.redeliver = redeliver;
         self
     }
 
-    /// What becomes of the channel when the last participant leaves.
+    /// Sets what happens to the channel when its last participant leaves.
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Whether to fault every page of the segment in while the channel is opened. By default that is done for segments of
-    /// up to 64 MiB.
+    /// Sets whether opening the channel faults in all of its pages. The default is `true` for segments of up to 64 MiB.
     ///
-    /// What it costs: opening takes longer, by up to a millisecond for each MiB. What it saves: in the first lap through
-    /// the ring, a page fault for every 4 KiB, which takes 1 to 8 us. The memory itself is reserved either way.
+    /// Cost: opening takes up to 1 ms longer for each MiB. Benefit: the first lap through the ring has no page faults,
+    /// which cost 1 to 8 us for each 4 KiB. The memory is reserved either way.
     ///
-    /// Each process decides for itself; in one process, the first handle of a channel does for all of them.
+    /// The setting holds for this process. If a process opens a channel several times, the first handle decides.
     pub fn prefault(mut self, prefault: bool) -> Self {
         self.pages.prefault = Some(prefault);
         self
     }
 
-    /// Whether to have the segment in huge pages (2 MiB on most machines), for large rings and messages that are read in
-    /// an order that the processor does not foresee. Where they cannot be had, the channel has ordinary pages, and
-    /// [`ChannelInfo::huge_pages`] says why.
+    /// Sets whether to ask for huge pages (2 MiB on most machines). The default is `false`.
     ///
-    /// What it costs: the kernel has to find contiguous memory and copies what is in the segment already, so that opening
-    /// takes longer by 1 to 10 ms for each MiB, and on a machine whose memory is fragmented that may be in vain. A
-    /// segment smaller than one huge page cannot have any, and the rest that does not fill one has ordinary pages.
+    /// Huge pages help large rings, and messages that are read in an order that the processor cannot predict. If the
+    /// kernel has none, the channel uses ordinary pages, and [`ChannelInfo::huge_pages`] says why. A segment smaller
+    /// than one huge page has none; neither has the remainder that does not fill one.
     ///
-    /// Each process decides for itself; in one process, the first handle of a channel does for all of them.
+    /// Cost: the kernel has to find contiguous memory and copy the segment's contents into it. Opening takes 1 to 10 ms
+    /// longer for each MiB. On a machine with fragmented memory this may be in vain.
+    ///
+    /// The setting holds for this process. If a process opens a channel several times, the first handle decides.
     pub fn huge_pages(mut self, huge_pages: bool) -> Self {
         self.pages.huge = huge_pages;
         self
     }
 
-    /// Whether to measure how long messages are on their way. Each gets the time beside it when it is sent; whoever
-    /// receives it counts the difference to the present in a histogram in the segment, which tools read without taking
-    /// part: see [`Observer::latency`](crate::inspect::Observer::latency). Like the capacity it is for the creator to say.
+    /// Sets whether to measure the latency of messages, from `send` to `recv`. The default is `false`; the creator
+    /// decides.
     ///
-    /// A message has been received when it was copied out, or when [`recv_ref`](Receiver::recv_ref) has returned it (of
-    /// several that are read in place, when they are released). It is counted when its slot is free again, once: not for each receiver that died with it, and also if it was skipped as
-    /// invalid. A receiver that is killed between freeing the slot and counting leaves a message uncounted.
+    /// The sender writes the time beside each message. The receiver records the difference in a histogram in the
+    /// segment, which [`Observer::latency`](crate::inspect::Observer::latency) reads from outside.
     ///
-    /// What it costs: a reading of the clock, about 25 ns, on either side of every message, and two atomic additions on the
-    /// receiver's, which get slower where many receive at once; 8 bytes more for a message (none for one that varies in
-    /// length and is aligned to 16 bytes or more), and 37 KiB for the histogram. Without it there is a branch a message that
-    /// always goes the same way, and no memory.
+    /// A message counts as received when it has been copied out, or when [`recv_ref`](Receiver::recv_ref) returns it
+    /// (or, of a batch that is read in place, when the batch is released). It is recorded once, when its slot is freed:
+    /// also if it was invalid and skipped, and once only if it was redelivered. A receiver that is killed between
+    /// freeing a slot and recording leaves that message out.
     ///
-    /// The clock is `CLOCK_MONOTONIC`, which all processes of a machine share unless they are in different *time
-    /// namespaces*. Differences below zero or above an hour are told apart, and are not in the histogram.
+    /// Cost: one clock reading (about 25 ns) at each end of every message, and two atomic additions at the receiver,
+    /// which contend if there are several receivers. Memory: 8 bytes a message (none if messages vary in length and are
+    /// aligned to 16 bytes or more), and 37 KiB for the histogram. Without timestamps, the cost is one well-predicted
+    /// branch a message.
+    ///
+    /// The clock is `CLOCK_MONOTONIC`. All processes of a machine share it, except across *time namespaces*.
+    /// Differences below zero or above an hour are counted separately and are not in the histogram.
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;
         self
     }
 
-    /// Who may open the channel: the mode of its segment, of which only the bits for reading and writing count. By default it
-    /// is 0o600, the user who creates it, and with a [`group`](Queue::group) 0o660. Like the capacity it is for the creator to
-    /// say; but a program that is to take part in another user's channel has to say it, too, or it is refused.
+    /// Sets the file mode of the segment, and so who may open the channel. Only the read and write bits count.
     ///
-    /// As soon as others than the owner may open a channel, its ends are [hardened](Queue::hardened). Whoever may write to it
-    /// can still spoil it for all, and may even cut its file short, which ends every process that touches what is gone. So
-    /// give it to those who are trusted that far, and use [private channels](crate::private) for others.
+    /// The default is 0o600 (the creating user), or 0o660 with a [`group`](Queue::group). The creator decides. A
+    /// program that joins another user's channel must ask for the mode as well; otherwise opening fails.
+    ///
+    /// If anyone but the owner may open a channel, its ends are [hardened](Queue::hardened). A user with write access
+    /// can still damage the channel for everybody, or truncate its file, which kills every process that touches the
+    /// missing part. Grant access only to users who are trusted that far; use [private channels](crate::private) for
+    /// others.
     ///
     /// ```
     /// # // The portable backend has no modes.
@@ -204,65 +231,71 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         self
     }
 
-    /// Gives the channel to a group, by its name or number, whose members may read and write. Its creator has to be in it, or
-    /// opening fails with [`OpenError::Group`]. Otherwise as for [`mode`](Queue::mode).
+    /// Gives the members of a group, by its name or number, read and write access. The creator must be a member, or
+    /// opening fails with [`OpenError::Group`]. See also [`mode`](Queue::mode).
     pub fn group(mut self, group: impl Into<String>) -> Self {
         self.access.group = Some(group.into());
         self
     }
 
-    /// Whether to trust the others with one's own memory safety: a hardened end sends and receives by value only.
+    /// Sets whether ends are hardened: a hardened end sends and receives by value only.
     ///
-    /// By value, a message is copied out, each word once, and the copy is validated; that is sound whatever others write, and
-    /// whenever. In place (`loan`, `recv_ref` and their kin), it rests on the others leaving the message alone. A hardened end
-    /// refuses these verbs with an error, and maps the segment read-only where it does nothing but read.
+    /// By value, a message is copied out, each word once, and the copy is validated. That is sound whatever other
+    /// processes write, at any time. In place (`loan`, `recv_ref` and their variants), soundness depends on the peers
+    /// leaving the message alone. A hardened end returns an error from those methods. It maps the segment read-only if
+    /// its role only reads.
     ///
-    /// By default an end is hardened if the channel's creator asked for it, or if its [`mode`](Queue::mode) lets another user
-    /// in. What this is called with decides for the ends that are opened with it, and for the creator also what the others'
-    /// default is.
+    /// By default, an end is hardened if the channel's creator asked for it, or if the [`mode`](Queue::mode) admits
+    /// another user. This setting overrides the default for ends opened from this builder. If one of them creates the
+    /// channel, the setting also becomes the default of all other ends.
     pub fn hardened(mut self, hardened: bool) -> Self {
         self.access.hardened = Some(hardened);
         self
     }
 
-    /// Separates this channel from those of the same name in other domains. By default the environment variable
-    /// `SLIPRING_DOMAIN` says which, and without it the domain is `default`. 1 to 64 ASCII letters, digits, `_`, `-`.
+    /// Sets the domain: channels of the same name in different domains are different channels.
+    ///
+    /// A domain has 1 to 64 ASCII letters, digits, `_` and `-`. The default is the value of the environment variable
+    /// `SLIPRING_DOMAIN`, or `default` if that is not set.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Opens the sending end. Nobody needs to receive yet.
+    /// Opens a sending end. It does not need a receiver to exist yet.
+    ///
+    /// In an exclusive queue, the new sender takes over from one that died, at the slot where that one stopped.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if an exclusive queue has a sender that lives (a dead one is succeeded at once, where it
-    /// stopped), [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they
-    /// say.
+    /// - [`OpenError::InUse`] if an exclusive queue has a live sender.
+    /// - [`OpenError::TableFull`] if a shared queue has 64 live senders.
+    /// - [`OpenError::Mismatch`] if the channel carries another message type.
+    /// - Any other [`OpenError`], as documented there.
     pub fn sender(&self) -> Result<Sender<T>, OpenError> {
         Ok(Sender::new(open_sender(&self.spec()?)?))
     }
 
-    /// Opens the receiving end. Nobody needs to send yet.
+    /// Opens a receiving end. It does not need a sender to exist yet.
     ///
     /// # Errors
     ///
-    /// As for [`sender`](Queue::sender).
+    /// As for [`sender`](Queue::sender), with receivers in the place of senders.
     pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
         Ok(Receiver::new(open_receiver(&self.spec()?)?))
     }
 
-    /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
+    /// Removes the channel and all messages in it. Returns `Ok(false)` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if somebody who lives takes part in it.
+    /// [`OpenError::InUse`] if the channel has a live participant.
     pub fn remove(&self) -> Result<bool, OpenError> {
         segment::remove(&self.segment_name()?, &self.access, |segment| self.check_unused(segment))
     }
 
-    /// Whether this program could join the channel as far as its message is concerned, without joining it. A channel
-    /// that does not exist would be made to fit.
+    /// Checks that this program's message type matches the channel's, without joining it. A channel that does not exist
+    /// matches.
     pub(crate) fn check_message(&self) -> Result<(), OpenError> {
         let spec = self.spec()?;
         if spec.private.is_some() {
@@ -272,7 +305,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         segment::peek(&spec.name, &spec.access)?.map_or(Ok(()), |segment| segment.check_message(&spec))
     }
 
-    /// Whether [`remove`](Queue::remove) would work, without removing anything.
+    /// Checks that [`remove`](Queue::remove) would succeed, without removing anything.
     pub(crate) fn check_removable(&self) -> Result<(), OpenError> {
         segment::peek(&self.segment_name()?, &self.access)?.map_or(Ok(()), |segment| self.check_unused(&segment))
     }
@@ -285,7 +318,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
-    /// What to want of a segment without a name: that its ends are hardened, unless something else was said.
+    /// The spec of a segment without a name. Its ends are hardened unless the builder says otherwise.
     #[cfg(all(target_os = "linux", not(feature = "portable")))]
     pub(crate) fn private_spec(&self) -> Result<Spec, OpenError> {
         let mut spec = self.spec()?;

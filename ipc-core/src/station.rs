@@ -1,8 +1,7 @@
-//! A station: one participant's part in a channel, whatever its ring is. It has the place in the participant table, the
-//! watch on the other side, and the two words to sleep on and to wake.
+//! A station is what every handle of every kind of channel has besides the end of its ring: its line in the participant
+//! table, the watch that notices the deaths of its peers, the futex word it sleeps on and the one it wakes.
 //!
-//! Senders and receivers, publishers and subscribers, clients and servers are all made of this and of an end of their
-//! ring. One piece of code waits for messages and for room alike, and watches one peer and a crowd alike.
+//! So blocking is written once. The same code waits for messages and for room, and watches one peer or many.
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;

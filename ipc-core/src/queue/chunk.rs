@@ -7,11 +7,10 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 
-/// Several slots of the channel, to be filled in place: it indexes to the messages. Made by
-/// [`Sender::loan_batch`](super::Sender::loan_batch).
+/// Several slots of the channel, to be filled in place by index: see [`Sender::loan_batch`](super::Sender::loan_batch).
 ///
-/// They hold *some* valid values, as a single [`Loan`](super::Loan) does, and what is said there holds for each of them.
-/// Dropped without [`send`](LoanBatch::send), they are given back.
+/// [`send`](LoanBatch::send) publishes the messages. Dropping the batch gives the slots back, and nothing is sent. Each
+/// slot initially holds *some* valid value, as a single [`Loan`](super::Loan) does, and the same rules hold for it.
 #[must_use = "loaned slots that are not sent are given back"]
 pub struct LoanBatch<'a, T: IpcMessage> {
     link: &'a mut SenderLink,
@@ -26,14 +25,15 @@ impl<'a, T: IpcMessage> LoanBatch<'a, T> {
         let batch: Self = LoanBatch { link, len, messages: PhantomData };
         if !T::ANY_BITS {
             for at in 0..len {
-                // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
+                // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry
+                // ensures.
                 unsafe { T::place_blank(batch.message(at)) };
             }
         }
         batch
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     #[expect(clippy::len_without_is_empty, reason = "there is one at least, unless none was asked for")]
     pub fn len(&self) -> usize {
         self.len
@@ -45,8 +45,8 @@ impl<'a, T: IpcMessage> LoanBatch<'a, T> {
         self.send_first(len)
     }
 
-    /// Publishes the first `count` messages, at most as many as there are, and gives the other slots back. Returns how
-    /// many were published.
+    /// Publishes the first `count` messages, or all if there are fewer, and gives the other slots back. Returns the
+    /// number of messages published.
     pub fn send_first(mut self, count: usize) -> usize {
         let count = count.min(self.len);
         if count != 0 && !self.link.is_forked() {
@@ -70,8 +70,8 @@ impl<T: IpcMessage> Index<usize> for LoanBatch<'_, T> {
     type Output = T;
 
     fn index(&self, at: usize) -> &T {
-        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one (in a forked child, where the slot is a
-        // blank one), or `new` has placed one.
+        // SAFETY: the slot is this end's own and holds a valid `T`: any bits are one (in a forked child, where the slot
+        // is a blank one), or `new` has placed one.
         unsafe { &*self.message(at) }
     }
 }
@@ -97,10 +97,10 @@ impl<T: IpcMessage> fmt::Debug for LoanBatch<'_, T> {
     }
 }
 
-/// Several messages in their slots: it indexes and iterates over them. Made by
-/// [`Receiver::recv_batch_ref`](super::Receiver::recv_batch_ref). Dropping it frees all of the slots at once.
+/// Several received messages in their slots: see [`Receiver::recv_batch_ref`](super::Receiver::recv_batch_ref).
 ///
-/// What is said of a single [`Received`](super::Received) holds for each of them.
+/// Index it or iterate over it. Dropping it frees all of the slots at once. The rules of a single
+/// [`Received`](super::Received) hold for each message.
 #[must_use = "dropping the guard frees the slots"]
 pub struct ReceivedBatch<'a, T: IpcMessage> {
     link: &'a mut ReceiverLink,
@@ -109,15 +109,16 @@ pub struct ReceivedBatch<'a, T: IpcMessage> {
 }
 
 impl<'a, T: IpcMessage> ReceivedBatch<'a, T> {
-    /// Validates the messages, at most `max`, in the slots that `link` owns. The batch ends before an invalid one, unless
-    /// that is the first, which is skipped.
+    /// Validates the messages, at most `max`, in the slots that `link` owns. The batch ends before an invalid one,
+    /// unless that is the first, which is skipped.
     pub(super) fn new(link: &'a mut ReceiverLink, max: usize) -> Result<Self, Corrupt> {
         let owned = link.owned(max);
         link.note_arrival();
         let mut len = 0;
         while len < owned {
             if !T::ANY_BITS {
-                // SAFETY: the slot is this end's own, holds `size_of::<T>()` initialised bytes, and is aligned for a `T`.
+                // SAFETY: the slot is this end's own, holds `size_of::<T>()` initialised bytes, and is aligned for a
+                // `T`.
                 if let Err(invalid) = unsafe { T::validate(link.payload_ahead(len)) } {
                     if len == 0 {
                         return Err(link.skip(invalid));
@@ -130,7 +131,7 @@ impl<'a, T: IpcMessage> ReceivedBatch<'a, T> {
         Ok(ReceivedBatch { link, len, messages: PhantomData })
     }
 
-    /// How many messages there are.
+    /// The number of messages.
     #[expect(clippy::len_without_is_empty, reason = "there is one at least, unless none was asked for")]
     pub fn len(&self) -> usize {
         self.len
@@ -141,7 +142,7 @@ impl<'a, T: IpcMessage> ReceivedBatch<'a, T> {
         (0..self.len).map(|at| &self[at])
     }
 
-    /// Frees the first `count` slots, at most as many as there are. The other messages come again.
+    /// Frees the first `count` slots, or all if there are fewer. The next call receives the other messages again.
     pub fn release_first(mut self, count: usize) {
         self.len = self.len.min(count);
     }
@@ -155,8 +156,8 @@ impl<T: IpcMessage> Index<usize> for ReceivedBatch<'_, T> {
         if !T::ANY_BITS {
             self.link.assert_not_forked();
         }
-        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child, where
-        // the slot is a blank one), or `new` has checked.
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child,
+        // where the slot is a blank one), or `new` has checked.
         unsafe { &*self.link.payload_ahead::<T>(at) }
     }
 }

@@ -9,8 +9,8 @@ use crate::message::{Invalid, IpcMessage};
 use crate::ring::{VariableConsumer, exclusive, frames, shared};
 use crate::station::{Blocked, Patience};
 
-/// An end of a queue. The verbs of single messages tell the rings apart once and then stay with one of them; everything
-/// else does it here.
+/// An end of a queue, whichever ring the queue has. `Sender::send` and `Receiver::recv` match on it once and then call
+/// one port; the methods below match for everything else.
 pub(crate) enum Link<X, F, S, G>
 where
     X: Tended,
@@ -47,22 +47,22 @@ macro_rules! of_port {
 }
 
 impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
-    /// What there is to know about the channel.
+    /// The channel's actual options, and who created it.
     pub(crate) fn info(&self) -> &ChannelInfo {
         of_port!(self, port => port.info())
     }
 
-    /// Number of messages in the ring, as far as can be seen at this moment.
+    /// The number of messages in the ring: a snapshot.
     pub(crate) fn len(&self) -> usize {
         of_port!(self, port => port.end().len())
     }
 
-    /// Messages that were lost with those who died.
+    /// The number of messages that were lost to crashes.
     pub(crate) fn losses(&self) -> u64 {
         of_port!(self, port => port.end().losses())
     }
 
-    /// How often the message in the slot that this end owns has been delivered before.
+    /// How often the message in this end's slot has been delivered before.
     pub(crate) fn returned(&self) -> u16 {
         of_port!(self, port => port.end().returned())
     }
@@ -82,13 +82,13 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         of_port!(self, port => port.check_in_place())
     }
 
-    /// As [`take_turn`](Link::take_turn), for a call that refers to the place of the message.
+    /// As [`take_turn`](Link::take_turn), for a call that hands out a reference into shared memory.
     pub(crate) fn take_turn_in_place(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         self.check_in_place()?;
         self.take_turn(patience)
     }
 
-    /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
+    /// Waits until this end owns a slot. Calls `patience` for the time limit if it has to wait.
     pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         of_port!(self, port => port.take_turn(patience))
     }
@@ -113,7 +113,7 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         of_port!(self, port => port.pass())
     }
 
-    /// How many slots from this end's place on are its own, of `max`.
+    /// How many slots this end owns from its position on, at most `max`.
     pub(crate) fn owned(&mut self, max: usize) -> usize {
         of_port!(self, port => port.owned(max))
     }
@@ -128,19 +128,19 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         of_port!(self, port => port.pass_many(count))
     }
 
-    /// Gives the slot back as it is.
+    /// Gives the slot back without a message.
     pub(crate) fn abandon(&mut self) {
         of_port!(self, port => port.abandon())
     }
 }
 
 impl SenderLink {
-    /// Asks for a slot that a message with a tail of the length `tail_len` fits.
+    /// Requests a slot for a message whose tail has the length `tail_len`.
     pub(crate) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
         self.claim_bytes(bytes_with::<T>(tail_len).unwrap_or(usize::MAX))
     }
 
-    /// Asks for a slot for a message of so many bytes, where messages vary in length.
+    /// Requests a slot for a message of `bytes` bytes, if messages vary in length.
     pub(crate) fn claim_bytes(&mut self, bytes: usize) -> Result<(), TooLarge> {
         match self {
             Link::Exclusive(_) | Link::Shared(_) => Ok(()),
@@ -149,7 +149,7 @@ impl SenderLink {
         }
     }
 
-    /// Makes the slot that this end owns shorter, to so many bytes, where messages vary in length.
+    /// Shortens the slot that this end owns to `bytes` bytes, if messages vary in length.
     pub(crate) fn shorten(&mut self, bytes: usize) {
         match self {
             Link::Exclusive(_) | Link::Shared(_) => {}
@@ -184,7 +184,7 @@ impl ReceiverLink {
         }
     }
 
-    /// Passes a slot that holds no valid message, and says why.
+    /// Passes a slot whose message is invalid, and returns the error.
     #[cold]
     pub(crate) fn skip(&mut self, invalid: Invalid) -> Corrupt {
         self.pass();

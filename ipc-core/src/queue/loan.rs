@@ -50,18 +50,21 @@ impl Lender for SenderLink {
     }
 }
 
-/// A slot of the channel, to be filled in place: it derefs to the message.
+/// A slot of the channel, to be filled in place. It dereferences to the message.
 ///
-/// It holds *some* valid value: an earlier message, or a blank one. Dropped without [`send`](Loan::send), it is given
-/// back and nothing is sent. Assigning a whole message copies its padding, if it has any, into the segment; assigning
-/// field by field, or [`Sender::send`](super::Sender::send), does not.
+/// [`send`](Loan::send) publishes the message. Dropping the loan gives the slot back, and nothing is sent.
 ///
-/// The slot is memory that the channel's other participants can write too. That is sound as long as they are slipring
-/// programs, which leave a loaned slot alone whatever happens to them.
+/// The slot initially holds *some* valid value: an earlier message, or a blank one. Assigning a whole message copies
+/// its padding into the segment, if it has any. Assigning field by field, or using
+/// [`Sender::send`](super::Sender::send), does not.
 ///
-/// A loan is `Send` and `Sync`, as the message is: another thread may fill it and send it. After a fork the child's copy
-/// of it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's
-/// is what it was. References that were taken before the fork must not be used in the child.
+/// The slot is memory that other participants can write. That is sound as long as they are slipring programs: those
+/// never write to a loaned slot, even if they crash.
+///
+/// A loan is `Send` and `Sync` if the message is: another thread may fill and send it.
+///
+/// A fork does not affect the parent's loan. The child's copy refers to a blank slot; dereferencing it panics, unless
+/// every bit pattern is a valid message. References taken before the fork must not be used in the child.
 #[must_use = "a loaned slot that is not sent is given back"]
 pub struct Loan<'a, T: IpcMessage + ?Sized> {
     link: &'a mut dyn Lender,
@@ -81,14 +84,14 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
         loan
     }
 
-    /// Publishes the message. In a child that was forked since the slot was loaned, there is nothing to publish it to.
+    /// Publishes the message. Does nothing in a child that was forked since the slot was loaned.
     pub fn send(self) {
         let mut unsent = ManuallyDrop::new(self);
         unsent.link.pass();
     }
 
-    /// Makes the tail shorter, to `len` items or bytes of text; a tail that is not longer stays as it is. Text is cut
-    /// before the character that does not fit whole.
+    /// Shortens the tail to `len` items or bytes of text. Does nothing if the tail is not longer than that. Text is cut
+    /// before a character that would not fit as a whole.
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<[u8]>::new("truncate").spsc().domain(format!("doc-{}", std::process::id()));
@@ -109,11 +112,11 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
         }
     }
 
-    /// Copies text into the tail, which is a `str`, and makes it as long as the text. What was there is gone.
+    /// Replaces the tail, which is a `str`, by a copy of `text`.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] if the tail is shorter than the text; nothing has changed then.
+    /// [`TooLong`] if the loan's tail is shorter than the text. The loan is unchanged then.
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<str>::new("set_text").spsc().domain(format!("doc-{}", std::process::id()));
@@ -133,14 +136,14 @@ impl<'a, T: IpcMessage + ?Sized> Loan<'a, T> {
         Ok(())
     }
 
-    /// Copies a whole message into the slot; a tail becomes as long as the message's. What was there is gone.
+    /// Replaces the whole message, tail included, by a copy of `message`.
     ///
-    /// Tens of kilobytes go past the caches to memory where that is faster, as between distant cores (see ARCHITECTURE.md):
-    /// assigning through `DerefMut` never does.
+    /// For messages of tens of kilobytes this uses non-temporal stores where they are faster, as between distant cores
+    /// (see ARCHITECTURE.md). Assigning through `DerefMut` never does.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] if the loan's tail is shorter than the message's; nothing has changed then.
+    /// [`TooLong`] if the loan's tail is shorter than the message's. The loan is unchanged then.
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<[u32]>::new("copy_from").spsc().domain(format!("doc-{}", std::process::id()));

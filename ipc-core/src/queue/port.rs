@@ -1,7 +1,10 @@
-//! One end of a queue, or of a broadcast: an end of its ring, and the station that waits and wakes for it.
+//! The code that all senders and receivers share, written once for every ring.
 //!
-//! [`Sender`](super::Sender) and [`Receiver`](super::Receiver) are made of this. Its verbs are written once for every
-//! ring that queues have.
+//! A [`Port`] joins two things: an [`End`], which is the ring's producer or consumer and never blocks, and a
+//! [`Station`], which is this handle's seat in the participant table and does the blocking. [`Port`] moves the messages
+//! between them: it waits until the end owns a slot, writes or reads the slot, passes it on, and wakes the peers.
+//!
+//! [`Sender`](super::Sender), [`Receiver`](super::Receiver) and the ends of broadcasts are wrappers of it.
 
 use super::sender::send_error;
 use crate::error::{Corrupt, SendBatchError, SendError, TooLarge};
@@ -18,12 +21,12 @@ use core::borrow::Borrow;
 use core::hint;
 use core::mem::MaybeUninit;
 
-/// An end of a ring that knows how to take up what the dead have left there.
+/// An end of a ring that can repair what dead participants left behind in it.
 pub(crate) trait Tended: End {
-    /// Repairs what stands in this end's way.
+    /// Repairs whatever blocks this end.
     fn tend(&mut self, segment: &Segment);
 
-    /// Wakes those who sleep until this end passes a slot, of which it has passed `count`.
+    /// Wakes peers that sleep until this end passes a slot on. It has passed `count`.
     #[inline(always)]
     fn wake(station: &Station, count: usize) {
         if Self::IS_SHARED {
@@ -34,22 +37,22 @@ pub(crate) trait Tended: End {
     }
 }
 
-/// One end.
+/// One end of a channel.
 pub(crate) struct Port<E: Tended> {
     end: E,
     station: Station,
-    /// Of a channel with timestamps.
+    /// Present if the channel has timestamps.
     timing: Option<Timing>,
 }
 
 impl<E: Tended> Port<E> {
-    /// An end of a ring, and its station.
+    /// Joins an end of a ring with its station.
     pub(crate) fn new((station, end): (Station, E)) -> Self {
         let timing = Timing::new(station.segment(), station.side());
         Port { end, station, timing }
     }
 
-    /// What there is to know about the channel.
+    /// The channel's actual options, and who created it.
     pub(crate) fn info(&self) -> &ChannelInfo {
         self.station.info()
     }
@@ -59,8 +62,8 @@ impl<E: Tended> Port<E> {
         &self.end
     }
 
-    /// Whether the slot at this end's place is its own. Never in a child that was forked since the channel was opened;
-    /// [`wait`](Port::wait) says so.
+    /// Whether this end owns the slot at its position. Always `false` in a forked child, for which [`wait`](Port::wait)
+    /// returns the error.
     #[inline(always)]
     pub(crate) fn is_ready(&mut self) -> bool {
         !self.station.is_forked() && self.end.is_ready()
@@ -77,13 +80,13 @@ impl<E: Tended> Port<E> {
         self.station.check_in_place()
     }
 
-    /// As [`take_turn`](Port::take_turn), for a call that refers to the place of the message.
+    /// As [`take_turn`](Port::take_turn), for a call that hands out a reference into shared memory.
     pub(crate) fn take_turn_in_place(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         self.check_in_place()?;
         self.take_turn(patience)
     }
 
-    /// For guards over values that not all bits are: in a forked child their slot is blank.
+    /// Stops a guard from being used in a forked child, where its slot is blank, if not every bit pattern is a value.
     ///
     /// # Panics
     ///
@@ -93,7 +96,7 @@ impl<E: Tended> Port<E> {
         assert!(!self.is_forked(), "this guard was taken before a fork, and its message is not in the child");
     }
 
-    /// Places a message in the next slot and publishes it. Without a slot, `patience` is asked how long to wait.
+    /// Writes a message into the next slot and publishes it. Calls `patience` for the time limit if it has to wait.
     #[inline(always)]
     pub(crate) fn send<T: IpcMessage>(
         &mut self,
@@ -109,12 +112,12 @@ impl<E: Tended> Port<E> {
         Ok(())
     }
 
-    /// Copies the next message out, frees its slot, validates the copy, and makes of it what the caller returns; `end` says
-    /// whether a wait has ended with the channel, or why else.
+    /// Copies the next message out, frees its slot, validates the copy, and returns it. `end` converts the reason for
+    /// which a wait ended without a message; `Ok` is the end of the channel.
     ///
-    /// What is returned is made here, at once, and no call that is not inlined writes to it: so a small message stays in
-    /// registers until it is where the caller wants it. In memory, it would be moved by loads that straddle the stores
-    /// before them, for which a processor waits until the stores are done.
+    /// The caller's result is built here, and no call that is not inlined writes to it, so a small message stays in
+    /// registers until it is where the caller wants it. In memory it would be moved by loads that straddle the stores before
+    /// them, which defeats store-to-load forwarding and stalls the processor.
     #[inline(always)]
     pub(super) fn recv<T: IpcMessage, F: From<Corrupt>>(
         &mut self,
@@ -133,8 +136,8 @@ impl<E: Tended> Port<E> {
         }
     }
 
-    /// As [`send`](Port::send), for as many messages as come and until one has to wait for longer than `patience`. The
-    /// other side is woken once for them all, also when the iterator panics.
+    /// Sends all messages as [`send`](Port::send) does, until one has to wait for longer than `patience`. Peers are
+    /// woken once for the whole batch, even if the iterator panics.
     pub(crate) fn send_batch<T: IpcMessage>(
         &mut self,
         messages: impl Iterator<Item = T>,
@@ -156,8 +159,8 @@ impl<E: Tended> Port<E> {
         Ok(batch.passed)
     }
 
-    /// Appends up to `max` messages to `batch`, and waits for the first. Slots are freed one by one, and the other side
-    /// is woken once for them all.
+    /// Appends up to `max` messages to `messages`, and waits for the first one. Slots are freed one by one. Peers are
+    /// woken once for the whole batch.
     pub(super) fn recv_batch<T: IpcMessage>(
         &mut self,
         messages: &mut Vec<T>,
@@ -184,7 +187,7 @@ impl<E: Tended> Port<E> {
         }
     }
 
-    /// Copies the message out of the slot that this end has been found to own. The copy has not been validated.
+    /// Copies the message out of the slot that this end owns. The copy has not been validated.
     #[inline(always)]
     fn copy<T: IpcMessage>(&mut self) -> MaybeUninit<T> {
         let mut copy = MaybeUninit::<T>::uninit();
@@ -193,7 +196,7 @@ impl<E: Tended> Port<E> {
         copy
     }
 
-    /// Makes the slot at this end's place its own. Without one, `patience` is asked how long to wait.
+    /// Waits until this end owns the slot at its position. Calls `patience` for the time limit if it has to wait.
     #[inline(always)]
     pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         if self.is_ready() { Ok(()) } else { self.wait(patience()) }
@@ -205,7 +208,7 @@ impl<E: Tended> Port<E> {
         self.end.payload().as_ptr().cast()
     }
 
-    /// Passes the slot to the other side, steps on, and wakes the other side if it sleeps.
+    /// Passes the slot to the other side, advances, and wakes a peer that sleeps.
     #[inline(always)]
     pub(crate) fn pass(&mut self) {
         self.step();
@@ -219,13 +222,15 @@ impl<E: Tended> Port<E> {
         }
     }
 
-    /// Passes the slot to the other side and steps on. With timestamps, the message is stamped, or counted.
+    /// Passes the slot to the other side and advances. With timestamps, a sender writes the time of the message, and a
+    /// receiver records its latency.
     #[inline(always)]
     fn step(&mut self) {
         if self.timing.is_some() { self.step_timed(1) } else { self.end.pass() }
     }
 
-    /// Passes the next `count` slots one by one, all of whose messages were received at once, if that has been noted.
+    /// Passes the next `count` slots one by one. Their messages were all received at the same time, if
+    /// [`note_arrival`](Port::note_arrival) was called.
     #[inline(never)]
     fn step_timed(&mut self, count: usize) {
         let Some(timing) = &mut self.timing else { return };
@@ -233,13 +238,13 @@ impl<E: Tended> Port<E> {
         for _ in 0..count {
             let payload = self.end.payload();
             timing.note_arrival_again(arrival_ns);
-            // SAFETY: the slot is this end's own until it is passed, and one of the segment that the timing is for, which
-            // `station` keeps mapped.
+            // SAFETY: the slot is this end's own until it is passed, and one of the segment that the timing is for,
+            // which `station` keeps mapped.
             unsafe { timing.pass(payload, || self.end.pass()) };
         }
     }
 
-    /// How many slots from this end's place on are its own, of `max`.
+    /// How many slots this end owns from its position on, at most `max`.
     pub(super) fn owned(&mut self, max: usize) -> usize {
         self.end.owned(max)
     }
@@ -265,24 +270,24 @@ impl<E: Tended> Port<E> {
         self.flush(count);
     }
 
-    /// Gives the slot back as it is.
+    /// Gives the slot back without a message.
     pub(crate) fn abandon(&mut self) {
         self.end.abandon();
         self.flush(1);
     }
 
-    /// Wakes the other side if it sleeps, for `count` slots that were passed to it.
+    /// Wakes peers that sleep, for `count` slots that were passed to them.
     #[inline(always)]
     fn flush(&self, count: usize) {
         E::wake(&self.station, count);
     }
 
-    /// What this end sleeps on, as [`Sealed::interest`](crate::interest::Sealed::interest) says.
+    /// What this end sleeps on: see [`Sealed::interest`](crate::interest::Sealed::interest).
     pub(crate) fn interest(&self) -> Interest {
         self.station.interest()
     }
 
-    /// Whether it is this end's turn, or its ring is damaged.
+    /// Whether this end owns a slot, or its ring is damaged.
     pub(crate) fn look(&mut self) -> bool {
         !matches!(turn(&mut self.end), Ok(false))
     }
@@ -308,12 +313,12 @@ impl<E: Tended> Port<E> {
 }
 
 impl<E: Tended + VariableProducer> Port<E> {
-    /// Asks for a slot that a message with a tail of the length `tail_len` fits.
+    /// Requests a slot for a message whose tail has the length `tail_len`.
     pub(crate) fn claim<T: IpcMessage + ?Sized>(&mut self, tail_len: usize) -> Result<(), TooLarge> {
         self.claim_bytes(bytes_with::<T>(tail_len).unwrap_or(usize::MAX))
     }
 
-    /// Asks for a slot of so many bytes.
+    /// Requests a slot of `bytes` bytes.
     pub(crate) fn claim_bytes(&mut self, bytes: usize) -> Result<(), TooLarge> {
         self.end.ask_for(bytes).map_err(|limit| TooLarge { bytes, limit })
     }
@@ -343,12 +348,12 @@ impl<E: Tended + VariableProducer> Port<E> {
         Ok(batch.passed)
     }
 
-    /// Makes the slot that this end owns shorter.
+    /// Shortens the slot that this end owns to `bytes` bytes.
     pub(crate) fn shorten(&mut self, bytes: usize) {
         self.end.shorten(bytes);
     }
 
-    /// The most bytes that a slot can have.
+    /// The size of the largest slot, in bytes.
     pub(crate) fn limit_bytes(&self) -> usize {
         self.end.limit_bytes()
     }
@@ -363,11 +368,11 @@ impl<E: Tended> Drop for Port<E> {
     }
 }
 
-/// A batch on its way, whose other side has yet to be woken.
+/// A batch being sent or received. Dropping it wakes the peers for what they have not been woken for yet.
 struct Batch<'a, E: Tended> {
     port: &'a mut Port<E>,
     passed: usize,
-    /// How many of those the other side has been woken for.
+    /// How many of those the peers have been woken for.
     flushed: usize,
 }
 
@@ -384,7 +389,7 @@ impl<E: Tended> Drop for Batch<'_, E> {
     }
 }
 
-/// Validates a copied message.
+/// Validates a copied message and returns it.
 #[inline(always)]
 pub(crate) fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
     validate(&copy)?;
@@ -392,7 +397,7 @@ pub(crate) fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
     Ok(unsafe { copy.assume_init() })
 }
 
-/// Whether a copy that was loaded from a slot is a `T`.
+/// Checks that a copy that was loaded from a slot is a `T`.
 #[inline(always)]
 fn validate<T: IpcMessage>(copy: &MaybeUninit<T>) -> Result<(), Corrupt> {
     if !T::ANY_BITS {
@@ -402,7 +407,7 @@ fn validate<T: IpcMessage>(copy: &MaybeUninit<T>) -> Result<(), Corrupt> {
     Ok(())
 }
 
-/// Whether it is this end's turn; an error if the stamp is none that the ring can have.
+/// Whether this end owns a slot; an error if the slot's stamp is impossible.
 fn turn(end: &mut impl End) -> Result<bool, Corrupt> {
     match end.look() {
         Turn::Ours => Ok(true),

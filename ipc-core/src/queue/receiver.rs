@@ -15,23 +15,51 @@ use core::ops::Deref;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
-/// The receiving end of a queue. Dropping it closes it; what was not received stays for the next receiver.
+/// The receiving end of a queue.
 ///
-/// The verbs that return a message *by value* copy it out, word by word, free its slot and then validate the copy, so
-/// they are sound whatever the other side does. Those that return a guard read in place.
+/// Dropping a receiver closes it. Messages that it did not receive stay for the next receiver.
 ///
-/// Every verb returns `Ok(None)` (or 0) when the sender has closed and everything it sent was received. A receiver
-/// that comes before the first sender waits for it, and one that comes back to a channel without messages waits for
-/// the next. A sender that died without closing is reported once, after its messages; then the wait is for a successor.
+/// # Choosing a method
+///
+/// | | waits for a message | does not wait | waits at most a limit |
+/// |---|---|---|---|
+/// | by value | [`recv`] | [`try_recv`] | [`recv_timeout`] |
+/// | by value, any length | [`recv_boxed`] | [`try_recv_boxed`] | [`recv_boxed_timeout`] |
+/// | in place | [`recv_ref`] | [`try_recv_ref`] | [`recv_ref_timeout`] |
+/// | many messages | [`recv_batch`], [`recv_batch_ref`] | [`try_recv_batch_ref`] | |
+///
+/// [`recv`]: Receiver::recv
+/// [`try_recv`]: Receiver::try_recv
+/// [`recv_timeout`]: Receiver::recv_timeout
+/// [`recv_boxed`]: Receiver::recv_boxed
+/// [`try_recv_boxed`]: Receiver::try_recv_boxed
+/// [`recv_boxed_timeout`]: Receiver::recv_boxed_timeout
+/// [`recv_ref`]: Receiver::recv_ref
+/// [`try_recv_ref`]: Receiver::try_recv_ref
+/// [`recv_ref_timeout`]: Receiver::recv_ref_timeout
+/// [`recv_batch`]: Receiver::recv_batch
+/// [`recv_batch_ref`]: Receiver::recv_batch_ref
+/// [`try_recv_batch_ref`]: Receiver::try_recv_batch_ref
+///
+/// Methods that receive *by value* copy the message out word by word, free its slot, and then validate the copy. They
+/// are sound whatever other processes write. Methods that receive *in place* return a guard that refers to shared
+/// memory.
+///
+/// # End of stream and deaths
+///
+/// Every method returns `Ok(None)` (or 0) once all senders have closed and all of their messages were received. A
+/// receiver that opens an empty channel waits for the next sender instead. The death of a sender that did not close is
+/// reported once, after its messages. The next call then waits for a successor.
 ///
 /// # Threads and forks
 ///
-/// A receiver is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
-/// that share one get to ask for [`info`](Receiver::info), [`len`](Receiver::len) and [`capacity`](Receiver::capacity)
-/// and nothing else; who wants to receive in many threads puts it into a `Mutex`.
+/// A receiver is `Send` and `Sync`. All methods that receive take `&mut self`; threads that share a receiver by
+/// reference can only call [`info`](Receiver::info), [`len`](Receiver::len), [`capacity`](Receiver::capacity) and
+/// [`lost`](Receiver::lost). To receive in several threads, use a `Mutex`, or open a receiver of a shared queue for
+/// each thread.
 ///
-/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
-/// to the channel, which is still the parent's. The child may open the channel again.
+/// A receiver does not survive a fork. In the child every method returns `Forked`, and dropping the receiver has no
+/// effect on the channel, which still belongs to the parent. The child may open the channel again.
 pub struct Receiver<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     link: CachePadded<ReceiverLink>,
@@ -44,8 +72,9 @@ impl<T: IpcMessage> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// [`RecvError::SenderDied`] once for every sender that died without closing; [`RecvError::Corrupt`] if a message
-    /// (which is then skipped) or the segment is damaged.
+    /// - [`RecvError::SenderDied`] once for every sender that died without closing.
+    /// - [`RecvError::Corrupt`] if a message is invalid (it is skipped), or if the segment is damaged.
+    /// - [`RecvError::Forked`] in a forked child.
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<u64>::new("recv").spsc().domain(format!("doc-{}", std::process::id()));
@@ -62,11 +91,11 @@ impl<T: IpcMessage> Receiver<T> {
         self.recv_within(|| Patience::Forever, recv_end)
     }
 
-    /// Receives a message if there is one now.
+    /// Receives a message without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if there is none but more may come; otherwise as for [`recv`](Receiver::recv).
+    /// [`TryRecvError::Empty`] if the channel is empty but not closed; otherwise as for [`recv`](Receiver::recv).
     ///
     /// ```
     /// use ipc_core::{Queue, TryRecvError};
@@ -84,22 +113,44 @@ impl<T: IpcMessage> Receiver<T> {
         self.recv_within(|| Patience::None, try_recv_end)
     }
 
-    /// Receives a message, and waits for one at most `limit`.
+    /// Receives a message, and waits for one for at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`RecvTimeoutError::Timeout`] if none came in time; otherwise as for [`recv`](Receiver::recv).
+    /// [`RecvTimeoutError::Timeout`] if no message came in time; otherwise as for [`recv`](Receiver::recv).
+    ///
+    /// ```
+    /// use ipc_core::{Queue, RecvTimeoutError};
+    /// use std::time::Duration;
+    /// # let queue = Queue::<u64>::new("recv_timeout").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// assert_eq!(rx.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
+    /// tx.send(1)?;
+    /// assert_eq!(rx.recv_timeout(Duration::from_secs(1))?, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline(always)]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<T>, RecvTimeoutError> {
         self.recv_within(|| Patience::from_timeout(limit), recv_timeout_end)
     }
 
-    /// Appends up to `max` messages to `batch`, and waits for the first if there is none. Returns how many; 0 is the end.
+    /// Appends up to `max` messages to `batch`, and returns how many. Waits for the first one; 0 means end of stream.
     ///
     /// # Errors
     ///
-    /// As for [`recv`](Receiver::recv). What was received before a damaged message is in `batch`; call again for what
-    /// comes after it.
+    /// As for [`recv`](Receiver::recv). After an invalid message, `batch` holds the messages before it. Call again for
+    /// the ones after it.
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<u64>::new("recv_batch").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// tx.send_batch(1..=3)?;
+    /// let mut batch = Vec::new();
+    /// assert_eq!(rx.recv_batch(&mut batch, 2)?, 2);
+    /// assert_eq!(rx.recv_batch(&mut batch, 2)?, 1);
+    /// assert_eq!(batch, [1, 2, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
         let received = match &mut *self.link {
             Link::Exclusive(port) => port.recv_batch(batch, max, || Patience::Forever),
@@ -112,12 +163,23 @@ impl<T: IpcMessage> Receiver<T> {
         }
     }
 
-    /// Receives up to `max` messages in place, and waits for the first if there is none. `Ok(None)` is the end. All slots
-    /// are freed together, when the guard is dropped. A shared queue gives one message at a time.
+    /// Receives up to `max` messages in place, and waits for the first one. Dropping the guard frees all of their
+    /// slots.
+    ///
+    /// A shared queue returns one message at a time.
     ///
     /// # Errors
     ///
-    /// As for [`recv_ref`](Receiver::recv_ref). The messages before a damaged one come first.
+    /// As for [`recv_ref`](Receiver::recv_ref). The messages before an invalid one are returned first.
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<u64>::new("recv_batch_ref").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// tx.send_batch(1..=3)?;
+    /// let batch = rx.recv_batch_ref(100)?.expect("the sender has not closed");
+    /// assert_eq!(batch.iter().sum::<u64>(), 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, RecvError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::Forever) {
             return recv_end(blocked).map(|()| None);
@@ -125,7 +187,7 @@ impl<T: IpcMessage> Receiver<T> {
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
     }
 
-    /// As [`recv_batch_ref`](Receiver::recv_batch_ref), if there is a message now.
+    /// Receives up to `max` messages in place without waiting: see [`recv_batch_ref`](Receiver::recv_batch_ref).
     ///
     /// # Errors
     ///
@@ -137,8 +199,19 @@ impl<T: IpcMessage> Receiver<T> {
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
     }
 
-    /// Receives one message after the other, until the end. An error is an item too, after which the iteration goes on;
-    /// after damage to the segment itself it would go on for ever, so stop there.
+    /// Iterates over the messages, by value, until end of stream. It waits as [`recv`](Receiver::recv) does.
+    ///
+    /// An error is an item, and does not end the iteration. Stop at [`Corrupt::Stamp`], after which every item is that
+    /// error.
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<u64>::new("iter").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// tx.send_batch(1..=3)?;
+    /// drop(tx);
+    /// assert_eq!(rx.iter().collect::<Result<Vec<_>, _>>()?, [1, 2, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { receiver: self }
     }
@@ -171,18 +244,29 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Receiver { link: CachePadded::new(link), message: PhantomData }
     }
 
-    /// Receives a message in place, and waits for one if there is none. The slot is freed when the guard is dropped.
+    /// Receives a message in place, and waits for one if there is none. Dropping the guard frees the slot.
     ///
-    /// The message was validated before this returns. It stays in memory that the channel's other participants can
-    /// write too: that is sound as long as they are slipring programs, which leave a received slot alone whatever
-    /// happens to them. Receive by value where you trust them less than that.
+    /// The message is validated before this returns. It stays in memory that other participants can write. That is
+    /// sound as long as they are slipring programs: those never write to a received slot, even if they crash. Receive
+    /// by value if you trust the other participants less than that.
     ///
-    /// If this process dies while it holds the guard, the message was not received: another receiver gets it again (see
-    /// [`Received::redelivered`]), on an exclusive queue the next one, whose [`ChannelInfo::predecessor`] says why.
+    /// If this process dies while it holds the guard, the message counts as not received. A shared queue delivers it to
+    /// another receiver (see [`Received::redelivered`]). In an exclusive queue, the next receiver gets it, and its
+    /// [`ChannelInfo::predecessor`] reports the death.
     ///
     /// # Errors
     ///
-    /// As for [`recv`](Receiver::recv).
+    /// [`RecvError::Hardened`] if this end is [hardened](super::Queue::hardened); otherwise as for
+    /// [`recv`](Receiver::recv).
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<[u64; 512]>::new("recv_ref").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// tx.send([9; 512])?;
+    /// let page = rx.recv_ref()?.expect("the sender has not closed");
+    /// assert_eq!(page[511], 9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_ref(&mut self) -> Result<Option<Received<'_, T>>, RecvError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::Forever) {
             return recv_end(blocked).map(|()| None);
@@ -190,11 +274,11 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Ok(Some(Received::new(&mut self.link)?))
     }
 
-    /// Receives a message in place if there is one now.
+    /// Receives a message in place without waiting: see [`recv_ref`](Receiver::recv_ref).
     ///
     /// # Errors
     ///
-    /// As for [`try_recv`](Receiver::try_recv).
+    /// [`TryRecvError::Hardened`] if this end is hardened; otherwise as for [`try_recv`](Receiver::try_recv).
     pub fn try_recv_ref(&mut self) -> Result<Option<Received<'_, T>>, TryRecvError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::None) {
             return try_recv_end(blocked).map(|()| None);
@@ -202,11 +286,12 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Ok(Some(Received::new(&mut self.link)?))
     }
 
-    /// Receives a message in place, and waits for one at most `limit`.
+    /// Receives a message in place, and waits for one for at most `limit`: see [`recv_ref`](Receiver::recv_ref).
     ///
     /// # Errors
     ///
-    /// As for [`recv_timeout`](Receiver::recv_timeout).
+    /// [`RecvTimeoutError::Hardened`] if this end is hardened; otherwise as for
+    /// [`recv_timeout`](Receiver::recv_timeout).
     pub fn recv_ref_timeout(&mut self, limit: Duration) -> Result<Option<Received<'_, T>>, RecvTimeoutError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::from_timeout(limit)) {
             return recv_timeout_end(blocked).map(|()| None);
@@ -214,13 +299,15 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Ok(Some(Received::new(&mut self.link)?))
     }
 
-    /// Waits at most `limit` until there is something to receive: `Ok(true)` if a message, or the end, can be received
-    /// without waiting, `Ok(false)` if not. With a limit of zero it only looks. On a shared queue the message is this
-    /// receiver's own from then on, and goes to another one only if this one is dropped or dies without receiving it.
+    /// Waits for at most `limit` until a message, or end of stream, can be received without waiting. Returns whether it
+    /// can.
+    ///
+    /// A `limit` of zero does not wait. In a shared queue, the message is reserved for this receiver. Another receiver
+    /// gets it only if this one is dropped or dies first.
     ///
     /// # Errors
     ///
-    /// As for [`recv`](Receiver::recv): a death that is reported here is not reported again.
+    /// As for [`recv`](Receiver::recv). A death that is reported here is not reported again.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -240,35 +327,48 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         }
     }
 
-    /// Messages that fit into the channel; if they vary in length, the size of its ring in bytes.
+    /// The number of messages that the channel holds; if messages vary in length, the size of the ring in bytes.
     pub fn capacity(&self) -> usize {
         self.link.info().capacity
     }
 
-    /// Messages in the channel, as far as can be seen at this moment: the sender may be at work.
+    /// The number of messages in the channel. A snapshot: other ends may send and receive meanwhile.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.link.len()
     }
 
-    /// Messages that were lost with those who died, since the channel was created: those that a sender of a shared queue
-    /// had begun and not published, and those that a receiver held, if they are not to be delivered again (see
-    /// [`Queue::redeliver`](super::Queue::redeliver)). Of an exclusive queue there are none.
+    /// The number of messages that were lost to crashes since the channel was created.
+    ///
+    /// A shared queue loses a message if its sender dies before publishing it, or, with
+    /// [`redeliver(false)`](super::Queue::redeliver), if a receiver dies while holding it. An exclusive queue loses
+    /// none.
     pub fn lost(&self) -> u64 {
         self.link.losses()
     }
 
-    /// The channel as it is, beside what was asked for.
+    /// The channel's actual options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.link.info()
     }
 
-    /// Receives a message by value, whatever its length, and waits for one if there is none. It is copied out, word by word,
-    /// its slot is freed, and the copy is validated.
+    /// Receives a message of any length by value, and waits for one if there is none.
+    ///
+    /// The message is copied out word by word, its slot is freed, and the copy is validated.
     ///
     /// # Errors
     ///
     /// As for [`recv`](Receiver::recv).
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<str>::new("recv_boxed").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// tx.send_copy("text of any length")?;
+    /// drop(tx);
+    /// assert_eq!(rx.recv_boxed()?.as_deref(), Some("text of any length"));
+    /// assert_eq!(rx.recv_boxed()?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_boxed(&mut self) -> Result<Option<Box<T>>, RecvError> {
         if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
             return recv_end(blocked).map(|()| None);
@@ -276,7 +376,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Ok(Some(self.take_boxed()?))
     }
 
-    /// As [`recv_boxed`](Receiver::recv_boxed), if there is a message now.
+    /// Receives a message of any length by value without waiting: see [`recv_boxed`](Receiver::recv_boxed).
     ///
     /// # Errors
     ///
@@ -288,7 +388,8 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Ok(Some(self.take_boxed()?))
     }
 
-    /// As [`recv_boxed`](Receiver::recv_boxed), waiting for a message at most `limit`.
+    /// Receives a message of any length by value, and waits for at most `limit`: see
+    /// [`recv_boxed`](Receiver::recv_boxed).
     ///
     /// # Errors
     ///
@@ -300,15 +401,15 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Ok(Some(self.take_boxed()?))
     }
 
-    /// Copies the message out of the slot that this end has been found to own, frees the slot, validates the copy.
+    /// Copies the message out of the slot that this end owns, frees the slot, and validates the copy.
     fn take_boxed(&mut self) -> Result<Box<T>, Corrupt> {
         let (bytes, tail_len) = match self.link.extent::<T>() {
             Ok(extent) => extent,
             Err(invalid) => return Err(self.link.skip(invalid)),
         };
         let slot = self.link.payload::<T>(tail_len).cast();
-        // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes, has `bytes` in whole words, and `extent`
-        // has told the length of the tail from them.
+        // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes, has `bytes` in whole words, and
+        // `extent` has told the length of the tail from them.
         let copy = unsafe { Copied::<T>::from_shared(slot, bytes, tail_len) };
         self.link.pass();
         Ok(copy.check()?)
@@ -344,7 +445,7 @@ impl<'a, T: IpcMessage> IntoIterator for &'a mut Receiver<T> {
     }
 }
 
-/// The messages of a channel, by value. Made by [`Receiver::iter`].
+/// An iterator over the messages of a channel, by value: see [`Receiver::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     receiver: &'a mut Receiver<T>,
@@ -358,11 +459,12 @@ impl<T: IpcMessage> Iterator for Iter<'_, T> {
     }
 }
 
-/// A message in its slot. Dropping it frees the slot.
+/// A received message in its slot. Dropping the guard frees the slot.
 ///
-/// It is `Send` and `Sync`, as the message is: another thread may read it and drop it. After a fork the child's copy of
-/// it leads to a blank slot of the child's own, and to use it there panics unless any bits are a message. The parent's is
-/// what it was. References that were taken before the fork must not be used in the child.
+/// It is `Send` and `Sync` if the message is: another thread may read and drop it.
+///
+/// A fork does not affect the parent's guard. The child's copy refers to a blank slot; dereferencing it panics, unless
+/// every bit pattern is a valid message. References taken before the fork must not be used in the child.
 #[must_use = "dropping the guard frees the slot"]
 pub struct Received<'a, T: IpcMessage + ?Sized> {
     link: &'a mut ReceiverLink,
@@ -372,7 +474,7 @@ pub struct Received<'a, T: IpcMessage + ?Sized> {
 }
 
 impl<'a, T: IpcMessage + ?Sized> Received<'a, T> {
-    /// Validates the message in the slot that `link` has been found to own. An invalid one is skipped.
+    /// Validates the message in the slot that `link` owns. An invalid message is skipped.
     fn new(link: &'a mut ReceiverLink) -> Result<Self, Corrupt> {
         link.note_arrival();
         let tail_len = match link.extent::<T>() {
@@ -389,8 +491,7 @@ impl<'a, T: IpcMessage + ?Sized> Received<'a, T> {
         Ok(Received { link, tail_len, message: PhantomData })
     }
 
-    /// How often the message has been delivered before, to receivers of a shared queue that died with it. 0 if never,
-    /// and for every message of an exclusive queue.
+    /// The number of receivers that died while holding this message. Always 0 in an exclusive queue.
     pub fn redelivered(&self) -> u16 {
         self.link.returned()
     }
@@ -403,8 +504,8 @@ impl<T: IpcMessage + ?Sized> Deref for Received<'_, T> {
         if !T::ANY_BITS {
             self.link.assert_not_forked();
         }
-        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child, where
-        // the slot is a blank one), or `new` has checked.
+        // SAFETY: the slot is this end's own until `drop`, and holds a valid `T`: any bits are one (in a forked child,
+        // where the slot is a blank one), or `new` has checked.
         unsafe { &*self.link.payload::<T>(self.tail_len) }
     }
 }
@@ -423,8 +524,8 @@ impl<T: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for Received<'_, T> {
     }
 }
 
-/// Receives from another ring than the exclusive one, in a function of its own for the reason that sending has one. Whether
-/// `message` has got one, rather than the channel its end.
+/// Receives from any ring but the exclusive one: `false` is the end of the channel, and otherwise `message` has been written.
+/// It is not inlined, for the reason given at `send_otherwise`.
 #[inline(never)]
 fn recv_otherwise<T: IpcMessage, E: From<Corrupt>>(
     link: &mut ReceiverLink,
@@ -444,7 +545,7 @@ fn recv_otherwise<T: IpcMessage, E: From<Corrupt>>(
 #[inline(never)]
 fn recv_end(blocked: Blocked) -> Result<(), RecvError> {
     match blocked {
-        // A wait without a limit does not end in time.
+        // A wait without a limit cannot time out.
         Blocked::Timeout | Blocked::Closed => Ok(()),
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),

@@ -15,18 +15,44 @@ use core::marker::PhantomData;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
-/// The sending end of a queue. Dropping it closes it: the receiver gets what was sent, and then the end.
+/// The sending end of a queue.
 ///
-/// What it sends while nobody receives waits in the channel.
+/// Dropping a sender closes it. The receiver still gets every message that was sent, and then end-of-stream
+/// (`Ok(None)`). Messages that are sent before a receiver exists stay in the channel until one comes.
+///
+/// # Choosing a method
+///
+/// | | waits for room | does not wait | waits at most a limit |
+/// |---|---|---|---|
+/// | by value | [`send`] | [`try_send`] | [`send_timeout`] |
+/// | a copy of a message of any length | [`send_copy`] | [`try_send_copy`] | |
+/// | in place | [`loan`] | [`try_loan`] | |
+/// | in place, any length | [`loan_len`] | [`try_loan_len`] | [`loan_len_timeout`] |
+/// | many messages | [`send_batch`], [`loan_batch`] | [`try_loan_batch`] | |
+///
+/// [`send`]: Sender::send
+/// [`try_send`]: Sender::try_send
+/// [`send_timeout`]: Sender::send_timeout
+/// [`send_copy`]: Sender::send_copy
+/// [`try_send_copy`]: Sender::try_send_copy
+/// [`loan`]: Sender::loan
+/// [`try_loan`]: Sender::try_loan
+/// [`loan_len`]: Sender::loan_len
+/// [`try_loan_len`]: Sender::try_loan_len
+/// [`loan_len_timeout`]: Sender::loan_len_timeout
+/// [`send_batch`]: Sender::send_batch
+/// [`loan_batch`]: Sender::loan_batch
+/// [`try_loan_batch`]: Sender::try_loan_batch
 ///
 /// # Threads and forks
 ///
-/// A sender is `Send`: it may move to another thread. It is `Sync`, too, but every verb takes `&mut self`, so threads
-/// that share one get to ask for [`info`](Sender::info), [`len`](Sender::len) and [`capacity`](Sender::capacity) and
-/// nothing else; who wants to send from many threads puts it into a `Mutex`.
+/// A sender is `Send` and `Sync`. All methods that send take `&mut self`; threads that share a sender by reference can
+/// only call [`info`](Sender::info), [`len`](Sender::len), [`capacity`](Sender::capacity), [`max_len`](Sender::max_len)
+/// and [`lost`](Sender::lost). To send from several threads, use a `Mutex`, or open a sender of a shared queue for each
+/// thread.
 ///
-/// In a child that was forked while it was open, it is dead: every verb returns `Forked`, and dropping it does nothing
-/// to the channel, which is still the parent's. The child may open the channel again.
+/// A sender does not survive a fork. In the child every method returns `Forked`, and dropping the sender has no effect
+/// on the channel, which still belongs to the parent. The child may open the channel again.
 pub struct Sender<T: ?Sized> {
     /// Padded, so that two ends in one process do not share a cache line.
     link: CachePadded<SenderLink>,
@@ -39,8 +65,12 @@ impl<T: IpcMessage> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] or [`SendError::ReceiverDied`] if the channel is full and nobody will empty it (while there
-    /// is room, messages are kept for the next receiver), [`SendError::Corrupt`] if the segment is damaged.
+    /// - [`SendError::Closed`] if the channel is full and its receivers have closed.
+    /// - [`SendError::ReceiverDied`] if the channel is full and its receiver died. Each death is reported once.
+    /// - [`SendError::Corrupt`] if the segment is damaged.
+    /// - [`SendError::Forked`] in a forked child.
+    ///
+    /// While the channel has room, sending succeeds even without a receiver: the message stays for the next one.
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<u64>::new("send").spsc().domain(format!("doc-{}", std::process::id()));
@@ -56,11 +86,11 @@ impl<T: IpcMessage> Sender<T> {
         self.send_within(message, || Patience::Forever).map_err(|(message, blocked)| send_error(message, blocked))
     }
 
-    /// Sends a message if there is room now.
+    /// Sends a message without waiting.
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] gives the message back; otherwise as for [`send`](Sender::send).
+    /// [`TrySendError::Full`], with the message, if the channel is full; otherwise as for [`send`](Sender::send).
     ///
     /// ```
     /// use ipc_core::{Queue, TrySendError};
@@ -77,24 +107,38 @@ impl<T: IpcMessage> Sender<T> {
         self.send_within(message, || Patience::None).map_err(|(message, blocked)| try_send_error(message, blocked))
     }
 
-    /// Sends a message, and waits for room at most `limit`.
+    /// Sends a message, and waits for room for at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`SendTimeoutError::Timeout`] gives the message back; otherwise as for [`send`](Sender::send).
+    /// [`SendTimeoutError::Timeout`], with the message, if the channel stayed full; otherwise as for
+    /// [`send`](Sender::send).
+    ///
+    /// ```
+    /// use ipc_core::{Queue, SendTimeoutError};
+    /// use std::time::Duration;
+    /// # let queue = Queue::<u64>::new("send_timeout").spsc().capacity(1).domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// tx.send_timeout(1, Duration::from_secs(1))?;
+    /// assert_eq!(tx.send_timeout(2, Duration::from_millis(1)), Err(SendTimeoutError::Timeout(2)));
+    /// # rx.recv()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline(always)]
     pub fn send_timeout(&mut self, message: T, limit: Duration) -> Result<(), SendTimeoutError<T>> {
         self.send_within(message, || Patience::from_timeout(limit))
             .map_err(|(message, blocked)| send_timeout_error(message, blocked))
     }
 
-    /// Sends every message of `messages`, in order, waiting for room as [`send`](Sender::send) does, and returns how
-    /// many there were. The receiver is woken once for the batch, or when the channel is full.
+    /// Sends all of `messages` in order, and returns how many there were. Waits for room as [`send`](Sender::send)
+    /// does.
+    ///
+    /// A sleeping receiver is woken once, at the end of the batch or when the channel is full.
     ///
     /// # Errors
     ///
-    /// As for `send`; [`SendBatchError`] says how many were sent, gives the next one back, and leaves the rest in the
-    /// iterator (pass `&mut iterator` to keep it).
+    /// As for `send`. [`SendBatchError`] holds the number of messages sent and the one that was not. The rest stay in
+    /// the iterator; pass `&mut iterator` to keep it.
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<u64>::new("batch").spsc().domain(format!("doc-{}", std::process::id()));
@@ -115,11 +159,14 @@ impl<T: IpcMessage> Sender<T> {
         sent.map_err(|(sent, message, blocked)| SendBatchError { sent, error: send_error(message, blocked) })
     }
 
-    /// Lends the next slot, to be filled in place; waits for one if the channel is full. [`Loan::send`] publishes it.
+    /// Lends the next slot to be filled in place, and waits for one if the channel is full.
+    ///
+    /// [`Loan::send`] publishes the message. Dropping the loan gives the slot back unsent.
     ///
     /// # Errors
     ///
-    /// As for [`send`](Sender::send).
+    /// [`SendError::Hardened`] if this end is [hardened](super::Queue::hardened); otherwise as for
+    /// [`send`](Sender::send).
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<[u64; 512]>::new("loan").spsc().domain(format!("doc-{}", std::process::id()));
@@ -135,22 +182,24 @@ impl<T: IpcMessage> Sender<T> {
         Ok(Loan::new(&mut *self.link, 0))
     }
 
-    /// Lends the next slot if one is free now.
+    /// Lends the next slot without waiting.
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
+    /// [`TrySendError::Full`] if the channel is full; otherwise as for [`loan`](Sender::loan).
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.link, 0))
     }
 
-    /// Lends up to `max` slots, to be filled in place and published together; waits for the first one if the channel is
-    /// full. A shared queue lends one at a time.
+    /// Lends up to `max` slots to be filled in place and published together. Waits for the first one if the channel is
+    /// full.
+    ///
+    /// A shared queue lends one slot at a time.
     ///
     /// # Errors
     ///
-    /// As for [`send`](Sender::send).
+    /// As for [`loan`](Sender::loan).
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<[u64; 4]>::new("chunk").spsc().domain(format!("doc-{}", std::process::id()));
@@ -169,11 +218,11 @@ impl<T: IpcMessage> Sender<T> {
         Ok(LoanBatch::new(&mut self.link, max))
     }
 
-    /// As [`loan_batch`](Sender::loan_batch), if a slot is free now.
+    /// Lends up to `max` slots without waiting: see [`loan_batch`](Sender::loan_batch).
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] if none is; otherwise as for [`send`](Sender::send).
+    /// [`TrySendError::Full`] if the channel is full; otherwise as for [`loan`](Sender::loan).
     pub fn try_loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, TryLoanError> {
         self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(LoanBatch::new(&mut self.link, max))
@@ -194,16 +243,18 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
         Sender { link: CachePadded::new(link), message: PhantomData }
     }
 
-    /// Lends a slot for a message whose tail has the length `len`, in items or bytes of text; waits for one if there is no
-    /// room. [`Loan::send`] publishes it.
+    /// Lends room for a message whose tail has `len` items, or `len` bytes of text. Waits if there is no room.
     ///
-    /// The tail holds some valid items (text: NUL characters), to be overwritten. A loan can be made shorter with
-    /// [`Loan::truncate`]. For a message without a tail, `len` means nothing.
+    /// The *tail* is the trailing `[T]` or `str` of a message that varies in length. It starts out with valid items
+    /// (text: NUL characters), to be overwritten. [`Loan::truncate`] shortens it. `len` is ignored for a message
+    /// without a tail.
+    ///
+    /// [`Loan::send`] publishes the message. Dropping the loan gives the room back unsent.
     ///
     /// # Errors
     ///
     /// [`SendError::TooLarge`] if the message is longer than the channel can carry; otherwise as for
-    /// [`send`](Sender::send).
+    /// [`loan`](Sender::loan).
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<[u16]>::new("loan_len").spsc().domain(format!("doc-{}", std::process::id()));
@@ -220,23 +271,23 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
         Ok(Loan::new(&mut *self.link, len))
     }
 
-    /// As [`loan_len`](Sender::loan_len), if there is room now.
+    /// Lends room without waiting: see [`loan_len`](Sender::loan_len).
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] if there is none; otherwise as for `loan_len`. An empty channel has room for every message
-    /// that is not too large.
+    /// [`TrySendError::Full`] if there is no room; otherwise as for `loan_len`. An empty channel has room for every
+    /// message that is not too large.
     pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
         self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.link, len))
     }
 
-    /// As [`loan_len`](Sender::loan_len), waiting for room at most `limit`.
+    /// Lends room, and waits for it for at most `limit`: see [`loan_len`](Sender::loan_len).
     ///
     /// # Errors
     ///
-    /// [`SendTimeoutError::Timeout`] if there was none in time; otherwise as for `loan_len`.
+    /// [`SendTimeoutError::Timeout`] if there was no room in time; otherwise as for `loan_len`.
     pub fn loan_len_timeout(&mut self, len: usize, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
         self.link.claim::<T>(len).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
         self.link
@@ -245,11 +296,12 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
         Ok(Loan::new(&mut *self.link, len))
     }
 
-    /// Sends a copy of a message, and waits for room if there is none.
+    /// Sends a copy of a message of any length, and waits for room if there is none.
     ///
     /// # Errors
     ///
-    /// As for [`loan_len`](Sender::loan_len).
+    /// [`SendError::TooLarge`] if the message is longer than the channel can carry; otherwise as for
+    /// [`send`](Sender::send).
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<str>::new("send_copy").spsc().domain(format!("doc-{}", std::process::id()));
@@ -266,11 +318,11 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
         Ok(())
     }
 
-    /// Sends a copy of a message if there is room now.
+    /// Sends a copy of a message of any length without waiting.
     ///
     /// # Errors
     ///
-    /// As for [`try_loan_len`](Sender::try_loan_len).
+    /// [`TrySendError::Full`] if there is no room; otherwise as for [`send_copy`](Sender::send_copy).
     pub fn try_send_copy(&mut self, message: &T) -> Result<(), TryLoanError> {
         let len = T::tail_len(message);
         self.link.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
@@ -279,35 +331,37 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
         Ok(())
     }
 
-    /// The length of the longest tail that this channel can carry, in items or bytes of text; 0 if messages have none.
+    /// The longest tail that this channel can carry, in items or bytes of text; 0 if the message type has no tail.
     pub fn max_len(&self) -> usize {
         self.link.max_tail_len::<T>()
     }
 
-    /// Messages that fit into the channel; if they vary in length, the size of its ring in bytes.
+    /// The number of messages that the channel holds; if messages vary in length, the size of the ring in bytes.
     pub fn capacity(&self) -> usize {
         self.link.info().capacity
     }
 
-    /// Messages in the channel, as far as can be seen at this moment: the receiver may be at work.
+    /// The number of messages in the channel. A snapshot: other ends may send and receive meanwhile.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.link.len()
     }
 
-    /// Messages that were lost with those who died, since the channel was created: those that a sender of a shared queue
-    /// had begun and not published, and those that a receiver held, if they are not to be delivered again (see
-    /// [`Queue::redeliver`](super::Queue::redeliver)). Of an exclusive queue there are none.
+    /// The number of messages that were lost to crashes since the channel was created.
+    ///
+    /// A shared queue loses a message if its sender dies before publishing it, or, with
+    /// [`redeliver(false)`](super::Queue::redeliver), if a receiver dies while holding it. An exclusive queue loses
+    /// none.
     pub fn lost(&self) -> u64 {
         self.link.losses()
     }
 
-    /// The channel as it is, beside what was asked for.
+    /// The channel's actual options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.link.info()
     }
 
-    /// Places the message in the slot that this end owns, which was claimed for it, and publishes it.
+    /// Writes the message into the slot that was claimed for it, and publishes it.
     fn publish(&mut self, message: &T, tail_len: usize) {
         // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one whose tail is so long.
         unsafe { message.place(self.link.payload(tail_len)) };
@@ -317,11 +371,11 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
 
 /// Messages that are a slice.
 impl<T: IpcMessage> Sender<[T]> {
-    /// Sends a copy of `items` as one message: [`send_copy`](Sender::send_copy), by the name that it has elsewhere.
+    /// Sends a copy of `items` as one message: the same as [`send_copy`](Sender::send_copy).
     ///
     /// # Errors
     ///
-    /// As for [`loan_len`](Sender::loan_len).
+    /// As for `send_copy`.
     pub fn send_slice(&mut self, items: &[T]) -> Result<(), LoanError> {
         self.send_copy(items)
     }
@@ -347,8 +401,8 @@ impl<T: ?Sized> fmt::Debug for Sender<T> {
     }
 }
 
-/// Sends over another ring than the exclusive one: in a function of its own, so that an exclusive queue's sender neither
-/// executes nor loads its locked instructions.
+/// Sends over any ring but the exclusive one. It is not inlined, so that the code of an exclusive queue's sender
+/// contains no locked instructions.
 #[inline(never)]
 fn send_otherwise<T: IpcMessage>(
     link: &mut SenderLink,
@@ -366,7 +420,7 @@ fn send_otherwise<T: IpcMessage>(
 #[inline(never)]
 pub(crate) fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
     match blocked {
-        // A wait without a limit does not end in time; a clock that ran out all the same means a closed channel.
+        // A wait without a limit cannot time out.
         Blocked::Timeout | Blocked::Closed => SendError::Closed(value),
         Blocked::Died(peer) => SendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendError::Corrupt(value, corrupt),
