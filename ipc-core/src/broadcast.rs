@@ -1,8 +1,19 @@
-//! Broadcasts: every subscriber gets every message, in one order for all of them.
+//! Broadcasts: every subscriber gets every message, and all subscribers get them in the same order.
 //!
-//! Any number of publishers, up to 64, and of subscribers, up to 128, share the ring of `ring/broadcast.rs` or, if messages
-//! vary in length, of `ring/broadcast_frames.rs`. A broadcast is *lossless*: a publisher waits for the slowest subscriber that lives; or *lossy*: a publisher waits for nobody, and
-//! a subscriber that has been overtaken is told exactly how many messages it has missed.
+//! Up to 64 publishers and 128 subscribers share one ring: `ring/broadcast.rs`, or `ring/broadcast_frames.rs` if
+//! messages vary in length.
+//!
+//! - In a *lossless* broadcast, a publisher waits for the slowest live subscriber (back-pressure).
+//! - In a *lossy* broadcast, a publisher never waits. A subscriber that was overtaken gets the exact number of messages
+//!   that it missed.
+//!
+//! # How the code is laid out
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`Broadcast`] | the builder: name and options |
+//! | [`Publisher`], [`Subscriber`] | the public handles |
+//! | `Outlet`, `Feed` | a publisher's and a subscriber's end, whichever ring the channel has |
 
 mod buffer;
 mod feed;
@@ -29,17 +40,17 @@ use crate::station;
 use core::marker::PhantomData;
 use core::time::Duration;
 
-/// Publishers that a broadcast has places for.
+/// The most publishers that a broadcast can have at a time.
 const PUBLISHERS: u32 = 64;
 
-/// Subscribers that a broadcast has places for.
+/// The most subscribers that a broadcast can have at a time.
 const SUBSCRIBERS: u32 = 128;
 
-/// Describes a broadcast, and opens its ends.
+/// A builder for the ends of a broadcast.
 ///
-/// What [`#[derive(IpcMessage)]`](crate::message::IpcMessage) declares with `#[ipc(broadcast = "...")]` is such a
-/// description, which `T::channel()` returns. Whichever end is opened first creates the channel, and its options count;
-/// all others join what they find.
+/// `#[ipc(broadcast = "...")]` on a [derived message](crate::message::IpcMessage) declares one, which `T::channel()`
+/// returns. The first end to be opened creates the channel with this builder's options. Every later end joins the
+/// channel as it is.
 ///
 /// ```
 /// use ipc_core::Broadcast;
@@ -93,8 +104,9 @@ impl<T: ?Sized> Clone for Broadcast<T> {
 }
 
 impl<T: IpcMessage + ?Sized> Broadcast<T> {
-    /// A broadcast with this name, for which the rules are those of [`Queue::new`](crate::Queue::new). It is lossless,
-    /// keeps no history and evicts nobody unless something else is asked for.
+    /// A broadcast with this name and the default options: lossless, without history, without eviction.
+    ///
+    /// The rules for the name are those of [`Queue::new`](crate::Queue::new).
     pub fn new(name: impl Into<String>) -> Self {
         Broadcast {
             name: name.into(),
@@ -111,133 +123,146 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
         }
     }
 
-    /// How many messages a publisher can be ahead of a subscriber that has just joined, from 1 on; together with the
-    /// [history](Broadcast::history), 2^29 at most. By default as many as make a ring of 4 MiB, and at least 16.
+    /// Sets how many messages a publisher can be ahead of a subscriber that has just joined, from 1 on.
     ///
-    /// **Of messages that vary in length** it is the size of the ring in bytes, rounded up; by default 4 MiB. A message
-    /// takes 8 bytes more than it has (or as many as it is aligned to), in units of 64, and at most half of this.
+    /// Capacity and [history](Broadcast::history) together are at most 2^29. The default fills a ring of 4 MiB, with at
+    /// least 16 messages.
+    ///
+    /// **If messages vary in length**, this is the size of the ring in bytes, rounded up; the default is 4 MiB. A
+    /// message takes its own length plus 8 bytes (or plus its alignment, if that is larger), rounded up to units of 64
+    /// bytes. The longest message takes half of the ring.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = Some(messages);
         self
     }
 
-    /// Publishers wait for the slowest subscriber that lives. This is so unless [`lossy`](Broadcast::lossy) is called.
+    /// Makes publishers wait for the slowest live subscriber. This is the default.
     pub fn lossless(mut self) -> Self {
         self.lossy = false;
         self
     }
 
-    /// Publishers wait for nobody, and what they pay for a message does not depend on the number of subscribers. A
-    /// subscriber that has been overtaken gets [`Lagged`](crate::BroadcastRecvError::Lagged) and goes on with a newer
-    /// message, three quarters of the ring behind the newest; where messages vary in length, with the oldest that is left.
+    /// Makes publishers never wait. The cost of publishing does not depend on the number of subscribers.
+    ///
+    /// A subscriber that was overtaken gets [`Lagged`](crate::BroadcastRecvError::Lagged) with the number of messages
+    /// that it missed. It continues three quarters of the ring behind the newest message, or, if messages vary in
+    /// length, with the oldest message that is left.
     pub fn lossy(mut self) -> Self {
         self.lossy = true;
         self
     }
 
-    /// A subscriber that comes late first gets the last so many messages, or as many as there were. There is room for
-    /// them besides the capacity.
+    /// Sets how many earlier messages a new subscriber gets first, or all if there were fewer. The default is 0.
     ///
-    /// **Of messages that vary in length** it gets the last so many, as far as they lie in the last [capacity](Broadcast::capacity)
-    /// of what was published, 8 bytes for each and the rounding to units included. There is room for that besides: with a
-    /// history the ring is twice as large.
+    /// The ring has room for them in addition to the capacity.
     ///
-    /// A channel with a history that its last publisher leaves after its last subscriber holds messages for a later one,
-    /// and stays (see [`Lifetime::Drained`]).
+    /// **If messages vary in length**, the history is also limited to the last [capacity](Broadcast::capacity) bytes
+    /// that were published, headers and rounding included. With a history the ring is twice as large.
+    ///
+    /// If the last publisher leaves such a channel after the last subscriber, the channel stays, since it holds
+    /// messages for a later subscriber (see [`Lifetime::Drained`]).
     pub fn history(mut self, messages: usize) -> Self {
         self.history = messages;
         self
     }
 
-    /// How long the slowest subscriber of a lossless broadcast may keep a publisher waiting without passing a message,
-    /// before publishers go on without it. It then gets [`Evicted`](crate::BroadcastRecvError::Evicted). By default it is
-    /// waited for as long as it lives.
+    /// Sets how long a subscriber of a lossless broadcast may block a publisher without taking a message. It is then
+    /// evicted.
     ///
-    /// Looked at about every 50 ms, so an eviction may come 100 ms later. A subscriber that is stopped, or in a debugger,
-    /// is evicted as any other.
+    /// Publishers continue without an evicted subscriber, and it gets [`Evicted`](crate::BroadcastRecvError::Evicted).
+    /// By default, publishers wait for a subscriber as long as it lives.
+    ///
+    /// Publishers check about every 50 ms, so an eviction may come up to 100 ms late. A subscriber that is stopped, or
+    /// held in a debugger, is evicted like any other.
     pub fn evict_after(mut self, limit: Duration) -> Self {
         self.evict_after = Some(limit);
         self
     }
 
-    /// What becomes of the channel when the last participant leaves.
+    /// Sets what happens to the channel when its last participant leaves.
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Whether to measure how long messages are on their way, from being published to being received by each subscriber: as
-    /// [`Queue::timestamps`](crate::Queue::timestamps), which says what it costs.
+    /// Sets whether to measure the latency of messages, from publishing to each subscriber's `recv`. The default is
+    /// `false`.
     ///
-    /// Subscribers of a lossless channel count in the segment, all in one histogram, which tools read without taking part
-    /// ([`Observer::latency`](crate::inspect::Observer::latency)). Those of a lossy one store nothing to the segment, and so
-    /// each counts for itself; [`Subscriber::latency`] tells.
+    /// See [`Queue::timestamps`](crate::Queue::timestamps) for the cost.
+    ///
+    /// Subscribers of a lossless channel share one histogram in the segment, which
+    /// [`Observer::latency`](crate::inspect::Observer::latency) reads from outside. Subscribers of a lossy channel
+    /// never write to the segment, so each has its own: [`Subscriber::latency`].
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;
         self
     }
 
-    /// Whether to fault every page of the segment in at once: as [`Queue::prefault`](crate::Queue::prefault).
+    /// Sets whether opening the channel faults in all of its pages: see [`Queue::prefault`](crate::Queue::prefault).
     pub fn prefault(mut self, prefault: bool) -> Self {
         self.pages.prefault = Some(prefault);
         self
     }
 
-    /// Whether to have the segment in huge pages: as [`Queue::huge_pages`](crate::Queue::huge_pages).
+    /// Sets whether to ask for huge pages: see [`Queue::huge_pages`](crate::Queue::huge_pages).
     pub fn huge_pages(mut self, huge_pages: bool) -> Self {
         self.pages.huge = huge_pages;
         self
     }
 
-    /// Who may open the channel: as [`Queue::mode`](crate::Queue::mode).
+    /// Sets who may open the channel: see [`Queue::mode`](crate::Queue::mode).
     pub fn mode(mut self, mode: u32) -> Self {
         self.access.mode = Some(mode);
         self
     }
 
-    /// Gives the channel to a group: as [`Queue::group`](crate::Queue::group).
+    /// Gives a group access to the channel: see [`Queue::group`](crate::Queue::group).
     pub fn group(mut self, group: impl Into<String>) -> Self {
         self.access.group = Some(group.into());
         self
     }
 
-    /// Whether ends exchange messages by value only: as [`Queue::hardened`](crate::Queue::hardened).
+    /// Sets whether ends exchange messages by value only: see [`Queue::hardened`](crate::Queue::hardened).
     pub fn hardened(mut self, hardened: bool) -> Self {
         self.access.hardened = Some(hardened);
         self
     }
 
-    /// Separates this channel from those of the same name in other domains: as [`Queue::domain`](crate::Queue::domain).
+    /// Sets the domain: see [`Queue::domain`](crate::Queue::domain).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Opens a publishing end. Nobody needs to subscribe yet.
+    /// Opens a publishing end. It does not need a subscriber to exist yet.
     ///
     /// # Errors
     ///
-    /// [`OpenError::TableFull`] if 64 publishers live, [`OpenError::Kind`] if the channel is lossy here and lossless
-    /// there, [`OpenError::Mismatch`] if it carries another message, and the other [`OpenError`]s as they say.
+    /// - [`OpenError::TableFull`] if there are 64 live publishers.
+    /// - [`OpenError::Kind`] if the existing channel is lossless and this builder is lossy, or the other way round.
+    /// - [`OpenError::Mismatch`] if the channel carries another message type.
+    /// - Any other [`OpenError`], as documented there.
     pub fn publisher(&self) -> Result<Publisher<T>, OpenError> {
         Ok(Publisher::new(open_publisher(&self.spec()?)?))
     }
 
-    /// Opens a subscribing end, which gets what is published from now on, and before that the history. Nobody needs to
-    /// publish yet.
+    /// Opens a subscribing end. It does not need a publisher to exist yet.
+    ///
+    /// It gets the [history](Broadcast::history), if there is one, and then everything that is published from now on.
     ///
     /// # Errors
     ///
-    /// [`OpenError::TableFull`] if 128 subscribers live; otherwise as for [`publisher`](Broadcast::publisher).
+    /// [`OpenError::TableFull`] if there are 128 live subscribers; otherwise as for
+    /// [`publisher`](Broadcast::publisher).
     pub fn subscriber(&self) -> Result<Subscriber<T>, OpenError> {
         Ok(Subscriber::new(open_subscriber(&self.spec()?)?))
     }
 
-    /// Removes the channel, with the messages that are in it. `Ok(false)` if there is none.
+    /// Removes the channel and all messages in it. Returns `Ok(false)` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if somebody who lives takes part in it.
+    /// [`OpenError::InUse`] if the channel has a live participant.
     pub fn remove(&self) -> Result<bool, OpenError> {
         let roles = [Role::Publisher, Role::Subscriber];
         segment::remove(&self.segment_name()?, &self.access, |segment| station::check_unused(segment, roles))

@@ -6,10 +6,11 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 
-/// A message as it was published, in its place or in a copy of the subscriber's. Dropping it steps on to the next one.
+/// A published message, in the segment or in a copy: see [`Subscriber::recv_ref`](super::Subscriber::recv_ref).
+/// Dropping it advances to the next message.
 ///
-/// It is `Send` and `Sync`, as the message is. After a fork the child's copy of it must not be used; where it refers to
-/// the segment, that panics unless any bits are a message.
+/// It is `Send` and `Sync` if the message is. A forked child must not use its copy. If the guard refers to the segment,
+/// using it there panics, unless every bit pattern is a valid message.
 #[must_use = "dropping the guard steps on to the next message"]
 pub struct Published<'a, T: IpcMessage + ?Sized> {
     place: Place<'a, T>,

@@ -19,16 +19,21 @@ use core::marker::PhantomData;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
-/// The publishing end of a broadcast. Dropping it closes it: subscribers get what was published, and then the end if it
-/// was the last.
+/// The publishing end of a broadcast.
 ///
-/// What it publishes while nobody subscribes is delivered to nobody, unless it is still in the
-/// [history](super::Broadcast::history) when somebody does.
+/// Dropping a publisher closes it. When the last one closes, subscribers get the rest of the messages and then end of
+/// stream.
 ///
-/// **Waiting.** On a lossless channel a publisher waits for the slowest subscriber, if that is a whole
-/// [capacity](super::Broadcast::capacity) behind, or so far that a message of any length has no room. On either kind it waits for another publisher that is at work in the
-/// very slot that comes next, which takes nanoseconds unless that one has been stopped in the middle, or holds a
-/// [`Loan`], for a whole lap of the others. One that died there is noticed within 100 ms.
+/// A message that is published while there is no subscriber reaches only the subscribers that join while it is still in
+/// the [history](super::Broadcast::history).
+///
+/// # When it waits
+///
+/// - In a lossless channel, a publisher waits while the slowest subscriber is a whole
+///   [capacity](super::Broadcast::capacity) behind, or so far that the message has no room.
+/// - In either kind, it waits for another publisher that is still writing to the slot that comes next. That takes
+///   nanoseconds, unless the other one is stopped in the middle, or holds a [`Loan`], for a whole lap of the ring. The
+///   death of a publisher in the middle of a slot is noticed within 100 ms.
 ///
 /// # Threads and forks
 ///
@@ -45,18 +50,18 @@ impl<T: IpcMessage> Publisher<T> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Corrupt`] if the segment is damaged, [`SendError::Forked`] in a child that was forked since the
-    /// channel was opened. Subscribers that have closed or died are no error.
+    /// [`SendError::Corrupt`] if the segment is damaged; [`SendError::Forked`] in a forked child. Subscribers that have
+    /// closed or died are no error.
     #[inline(always)]
     pub fn send(&mut self, message: T) -> Result<(), SendError<T>> {
         self.port.send(message, || Patience::Forever).map_err(|(message, blocked)| send_error(message, blocked))
     }
 
-    /// Publishes a message if that does not take waiting.
+    /// Publishes a message without waiting.
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] gives the message back; otherwise as for [`send`](Publisher::send).
+    /// [`TrySendError::Full`], with the message, if it would have to wait; otherwise as for [`send`](Publisher::send).
     ///
     /// ```
     /// use ipc_core::{Broadcast, TrySendError};
@@ -74,11 +79,12 @@ impl<T: IpcMessage> Publisher<T> {
         self.port.send(message, || Patience::None).map_err(|(message, blocked)| try_send_error(message, blocked))
     }
 
-    /// Publishes a message, and waits at most `limit`.
+    /// Publishes a message, and waits for at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`SendTimeoutError::Timeout`] gives the message back; otherwise as for [`send`](Publisher::send).
+    /// [`SendTimeoutError::Timeout`], with the message, if there was no room in time; otherwise as for
+    /// [`send`](Publisher::send).
     #[inline(always)]
     pub fn send_timeout(&mut self, message: T, limit: Duration) -> Result<(), SendTimeoutError<T>> {
         self.port
@@ -86,28 +92,30 @@ impl<T: IpcMessage> Publisher<T> {
             .map_err(|(message, blocked)| send_timeout_error(message, blocked))
     }
 
-    /// Publishes every message of `messages`, in order, and returns how many there were. Subscribers are woken once for
-    /// the batch, or when it has to wait.
+    /// Publishes all of `messages` in order, and returns how many there were.
+    ///
+    /// Sleeping subscribers are woken once, at the end of the batch or when it has to wait.
     ///
     /// # Errors
     ///
-    /// As for [`send`](Publisher::send); [`SendBatchError`] says how many were published, gives the next one back, and
-    /// leaves the rest in the iterator (pass `&mut iterator` to keep it).
+    /// As for [`send`](Publisher::send). [`SendBatchError`] holds the number of messages published and the one that was
+    /// not. The rest stay in the iterator; pass `&mut iterator` to keep it.
     pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, SendBatchError<T>> {
         self.port
             .send_batch(messages.into_iter(), || Patience::Forever)
             .map_err(|(sent, message, blocked)| SendBatchError { sent, error: send_error(message, blocked) })
     }
 
-    /// Lends the next slot, to be filled in place. [`Loan::send`] publishes it.
+    /// Lends the next slot to be filled in place. [`Loan::send`] publishes the message.
     ///
-    /// The message has its place in the order from now on: what others publish afterwards reaches nobody before it. So a
-    /// loan is not to be kept. Given back, it leaves a number without a message, which a subscriber of a lossy channel
-    /// counts as missed if it has been overtaken there.
+    /// The loan fixes the message's position in the order. Messages that other publishers publish meanwhile are
+    /// delivered only after it, so do not keep a loan for long. A loan that is dropped unsent leaves a gap in the
+    /// sequence numbers. A subscriber of a lossy channel that is overtaken there counts the gap as a missed message.
     ///
     /// # Errors
     ///
-    /// As for [`send`](Publisher::send).
+    /// [`SendError::Hardened`] if this end is [hardened](crate::Queue::hardened); otherwise as for
+    /// [`send`](Publisher::send).
     ///
     /// ```
     /// # let pages = ipc_core::Broadcast::<[u64; 512]>::new("loan").domain(format!("doc-{}", std::process::id()));
@@ -123,11 +131,11 @@ impl<T: IpcMessage> Publisher<T> {
         Ok(Loan::new(&mut *self.port, 0))
     }
 
-    /// Lends the next slot if that does not take waiting.
+    /// Lends the next slot without waiting: see [`loan`](Publisher::loan).
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] if it does; otherwise as for [`send`](Publisher::send).
+    /// [`TrySendError::Full`] if it would have to wait; otherwise as for `loan`.
     pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TryLoanError> {
         self.port.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, 0))
@@ -140,13 +148,15 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         Publisher { port: CachePadded::new(port), message: PhantomData }
     }
 
-    /// Lends room for a message whose tail has the length `len`, in items or bytes of text; waits if there is none.
-    /// [`Loan::send`] publishes it. Otherwise as [`Sender::loan_len`](crate::Sender::loan_len) and [`loan`](Publisher::loan).
+    /// Lends room for a message whose tail has `len` items, or `len` bytes of text. Waits if there is no room.
+    ///
+    /// See [`Sender::loan_len`](crate::Sender::loan_len) for the contents of the loan, and [`loan`](Publisher::loan)
+    /// for the order of messages.
     ///
     /// # Errors
     ///
     /// [`SendError::TooLarge`] if the message is longer than the channel can carry; otherwise as for
-    /// [`send`](Publisher::send).
+    /// [`loan`](Publisher::loan).
     ///
     /// ```
     /// # let samples = ipc_core::Broadcast::<[u16]>::new("loan_len").domain(format!("doc-{}", std::process::id()));
@@ -163,18 +173,18 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         Ok(Loan::new(&mut *self.port, len))
     }
 
-    /// As [`loan_len`](Publisher::loan_len), if that does not take waiting.
+    /// Lends room without waiting: see [`loan_len`](Publisher::loan_len).
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] if it does; otherwise as for `loan_len`.
+    /// [`TrySendError::Full`] if it would have to wait; otherwise as for `loan_len`.
     pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
         self.port.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
         self.port.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, len))
     }
 
-    /// As [`loan_len`](Publisher::loan_len), waiting at most `limit`.
+    /// Lends room, and waits for it for at most `limit`: see [`loan_len`](Publisher::loan_len).
     ///
     /// # Errors
     ///
@@ -187,11 +197,12 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         Ok(Loan::new(&mut *self.port, len))
     }
 
-    /// Publishes a copy of a message, and waits for room if there is none.
+    /// Publishes a copy of a message of any length, and waits for room if there is none.
     ///
     /// # Errors
     ///
-    /// As for [`loan_len`](Publisher::loan_len).
+    /// [`SendError::TooLarge`] if the message is longer than the channel can carry; otherwise as for
+    /// [`send`](Publisher::send).
     ///
     /// ```
     /// # let notes = ipc_core::Broadcast::<str>::new("send_copy").domain(format!("doc-{}", std::process::id()));
@@ -207,11 +218,11 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         Ok(())
     }
 
-    /// Publishes a copy of a message if that does not take waiting.
+    /// Publishes a copy of a message of any length without waiting.
     ///
     /// # Errors
     ///
-    /// As for [`try_loan_len`](Publisher::try_loan_len).
+    /// [`TrySendError::Full`] if it would have to wait; otherwise as for [`send_copy`](Publisher::send_copy).
     pub fn try_send_copy(&mut self, message: &T) -> Result<(), TryLoanError> {
         self.port.claim::<T>(T::tail_len(message)).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
         self.port.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
@@ -219,7 +230,7 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         Ok(())
     }
 
-    /// As [`send_batch`](Publisher::send_batch), for messages of any length, of which copies are published.
+    /// Publishes copies of messages of any length in order: see [`send_batch`](Publisher::send_batch).
     ///
     /// # Errors
     ///
@@ -241,34 +252,36 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         self.port.send_copy_batch(messages.into_iter())
     }
 
-    /// The length of the longest tail that this channel can carry, in items or bytes of text; 0 if messages have none.
+    /// The longest tail that this channel can carry, in items or bytes of text; 0 if the message type has no tail.
     pub fn max_len(&self) -> usize {
         longest_tail::<T>(self.port.limit_bytes())
     }
 
-    /// Messages that a publisher can be ahead of a subscriber that has just joined; if they vary in length, bytes of the ring.
+    /// The number of messages that a publisher can be ahead of a subscriber that has just joined; if messages vary in
+    /// length, the size of the ring in bytes.
     pub fn capacity(&self) -> usize {
         self.port.info().capacity
     }
 
-    /// Messages that the slowest subscriber has not passed, as far as can be seen at this moment. Of a lossy channel
-    /// nobody knows: 0.
+    /// The number of messages that the slowest subscriber has yet to receive: a snapshot. Always 0 in a lossy channel,
+    /// whose subscribers do not report their positions.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.port.end().len()
     }
 
-    /// Messages that publishers had begun and not published when they died, since the channel was created.
+    /// The number of messages that publishers had begun but not published when they died, since the channel was
+    /// created.
     pub fn lost(&self) -> u64 {
         self.port.end().losses()
     }
 
-    /// The channel as it is, beside what was asked for.
+    /// The channel's actual options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.port.info()
     }
 
-    /// Places the message in the room that this end owns, which was claimed for it, and publishes it.
+    /// Writes the message into the room that was claimed for it, and publishes it.
     fn publish(&mut self, message: &T) {
         // SAFETY: the room is this end's own, aligned for a `T`, and large enough for one with such a tail.
         unsafe { message.place(T::pointer(self.port.payload(), T::tail_len(message))) };
@@ -276,8 +289,8 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
     }
 }
 
-/// Ready when there is room to publish without waiting, which on a lossy channel there nearly always is. Of subscribers that
-/// have closed or died a publisher takes no notice but that it waits for them no longer.
+/// Ready when it can publish without waiting, which in a lossy channel is nearly always so. A subscriber that closes or
+/// dies is not an event for a publisher: it only stops waiting for that subscriber.
 impl<T: ?Sized> Sealed for Publisher<T> {
     fn interest(&self) -> Interest {
         self.port.interest()

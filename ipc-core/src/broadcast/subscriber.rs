@@ -18,18 +18,22 @@ use core::mem::MaybeUninit;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
-/// The subscribing end of a broadcast. It gets every message from when it was opened, and before that the channel's
-/// [history](super::Broadcast::history). Dropping it closes it.
+/// The subscribing end of a broadcast.
 ///
-/// The verbs that return a message *by value* copy it out, word by word, make sure that it was not overwritten meanwhile,
-/// and validate the copy, so they are sound whatever the other side does.
+/// A subscriber first gets the channel's [history](super::Broadcast::history), if there is one, and then every message
+/// that is published while it exists. Dropping it closes it.
 ///
-/// Every verb returns `Ok(None)` (or 0) when every publisher that ever joined has closed, and everything that they
-/// published was received. A subscriber that comes before the first publisher waits for it. When the last publisher dies
-/// without closing, that is reported once, after its messages; then the wait is for a successor.
+/// Methods that receive *by value* copy the message out word by word, check that it was not overwritten meanwhile, and
+/// then validate the copy. They are sound whatever other processes write.
 ///
-/// A message that a publisher had begun and not published when it died is skipped, and counted by
-/// [`lost`](Subscriber::lost). On a lossy channel it is missed as well, and reported as such.
+/// # End of stream and deaths
+///
+/// Every method returns `Ok(None)` (or 0) once all publishers have closed and all of their messages were received. A
+/// subscriber that is opened before the first publisher waits for it. If the last publisher dies without closing, its
+/// death is reported once, after its messages. The next call then waits for a successor.
+///
+/// A message that a publisher had begun but not published when it died is skipped, and [`lost`](Subscriber::lost)
+/// counts it. In a lossy channel it is also reported as missed.
 ///
 /// # Threads and forks
 ///
@@ -48,10 +52,12 @@ impl<T: IpcMessage> Subscriber<T> {
     ///
     /// # Errors
     ///
-    /// [`BroadcastRecvError::Lagged`] if publishers of a lossy channel have overtaken this subscriber;
-    /// [`Evicted`](BroadcastRecvError::Evicted), from then on, if those of a lossless one have gone on without it;
-    /// [`PublisherDied`](BroadcastRecvError::PublisherDied) once when the last publisher died without closing;
-    /// [`Corrupt`](BroadcastRecvError::Corrupt) if a message (which is then skipped) or the segment is damaged.
+    /// - [`Lagged`](BroadcastRecvError::Lagged) if publishers of a lossy channel overtook this subscriber.
+    /// - [`Evicted`](BroadcastRecvError::Evicted), for ever, if publishers of a lossless channel evicted it.
+    /// - [`PublisherDied`](BroadcastRecvError::PublisherDied) once if the last publisher died without closing.
+    /// - [`Corrupt`](BroadcastRecvError::Corrupt) if a message is invalid (it is skipped), or if the segment is
+    ///   damaged.
+    /// - [`Forked`](BroadcastRecvError::Forked) in a forked child.
     ///
     /// ```
     /// use ipc_core::BroadcastRecvError;
@@ -75,34 +81,45 @@ impl<T: IpcMessage> Subscriber<T> {
             .map_or_else(|hindrance| recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// Receives the next message if there is one now.
+    /// Receives the next message without waiting.
     ///
     /// # Errors
     ///
-    /// [`BroadcastTryRecvError::Empty`] if there is none but more may come; otherwise as for [`recv`](Subscriber::recv).
+    /// [`BroadcastTryRecvError::Empty`] if there is none but the channel is not closed; otherwise as for
+    /// [`recv`](Subscriber::recv).
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<T>, BroadcastTryRecvError> {
         self.recv_within(|| Patience::None)
             .map_or_else(|hindrance| try_recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// Receives the next message, and waits for one at most `limit`.
+    /// Receives the next message, and waits for one for at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`BroadcastRecvTimeoutError::Timeout`] if none came in time; otherwise as for [`recv`](Subscriber::recv).
+    /// [`BroadcastRecvTimeoutError::Timeout`] if no message came in time; otherwise as for [`recv`](Subscriber::recv).
     #[inline(always)]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<T>, BroadcastRecvTimeoutError> {
         self.recv_within(|| Patience::from_timeout(limit))
             .map_or_else(|hindrance| recv_timeout_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// Appends up to `max` messages to `batch`, and waits for the first if there is none. Returns how many; 0 is the end.
+    /// Appends up to `max` messages to `batch`, and returns how many. Waits for the first one; 0 means end of stream.
     ///
     /// # Errors
     ///
-    /// As for [`recv`](Subscriber::recv). What was received before a damaged message is in `batch`; call again for what
-    /// comes after it.
+    /// As for [`recv`](Subscriber::recv). After an invalid message, `batch` holds the messages before it. Call again
+    /// for the ones after it.
+    ///
+    /// ```
+    /// # let ticks = ipc_core::Broadcast::<u64>::new("recv_batch").domain(format!("doc-{}", std::process::id()));
+    /// let (mut publisher, mut subscriber) = (ticks.publisher()?, ticks.subscriber()?);
+    /// publisher.send_batch(1..=3)?;
+    /// let mut batch = Vec::new();
+    /// assert_eq!(subscriber.recv_batch(&mut batch, 100)?, 3);
+    /// assert_eq!(batch, [1, 2, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, BroadcastRecvError> {
         if max == 0 {
             return Ok(0);
@@ -125,8 +142,10 @@ impl<T: IpcMessage> Subscriber<T> {
         Ok(received)
     }
 
-    /// Receives one message after the other, until the end. An error is an item too, after which the iteration goes on;
-    /// after an eviction, or damage to the segment itself, it would go on for ever, so stop there.
+    /// Iterates over the messages, by value, until end of stream. It waits as [`recv`](Subscriber::recv) does.
+    ///
+    /// An error is an item, and does not end the iteration. Stop at [`Evicted`](BroadcastRecvError::Evicted) and at
+    /// [`Corrupt::Stamp`]: they would come again and again.
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { subscriber: self }
     }
@@ -144,7 +163,7 @@ impl<T: IpcMessage> Subscriber<T> {
         }
     }
 
-    /// Copies the message that can be taken. Whether the copy is the message has yet to be asked.
+    /// Copies the message that can be taken. The caller has to check that it was not overwritten meanwhile.
     #[inline(always)]
     fn copy(&self) -> MaybeUninit<T> {
         let mut copy = MaybeUninit::<T>::uninit();
@@ -160,13 +179,14 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
         Subscriber { feed: CachePadded::new(feed), buffer: Buffer::default(), message: PhantomData }
     }
 
-    /// Waits at most `limit` until there is something to receive: `Ok(true)` if a message, or the end, can be received
-    /// without waiting, `Ok(false)` if not. With a limit of zero it only looks. (A message of a lossy channel may have
-    /// been overwritten when it is received.)
+    /// Waits for at most `limit` until a message, or end of stream, can be received without waiting. Returns whether it
+    /// can.
+    ///
+    /// A `limit` of zero does not wait. In a lossy channel, the message may be overwritten before it is received.
     ///
     /// # Errors
     ///
-    /// As for [`recv`](Subscriber::recv): what is reported here is not reported again.
+    /// As for [`recv`](Subscriber::recv). What is reported here is not reported again.
     pub fn poll(&mut self, limit: Duration) -> Result<bool, BroadcastRecvError> {
         match self.feed.take_turn(|| Patience::from_timeout(limit)) {
             Ok(()) => Ok(true),
@@ -175,16 +195,15 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
         }
     }
 
-    /// Receives the next message without moving it, and waits for one if there is none. Dropping the guard steps on to
-    /// the next message.
+    /// Receives the next message by reference, and waits for one if there is none. Dropping the guard advances to the
+    /// next message.
     ///
-    /// On a lossless channel that evicts nobody the guard refers to the message in the segment, validated before this
-    /// returns. It stays in memory that the channel's other participants can write too: that is sound as long as they are
-    /// slipring programs, which leave it alone until the guard is dropped.
+    /// In a lossless channel without eviction, the guard refers to the message in the segment, which is validated
+    /// before this returns. Other participants can write to that memory. That is sound as long as they are slipring
+    /// programs: those leave the message alone until the guard is dropped.
     ///
-    /// Elsewhere publishers may overwrite a message while it is read, and a [hardened](crate::Queue::hardened) subscriber does not
-    /// rely on them, so the guard refers to a copy, validated as well,
-    /// in memory of this subscriber's own on the heap.
+    /// In other channels, publishers may overwrite a message while it is read; and a [hardened](crate::Queue::hardened)
+    /// subscriber does not trust them. There the guard refers to a validated copy on this process's heap.
     ///
     /// # Errors
     ///
@@ -194,7 +213,7 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
             .map_or_else(|hindrance| recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// As [`recv_ref`](Subscriber::recv_ref), if there is a message now.
+    /// Receives the next message by reference without waiting: see [`recv_ref`](Subscriber::recv_ref).
     ///
     /// # Errors
     ///
@@ -204,7 +223,7 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
             .map_or_else(|hindrance| try_recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// As [`recv_ref`](Subscriber::recv_ref), waiting for a message at most `limit`.
+    /// Receives the next message by reference, and waits for at most `limit`: see [`recv_ref`](Subscriber::recv_ref).
     ///
     /// # Errors
     ///
@@ -214,8 +233,9 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
             .map_or_else(|hindrance| recv_timeout_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// Receives the next message by value, whatever its length, and waits for one if there is none. It is copied out, word by
-    /// word, and the copy is validated.
+    /// Receives the next message by value, whatever its length, and waits for one if there is none.
+    ///
+    /// The message is copied out word by word, and the copy is validated.
     ///
     /// # Errors
     ///
@@ -233,7 +253,7 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
             .map_or_else(|hindrance| recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// As [`recv_boxed`](Subscriber::recv_boxed), if there is a message now.
+    /// Receives the next message of any length by value without waiting: see [`recv_boxed`](Subscriber::recv_boxed).
     ///
     /// # Errors
     ///
@@ -243,7 +263,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
             .map_or_else(|hindrance| try_recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// As [`recv_boxed`](Subscriber::recv_boxed), waiting for a message at most `limit`.
+    /// Receives the next message of any length by value, and waits for at most `limit`: see
+    /// [`recv_boxed`](Subscriber::recv_boxed).
     ///
     /// # Errors
     ///
@@ -253,7 +274,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
             .map_or_else(|hindrance| recv_timeout_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
     }
 
-    /// As [`recv_batch`](Subscriber::recv_batch), for messages of any length, each in a box of its own.
+    /// Appends up to `max` messages of any length to `batch`, each in its own box: see
+    /// [`recv_batch`](Subscriber::recv_batch).
     ///
     /// # Errors
     ///
@@ -275,29 +297,30 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
         Ok(received)
     }
 
-    /// Messages that a publisher can be ahead of a subscriber that has just joined; if they vary in length, bytes of the ring.
+    /// The number of messages that a publisher can be ahead of a subscriber that has just joined; if messages vary in
+    /// length, the size of the ring in bytes.
     pub fn capacity(&self) -> usize {
         self.feed.info().capacity
     }
 
-    /// Messages that this subscriber has yet to receive, or to be told to have missed, as far as can be seen at this
-    /// moment.
+    /// The number of messages that this subscriber has yet to receive, missed ones included: a snapshot.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.feed.unread() as usize
     }
 
-    /// Messages that publishers had begun and not published when they died, since the channel was created.
+    /// The number of messages that publishers had begun but not published when they died, since the channel was
+    /// created.
     pub fn lost(&self) -> u64 {
         self.feed.losses()
     }
 
-    /// How long messages have taken, from being published to being received. `None` if the channel has no
+    /// The latencies of messages, from being published to being received. `None` if the channel has no
     /// [timestamps](super::Broadcast::timestamps).
     ///
-    /// On a lossy channel these are the messages that this subscriber has received: it keeps the count in its own memory, since
-    /// it stores nothing to the segment. On a lossless one they are those of all subscribers since the channel was created,
-    /// as an [`Observer`](crate::inspect::Observer::latency) sees them, too.
+    /// In a lossy channel, these are the messages that this subscriber received. In a lossless one, these are the
+    /// messages of all subscribers since the channel was created, as in
+    /// [`Observer::latency`](crate::inspect::Observer::latency).
     ///
     /// ```
     /// # let ticks = ipc_core::Broadcast::<u64>::new("latency").domain(format!("doc-{}", std::process::id()));
@@ -314,7 +337,7 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
         self.feed.latency()
     }
 
-    /// The channel as it is, beside what was asked for.
+    /// The channel's actual options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.feed.info()
     }
@@ -353,8 +376,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
             let extent = extent_of::<T>(self.feed.bytes());
             if let Ok((bytes, _)) = extent {
                 let buffer = self.buffer.reserve(bytes.max(T::TYPE.size));
-                // SAFETY: the payload starts at a multiple of 8 bytes and has room for `bytes` in whole words, whatever is stored
-                // there; the buffer has room for them as well.
+                // SAFETY: the payload starts at a multiple of 8 bytes and has room for `bytes` in whole words, whatever
+                // is stored there; the buffer has room for them as well.
                 unsafe { words::load(self.feed.payload(), buffer, bytes) };
             }
             if self.feed.accept() {
@@ -369,8 +392,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     fn check_copy(&self, tail_len: usize) -> Result<&T, Invalid> {
         let copy = T::pointer(self.buffer.start().cast_mut(), tail_len).cast_const();
         if !T::ANY_BITS {
-            // SAFETY: the buffer is aligned for a `T`, and every byte of one with this tail, but padding at its end, has been
-            // copied there.
+            // SAFETY: the buffer is aligned for a `T`, and every byte of one with this tail, but padding at its end,
+            // has been copied there.
             unsafe { T::validate(copy) }?;
         }
         // SAFETY: as above, and any bits are a `T`, or `validate` has found these to be one.
@@ -390,8 +413,8 @@ impl<T: IpcMessage + ?Sized> Subscriber<T> {
     /// Copies the message that can be taken into a box. `None` if it was overwritten meanwhile.
     fn take_boxed(&mut self) -> Option<Result<Box<T>, Corrupt>> {
         let copy = extent_of::<T>(self.feed.bytes()).map(|(bytes, tail_len)| {
-            // SAFETY: the payload starts at a multiple of 8 bytes and has room for `bytes` in whole words, whatever is stored
-            // there; `extent_of` has told the length of the tail from them.
+            // SAFETY: the payload starts at a multiple of 8 bytes and has room for `bytes` in whole words, whatever is
+            // stored there; `extent_of` has told the length of the tail from them.
             unsafe { Copied::<T>::from_shared(self.feed.payload(), bytes, tail_len) }
         });
         if !self.feed.accept() {
@@ -431,7 +454,7 @@ impl<'a, T: IpcMessage> IntoIterator for &'a mut Subscriber<T> {
     }
 }
 
-/// The messages of a broadcast, by value. Made by [`Subscriber::iter`].
+/// An iterator over the messages of a broadcast, by value: see [`Subscriber::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     subscriber: &'a mut Subscriber<T>,
