@@ -1,16 +1,16 @@
-//! Latest values: the newest value only, for state rather than events. One writes, and any number read.
+//! Latest values: the newest value only, for state rather than events. There is one writer and up to 64 readers.
 //!
-//! A pose, a price, a setting: what counts is how it is now, not how it got there. A reader that looks rarely misses
-//! what came between, a reader that looks often gets the same value again, and the writer notices neither: it never
-//! waits, and what a write costs does not depend on who reads. The algorithm, and the proof that no reader gets half of
-//! a value, are in `ring/latest.rs`.
+//! Examples are a pose, a price or a setting: what counts is the current value, not its history. A reader that reads
+//! rarely misses the values in between. A reader that reads often gets the same value again. The writer never waits,
+//! and the cost of a write does not depend on the readers. The algorithm is a seqlock with several slots;
+//! `ring/latest.rs` has it, with the proof that no reader returns a torn value.
 //!
 //! # Readers are participants
 //!
-//! Reading takes no place in the table: it stores nothing, and nobody has to know. All the same a reader takes one of
-//! [`READERS`] lines, for two reasons: the last to leave removes the segment, and a writer that is restarted has to find
-//! the readers of its predecessor in the segment that it opens; and tools can show who reads. Whoever needs more readers
-//! than that shares one of them between threads.
+//! Reading stores nothing to the segment, so the algorithm does not need to know the readers. A reader still takes one
+//! of [`READERS`] lines of the participant table, for two reasons. The last participant to leave removes the segment,
+//! so a writer that is restarted finds the readers of its predecessor in the same segment. And tools can show who
+//! reads. Threads that need more readers than that can share one.
 
 mod reader;
 mod writer;
@@ -30,10 +30,14 @@ use crate::station::{self, Station};
 use crate::waiting::Sleepers;
 use core::marker::PhantomData;
 
-/// Readers that a latest value has places for.
+/// The most readers that a latest value can have at a time.
 pub const READERS: u32 = 64;
 
-/// Describes a latest value, and opens its ends.
+/// A builder for the ends of a latest value.
+///
+/// `#[ipc(latest = "...")]` on a [derived message](crate::message::IpcMessage) declares one, which `T::channel()`
+/// returns. The first end to be opened creates the channel with this builder's options. Every later end joins the
+/// channel as it is.
 ///
 /// ```
 /// use ipc_core::Latest;
@@ -68,48 +72,46 @@ impl<T> Clone for Latest<T> {
 }
 
 impl<T: IpcMessage> Latest<T> {
-    /// A latest value with this name, for which the rules are those of [`Queue::new`](crate::Queue::new).
+    /// A latest value with this name and the default options. The rules for the name are those of
+    /// [`Queue::new`](crate::Queue::new).
     pub fn new(name: impl Into<String>) -> Self {
         let (lifetime, pages) = (Lifetime::default(), Pages::default());
         let (name, access, message) = (name.into(), Access::default(), PhantomData);
         Latest { name, domain: None, lifetime, pages, timestamps: false, access, message }
     }
 
-    /// What becomes of the value when the last participant leaves.
+    /// Sets what happens to the value when the last participant leaves.
     ///
-    /// A value is state and not a message, so it is delivered to nobody and never undelivered: with
-    /// [`Lifetime::Drained`], as with [`Lifetime::Attached`], it goes when nobody writes or reads it any more, and who
-    /// comes afterwards finds none rather than an old one. Choose [`Lifetime::Persistent`] for a setting that is to
-    /// outlive the programs that set it and use it.
+    /// A value is never "undelivered", so [`Lifetime::Drained`] and [`Lifetime::Attached`] are the same: the value is
+    /// removed with the last participant, and later readers find none rather than an old one. Choose
+    /// [`Lifetime::Persistent`] for a setting that is to outlive the programs that use it.
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Whether all pages are faulted in when the channel is opened: as [`Queue::prefault`](crate::Queue::prefault).
+    /// Sets whether opening the channel faults in all of its pages: see [`Queue::prefault`](crate::Queue::prefault).
     pub fn prefault(mut self, prefault: bool) -> Self {
         self.pages.prefault = Some(prefault);
         self
     }
 
-    /// Whether to ask for huge pages: as [`Queue::huge_pages`](crate::Queue::huge_pages).
+    /// Sets whether to ask for huge pages: see [`Queue::huge_pages`](crate::Queue::huge_pages).
     pub fn huge_pages(mut self, huge_pages: bool) -> Self {
         self.pages.huge = huge_pages;
         self
     }
 
-    /// Whether to measure how old values are when they are read. Each gets the time beside it when it is written; a reader
-    /// that reads it for the first time counts its age in a histogram in the segment, which tools read without taking
-    /// part: see [`Observer::latency`](crate::inspect::Observer::latency). Like everything about the segment it is for the
-    /// creator to say.
+    /// Sets whether to measure the age of values when they are read. The default is `false`; the creator decides.
     ///
-    /// So a value is counted once by every reader that reads it, also if the reader then finds it invalid; reading it again
-    /// counts nothing, and a value that nobody reads is not counted. For readers that wait for new values it is the latency
-    /// of the channel, and for readers that look now and then it is how stale that is on which they act.
+    /// The writer writes the time beside each value. A reader that reads a value for the first time records its age in
+    /// a histogram in the segment, which [`Observer::latency`](crate::inspect::Observer::latency) reads from outside.
+    /// Each reader records each value once, even if the value is invalid. For readers that wait for new values, the age
+    /// is the latency of the channel. For readers that poll, it is the staleness of the values that they use.
     ///
-    /// What it costs: a reading of the clock, about 25 ns, for each value that is written and each that is read for the first
-    /// time, and then two atomic additions; 8 bytes more for each of the four slots, and 37 KiB for the histogram. The clock
-    /// is that of [`Queue::timestamps`](crate::Queue::timestamps).
+    /// Cost: one clock reading (about 25 ns) for each write and each first read, and two atomic additions for each
+    /// first read. Memory: 8 bytes for each of the four slots, and 37 KiB for the histogram. The clock is that of
+    /// [`Queue::timestamps`](crate::Queue::timestamps).
     ///
     /// ```
     /// use ipc_core::Latest;
@@ -133,54 +135,57 @@ impl<T: IpcMessage> Latest<T> {
         self
     }
 
-    /// Who may open the channel: as [`Queue::mode`](crate::Queue::mode).
+    /// Sets who may open the channel: see [`Queue::mode`](crate::Queue::mode).
     pub fn mode(mut self, mode: u32) -> Self {
         self.access.mode = Some(mode);
         self
     }
 
-    /// Gives the channel to a group: as [`Queue::group`](crate::Queue::group).
+    /// Gives a group access to the channel: see [`Queue::group`](crate::Queue::group).
     pub fn group(mut self, group: impl Into<String>) -> Self {
         self.access.group = Some(group.into());
         self
     }
 
-    /// Whether ends exchange messages by value only: as [`Queue::hardened`](crate::Queue::hardened).
+    /// Sets whether ends exchange messages by value only: see [`Queue::hardened`](crate::Queue::hardened).
     pub fn hardened(mut self, hardened: bool) -> Self {
         self.access.hardened = Some(hardened);
         self
     }
 
-    /// Separates this channel from those of the same name in other domains: as [`Queue::domain`](crate::Queue::domain).
+    /// Sets the domain: see [`Queue::domain`](crate::Queue::domain).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Opens the writing end, of which there is one. Nobody needs to read yet.
+    /// Opens the writing end. It does not need a reader to exist yet.
+    ///
+    /// There is one writer at a time. A new writer takes over from one that closed or died, and continues its versions.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if there is a writer that lives (a dead one is succeeded at once, and the versions go on),
-    /// [`OpenError::Mismatch`] if the channel carries another message, and the other [`OpenError`]s as they say.
+    /// - [`OpenError::InUse`] if there is a live writer.
+    /// - [`OpenError::Mismatch`] if the channel carries another message type.
+    /// - Any other [`OpenError`], as documented there.
     pub fn writer(&self) -> Result<Writer<T>, OpenError> {
         Ok(Writer::new(open_writer(&self.spec()?)?))
     }
 
-    /// Opens a reading end. Nobody needs to write yet.
+    /// Opens a reading end. It does not need a writer to exist yet.
     ///
     /// # Errors
     ///
-    /// [`OpenError::TableFull`] if there are [`READERS`] readers that live; otherwise as for [`writer`](Latest::writer).
+    /// [`OpenError::TableFull`] if there are [`READERS`] live readers; otherwise as for [`writer`](Latest::writer).
     pub fn reader(&self) -> Result<Reader<T>, OpenError> {
         Ok(Reader::new(open_reader(&self.spec()?)?))
     }
 
-    /// Removes the channel, with its value. `Ok(false)` if there is none.
+    /// Removes the channel and its value. Returns `Ok(false)` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if somebody who lives takes part in it.
+    /// [`OpenError::InUse`] if the channel has a live participant.
     pub fn remove(&self) -> Result<bool, OpenError> {
         let roles = [Role::Writer, Role::Reader];
         segment::remove(&self.segment_name()?, &self.access, |segment| station::check_unused(segment, roles))

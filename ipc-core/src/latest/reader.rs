@@ -17,18 +17,20 @@ use core::mem::MaybeUninit;
 use core::time::Duration;
 use std::thread;
 
-/// How often to let the processor go and try again when the writer has overtaken a whole round of attempts. It is a bound
-/// and not a tuning knob: to be overtaken in one round already takes a writer that is several times faster than a copy.
+/// How often to let the processor go and try again when the writer has overtaken a whole round of attempts. It is a
+/// bound and not a tuning knob: to be overtaken in one round already takes a writer that is several times faster than a
+/// copy.
 const ROUNDS: usize = 1000;
 
-/// How many bytes to copy in vain at most, where values are large: a call that somebody foils on purpose ends all the same.
+/// How many bytes to copy in vain at most, where values are large: a call that somebody foils on purpose ends all the
+/// same.
 const ROUND_BYTES: usize = 64 << 20;
 
 /// A reading end of a latest value.
 ///
-/// All verbs copy the value out of the segment and validate the copy, so they are sound whatever the writer does, and a
-/// copy is of one value and never of two. They remember the version of what they returned, which is what *newer* refers
-/// to. Versions never go backwards for a reader.
+/// All methods copy the value out of the segment and validate the copy. They are sound whatever the writer does, and
+/// never return a torn value. The reader remembers the version of the value that it returned last; *newer* means newer
+/// than that. A reader never sees versions go backwards.
 pub struct Reader<T> {
     ring: ring::Reader,
     /// Version of the value that was returned last.
@@ -48,13 +50,27 @@ impl<T: IpcMessage> Reader<T> {
         Reader { ring, seen: 0, buffer: None, buffered: 0, timing, station }
     }
 
-    /// Reads the newest value; `Ok(None)` if none has been written yet. It neither waits nor tells whether the writer
-    /// is still there, for which see [`writer`](Reader::writer). For large values see [`read_ref`](Reader::read_ref).
+    /// Reads the newest value. Returns `Ok(None)` if none has been written yet.
+    ///
+    /// It does not wait. It does not check whether the writer still lives; use [`writer`](Reader::writer) for that. For
+    /// large values use [`read_ref`](Reader::read_ref).
     ///
     /// # Errors
     ///
-    /// [`ReadError::Corrupt`] if the value or the segment is damaged, [`ReadError::Overtaken`] in theory, and
-    /// [`ReadError::Forked`] in a process that was forked after the channel was opened.
+    /// - [`ReadError::Corrupt`] if the value is invalid, or the segment is damaged.
+    /// - [`ReadError::Overtaken`] if the writer overwrote the value during every one of many attempts, which takes a
+    ///   writer that is several times faster than a copy.
+    /// - [`ReadError::Forked`] in a forked child.
+    ///
+    /// ```
+    /// # let level = ipc_core::Latest::<u32>::new("read").domain(format!("doc-{}", std::process::id()));
+    /// let (mut writer, mut reader) = (level.writer()?, level.reader()?);
+    /// assert_eq!(reader.read()?, None);
+    /// writer.write(6)?;
+    /// writer.write(7)?;
+    /// assert_eq!(reader.read()?, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline(always)]
     pub fn read(&mut self) -> Result<Option<T>, ReadError> {
         let mut copy = MaybeUninit::<T>::uninit();
@@ -71,8 +87,8 @@ impl<T: IpcMessage> Reader<T> {
         Ok(Some(unsafe { copy.assume_init() }))
     }
 
-    /// Reads the newest value if it is newer than the one that this reader returned last; `Ok(None)` if it is not. To find
-    /// that out costs one load.
+    /// Reads the newest value if this reader has not returned it yet. Otherwise returns `Ok(None)`, at the cost of one
+    /// load.
     ///
     /// # Errors
     ///
@@ -93,13 +109,15 @@ impl<T: IpcMessage> Reader<T> {
         if self.is_newer() || self.seen == 0 { self.read() } else { Ok(None) }
     }
 
-    /// Waits at most `limit` for a value that is newer than the one that this reader returned last, and reads it;
-    /// `Ok(None)` if none came in time. What was written while nobody waited is newer too. [`Duration::MAX`] is no limit.
+    /// Waits for at most `limit` for a newer value, and reads it. Returns `Ok(None)` if none came in time.
+    ///
+    /// It returns at once if a newer value is there already. [`Duration::MAX`] means no limit.
     ///
     /// # Errors
     ///
-    /// [`WaitNewerError::Closed`] or [`WaitNewerError::WriterDied`] if there is no newer value and the writer has gone; the
-    /// latter once for every writer that died. [`WaitNewerError::Read`] as for [`read`](Reader::read).
+    /// - [`WaitNewerError::Closed`] if there is no newer value and the writer has closed.
+    /// - [`WaitNewerError::WriterDied`] if there is no newer value and the writer died; once for each writer that died.
+    /// - [`WaitNewerError::Read`] as for [`read`](Reader::read).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -115,8 +133,9 @@ impl<T: IpcMessage> Reader<T> {
         if self.poll(limit)? { Ok(self.read()?) } else { Ok(None) }
     }
 
-    /// Waits at most `limit` until there is a newer value, as [`wait_newer`](Reader::wait_newer) does, and leaves the
-    /// reading to a verb of your choice. With a limit of zero it only looks.
+    /// Waits for at most `limit` for a newer value, without reading it. Returns whether there is one.
+    ///
+    /// A `limit` of zero does not wait.
     ///
     /// # Errors
     ///
@@ -128,10 +147,11 @@ impl<T: IpcMessage> Reader<T> {
         wait_newer(&mut self.station, &mut self.ring, self.seen, limit)
     }
 
-    /// Reads the newest value into memory of this reader's own, on the heap, and returns a reference to it; `Ok(None)` if
-    /// none has been written yet. If the value has not changed since the last time, nothing is copied.
+    /// Copies the newest value into a buffer on the heap, and returns a reference to it. Returns `Ok(None)` if none has
+    /// been written yet.
     ///
-    /// For values that are too large to be moved around. The memory is allocated by the first call.
+    /// Use it for values that are too large to move. The first call allocates the buffer. If the value has not changed
+    /// since the last call, nothing is copied.
     ///
     /// # Errors
     ///
@@ -157,13 +177,14 @@ impl<T: IpcMessage> Reader<T> {
         Ok(Some(unsafe { buffer.assume_init_ref() }))
     }
 
-    /// Version of the value that this reader returned last, 0 if there is none: the number of values that had been written
-    /// when it was. The difference of two versions says how many values came between.
+    /// The version of the value that this reader returned last, or 0 if there is none.
+    ///
+    /// The first value has version 1, and each write adds 1. So the difference of two versions is a number of writes.
     pub fn version(&self) -> u64 {
         self.seen
     }
 
-    /// Who writes: `None` if nobody who lives does. Takes a system call.
+    /// The live writer, or `None` if there is none. It makes a system call.
     pub fn writer(&self) -> Option<Peer> {
         if self.station.is_forked() {
             return None;
@@ -172,13 +193,13 @@ impl<T: IpcMessage> Reader<T> {
         liveness::first_living(segment, Side::First.lines_of(segment.geometry())).map(|(_, peer)| peer)
     }
 
-    /// The channel as it is, beside what was asked for.
+    /// The channel's actual options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.station.info()
     }
 
-    /// Whether there is a value newer than the one that was returned last. Versions rise; if this one fell, something is
-    /// wrong, and reading will tell.
+    /// Whether there is a value newer than the one that was returned last. Versions rise; if this one fell, something
+    /// is wrong, and reading will tell.
     #[inline(always)]
     fn is_newer(&self) -> bool {
         self.ring.version() != self.seen
@@ -215,12 +236,14 @@ impl<T> fmt::Debug for Reader<T> {
     }
 }
 
-/// Copies the newest value, of `len` bytes, to `to` and returns its version; 0, and perhaps half of something at `to`, if
-/// there is none. `seen` becomes that version, and if it was another one and there is a `timing`, the value is counted.
+/// Copies the newest value, of `len` bytes, to `to` and returns its version; 0, and perhaps half of something at `to`,
+/// if there is none. `seen` becomes that version, and if it was another one and there is a `timing`, the value is
+/// counted.
 ///
 /// # Safety
 ///
-/// `to` is writable for `len` bytes, and the ring is one of values that are not smaller. `timing` is that of its segment.
+/// `to` is writable for `len` bytes, and the ring is one of values that are not smaller. `timing` is that of its
+/// segment.
 #[inline(always)]
 pub(crate) unsafe fn fetch(
     ring: &ring::Reader,
@@ -306,8 +329,8 @@ pub(crate) fn wait_newer(
     }
 }
 
-/// Says why there is no value: because none has been written, or because the memory of a forked child's handles is blank.
-/// Asked nowhere else, so that to read a value costs no look at that.
+/// Says why there is no value: because none has been written, or because the memory of a forked child's handles is
+/// blank. Asked nowhere else, so that to read a value costs no look at that.
 #[cold]
 fn nothing<V>(station: &Station) -> Result<Option<V>, ReadError> {
     if station.is_forked() { Err(ReadError::Forked) } else { Ok(None) }

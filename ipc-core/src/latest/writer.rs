@@ -11,8 +11,10 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-/// The writing end of a latest value. It never waits. Dropping it closes it: the readers keep the last value, and those
-/// who wait for a newer one are told.
+/// The writing end of a latest value. It never waits.
+///
+/// Dropping the writer closes it. Readers can still read the last value; those that wait for a newer one get
+/// [`WaitNewerError::Closed`](crate::WaitNewerError::Closed).
 pub struct Writer<T> {
     ring: ring::Writer,
     /// Of a channel with timestamps.
@@ -27,29 +29,40 @@ impl<T: IpcMessage> Writer<T> {
         Writer { ring, timing, station, message: PhantomData }
     }
 
-    /// Makes `value` the newest one, and returns its version: the number of values that were ever written, this one
-    /// included. A large value is better filled in place, see [`loan`](Writer::loan).
+    /// Makes `value` the newest value, and returns its version.
+    ///
+    /// The first value has version 1, and each write adds 1. Fill a large value in place instead: see
+    /// [`loan`](Writer::loan).
     ///
     /// # Errors
     ///
-    /// [`WriteError::Forked`] in a process that was forked after the channel was opened. There is no other way to fail.
+    /// [`WriteError::Forked`] in a forked child; nothing else.
+    ///
+    /// ```
+    /// # let level = ipc_core::Latest::<u32>::new("write").domain(format!("doc-{}", std::process::id()));
+    /// let mut writer = level.writer()?;
+    /// assert_eq!(writer.write(6)?, 1);
+    /// assert_eq!(writer.write(7)?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline(always)]
     pub fn write(&mut self, value: T) -> Result<u64, WriteError<T>> {
         if self.station.is_forked() {
             return Err(WriteError::Forked(value));
         }
         let slot = self.ring.open().as_ptr().cast();
-        // SAFETY: the open slot is this writer's to store to, and large and aligned enough for a `T`, which the geometry
-        // ensures.
+        // SAFETY: the open slot is this writer's to store to, and large and aligned enough for a `T`, which the
+        // geometry ensures.
         unsafe { value.place(slot) };
         Ok(self.publish())
     }
 
-    /// Lends the slot of the next value, to be filled in place. [`Draft::publish`] makes it the newest one.
+    /// Lends the slot of the next value to be filled in place. [`Draft::publish`] makes it the newest value.
     ///
     /// # Errors
     ///
-    /// As for [`write`](Writer::write).
+    /// [`WriteError::Hardened`] if this end is [hardened](crate::Queue::hardened); otherwise as for
+    /// [`write`](Writer::write).
     ///
     /// ```
     /// # let image = ipc_core::Latest::<[u8; 65_536]>::new("loan").domain(format!("doc-{}", std::process::id()));
@@ -71,13 +84,12 @@ impl<T: IpcMessage> Writer<T> {
         Ok(Draft::new(self))
     }
 
-    /// Version of the newest value, 0 if there is none: the number of values that were ever written, by this writer and
-    /// those before it.
+    /// The version of the newest value, or 0 if there is none. Writes by earlier writers count.
     pub fn version(&self) -> u64 {
         self.ring.version()
     }
 
-    /// The channel as it is, beside what was asked for.
+    /// The channel's actual options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.station.info()
     }
@@ -116,15 +128,15 @@ impl<T> fmt::Debug for Writer<T> {
     }
 }
 
-/// A value in the making, in its slot: it derefs to the value.
+/// A slot for the next value, to be filled in place. It dereferences to the value.
 ///
-/// It holds *some* valid value: one written a while ago, or a blank one. Dropped without [`publish`](Draft::publish), it
-/// changes nothing for anybody. Assigning a whole value copies its padding, if it has any, into the segment; assigning
-/// field by field, or [`Writer::write`], does not.
+/// [`publish`](Draft::publish) makes it the newest value. Dropping the draft has no effect.
 ///
-/// The slot is memory that the channel's other participants can write too. That is sound as long as they are slipring
-/// programs, which store to no value that is not their own. A reader who is overtaken three times in the middle of a copy
-/// may be looking at the slot; it discards what it has copied.
+/// The slot initially holds *some* valid value: an earlier one, or a blank one. Assigning a whole value copies its
+/// padding into the segment, if it has any. Assigning field by field, or using [`Writer::write`], does not.
+///
+/// The slot is memory that other participants can write. That is sound as long as they are slipring programs: those
+/// never write to a slot that is not theirs. A slow reader may still be copying from this slot; it discards the copy.
 #[must_use = "a value that is not published is given up"]
 pub struct Draft<'a, T: IpcMessage> {
     writer: &'a mut Writer<T>,
@@ -146,8 +158,9 @@ impl<'a, T: IpcMessage> Draft<'a, T> {
         Draft { writer, value }
     }
 
-    /// Makes the value the newest one, wakes everybody who waits for it, and returns its version. In a child that was
-    /// forked since the slot was loaned, there is nobody to publish it to, and the version stays what it was.
+    /// Makes the value the newest one, wakes the readers that wait for it, and returns its version.
+    ///
+    /// In a child that was forked since the slot was loaned, it does nothing, and returns the old version.
     pub fn publish(self) -> u64 {
         if self.writer.station.is_forked() { self.writer.version() } else { self.writer.publish() }
     }
@@ -169,8 +182,8 @@ impl<T: IpcMessage> Deref for Draft<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: only this writer stores to the slot that it has opened, and it holds a valid `T`: any bits are one, or
-        // `new` has placed one, and `place` vouches for its still being there.
+        // SAFETY: only this writer stores to the slot that it has opened, and it holds a valid `T`: any bits are one,
+        // or `new` has placed one, and `place` vouches for its still being there.
         unsafe { &*self.place() }
     }
 }
