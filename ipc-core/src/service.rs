@@ -1,31 +1,45 @@
-//! Services: requests and their replies, between any number of clients and servers.
+//! Services: request and response between any number of clients and servers.
 //!
-//! A client writes its request into a slot of a table (`ring/calls.rs`) and puts a ticket for it into a queue
-//! (`ring/shared.rs`); the first server that is free takes the ticket, and with it the call; the reply goes into the same
-//! slot. The way of a call: [`Client::call`] -> `Calls::claim` -> [`IpcMessage::place`] -> `Calls::post` ->
-//! `Producer::pass`, and back: [`Request::reply`] -> [`IpcMessage::place`] -> `Calls::answer`.
+//! A client writes its request into a slot of a table (`ring/calls.rs`) and puts a *ticket*, which names the call, into a
+//! shared queue (`ring/shared.rs`). The first free server takes the ticket and so the call. It writes the reply into the
+//! same slot.
 //!
-//! Requests and replies may vary in length, each for itself. A slot has room for the longest of either that the service was
-//! created for, so a message never has to wait for room of its own, and what was proven of the table holds for all of them.
+//! - A call takes this path: [`Client::call`] -> `Calls::claim` -> [`IpcMessage::place`] -> `Calls::post` ->
+//!   `Producer::pass`.
+//! - The reply takes this one: [`Request::reply`] -> [`IpcMessage::place`] -> `Calls::answer`.
+//!
+//! Requests and replies may each vary in length. A slot has room for the longest request and the longest reply that the
+//! service was created for, so no message waits for room of its own, and the proofs of the table hold for every length.
+//!
+//! # How the code is laid out
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`Service`] | the builder: name and options |
+//! | [`Client`], [`Pending`], [`Replies`] | the public handles of the calling side |
+//! | [`Server`], [`Request`], [`ReplyStream`] | the public handles of the answering side |
+//! | `Caller`, `Acceptor`, `Answer` | the two sides without the message types |
+//! | `Desk` | what both sides share: the segment, the table, the queue of tickets, the participant |
+//! | `Place` | where a request or a reply lies in its slot |
 //!
 //! # What a call costs
 //!
-//! One cache line there and back is the least that a round trip can take. With requests of up to 48 bytes and replies of
-//! up to 56, the lines that change hands in a call are
+//! A round trip takes at least one cache line there and back. With requests of up to 48 bytes and replies of up to 56,
+//! these lines move between the processors in a call:
 //!
-//! - the cell of the queue, twice: the client looks whether it is free, the server polls it;
-//! - the request's line, which the server takes with one locked swap: the ticket says what the word has to be, so there is
-//!   no load before it;
-//! - the reply's line, which the client polls, and which comes with the reply;
+//! - the cell of the queue, twice: the client checks whether it is free, and the server polls it;
+//! - the request's line, which the server takes with one locked compare-and-swap, without a load before it, since the
+//!   ticket says what the word must be;
+//! - the reply's line, which the client polls, and which brings the reply along;
 //! - the request's line again, when the client frees the slot.
 //!
-//! The counters of the queue, the records and the words that say whether somebody sleeps stay with those who use them, as
-//! long as there is one client and one server.
+//! The counters of the queue, the participants' records and the wait words do not move if there is one client and one
+//! server.
 //!
-//! A locked instruction waits for all stores before it, and nothing after it is loaded before it is done. So lines are asked
-//! for ahead, where it is known that they will be needed: while a client waits for a reply, the lines of the slot that it will
-//! use next (it has two in turn, `spare.rs`); with the stamp, the beginning of the reply; and before the swap that takes a
-//! call, the rest of the request.
+//! A locked instruction waits for all earlier stores and holds up all later loads. So lines that will be needed are
+//! prefetched: while a client waits for a reply, the lines of the slot that it will use next (it alternates between
+//! two, see `spare.rs`); with the stamp, the beginning of the reply; and before the swap that takes a call, the rest of
+//! the request.
 
 mod answer;
 mod caller;
@@ -59,15 +73,16 @@ use crate::station;
 use core::marker::PhantomData;
 use desk::Desk;
 
-/// Places for clients, and as many for servers.
+/// The most clients, and the most servers, that a service can have at a time.
 const PLACES: u32 = 64;
 
 const _: () = assert!(2 * PLACES <= MAX_LINES, "calls can tell all participants apart");
 
-/// Describes a service, and opens its ends.
+/// A builder for the ends of a service. A service has up to 64 clients and 64 servers.
 ///
-/// Whichever end is opened first creates the service, and its options count; the others join what they find, and
-/// [`ChannelInfo`] tells where that differs from what was asked for. There are places for 64 clients and 64 servers.
+/// `#[ipc(service = "...", reply = R)]` on a [derived message](crate::message::IpcMessage) declares one, which
+/// `T::channel()` returns. The first end to be opened creates the service with this builder's options. Every later end
+/// joins the service as it is; [`ChannelInfo`] reports its actual options.
 ///
 /// ```
 /// use ipc_core::Service;
@@ -108,7 +123,8 @@ impl<Req: ?Sized, Rep: ?Sized> Clone for Service<Req, Rep> {
 }
 
 impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
-    /// A service with this name, for which the rules of [`Queue::new`](crate::Queue::new) hold.
+    /// A service with this name and the default options. The rules for the name are those of
+    /// [`Queue::new`](crate::Queue::new).
     pub fn new(name: impl Into<String>) -> Self {
         Service {
             name: name.into(),
@@ -124,19 +140,19 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
         }
     }
 
-    /// How many calls can be under way at the same time, from 1 to 32,768; 256 by default. A client that wants to make
-    /// another one waits.
+    /// Sets how many calls can be in flight at a time, from 1 to 32,768. The default is 256. A client waits to make
+    /// another one.
     ///
-    /// Each takes the longest request and the longest reply, in at least 128 bytes, and 128 bytes of the queue.
+    /// Memory for each: the longest request and the longest reply, at least 128 bytes, and 128 bytes of the queue.
     pub fn capacity(mut self, calls: usize) -> Self {
         self.capacity = Some(calls);
         self
     }
 
-    /// How many bytes a request may have, if requests vary in length; 8,192 by default. What is before the tail counts.
+    /// Sets the size of the longest request, in bytes, if requests vary in length. The default is 8,192.
     ///
-    /// Every slot has room for so many, which are reserved when the service is created. Like the capacity it is for the
-    /// creator to say; [`Client::max_request_len`] tells.
+    /// The part before the tail counts. Every slot reserves this much memory. The creator decides;
+    /// [`Client::max_request_len`] returns the actual limit.
     ///
     /// ```
     /// use ipc_core::{CallError, Service};
@@ -152,94 +168,98 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
         self
     }
 
-    /// The same of replies.
+    /// Sets the size of the longest reply, in bytes, if replies vary in length: see
+    /// [`max_request`](Service::max_request).
     pub fn max_reply(mut self, bytes: usize) -> Self {
         self.max_reply = Some(bytes);
         self
     }
 
-    /// Whether to measure how long calls take. Servers count how long each was on its way to being accepted, clients how long
-    /// it was until the reply (of several, the first) was there, in two histograms in the segment, which tools read without
-    /// taking part: see [`Observer::latency`](crate::inspect::Observer::latency) and
-    /// [`Observer::round_trips`](crate::inspect::Observer::round_trips). Like the capacity it is for the creator to say.
+    /// Sets whether to measure how long calls take. The default is `false`; the creator decides.
     ///
-    /// A call that was withdrawn before a server took it is counted by neither, one without a reply not by its client.
+    /// Servers record the time from the call until they accept it. Clients record the time until the first reply. Both
+    /// go into histograms in the segment: [`Observer::latency`](crate::inspect::Observer::latency) and
+    /// [`Observer::round_trips`](crate::inspect::Observer::round_trips). A call that is cancelled before a server takes
+    /// it is in neither. A call without a reply is not in the clients' histogram.
     ///
-    /// What it costs: of every call, three readings of the clock, about 25 ns each, and four atomic additions, which get slower
-    /// where many are at it; 8 bytes more for a call, and 73 KiB for the histograms. See
-    /// [`Queue::timestamps`](crate::Queue::timestamps) for the rest.
+    /// Cost: for each call, three clock readings (about 25 ns each) and four atomic additions, which contend under
+    /// load. Memory: 8 bytes a call, and 73 KiB for the histograms. See [`Queue::timestamps`](crate::Queue::timestamps)
+    /// for the clock.
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;
         self
     }
 
-    /// What becomes of the service's segment when the last participant leaves. Since a request means nothing without its
-    /// client, every call has been delivered then, and [`Lifetime::Drained`] does the same as [`Lifetime::Attached`].
+    /// Sets what happens to the service's segment when its last participant leaves.
+    ///
+    /// A request means nothing without its client. So [`Lifetime::Drained`] and [`Lifetime::Attached`] are the same
+    /// here.
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Whether to fault every page of the segment in while the service is opened, as [`Queue::prefault`](crate::Queue::prefault).
+    /// Sets whether opening the service faults in all of its pages: see [`Queue::prefault`](crate::Queue::prefault).
     pub fn prefault(mut self, prefault: bool) -> Self {
         self.pages.prefault = Some(prefault);
         self
     }
 
-    /// Whether to have the segment in huge pages, as [`Queue::huge_pages`](crate::Queue::huge_pages).
+    /// Sets whether to ask for huge pages: see [`Queue::huge_pages`](crate::Queue::huge_pages).
     pub fn huge_pages(mut self, huge_pages: bool) -> Self {
         self.pages.huge = huge_pages;
         self
     }
 
-    /// Who may open the service: as [`Queue::mode`](crate::Queue::mode).
+    /// Sets who may open the service: see [`Queue::mode`](crate::Queue::mode).
     pub fn mode(mut self, mode: u32) -> Self {
         self.access.mode = Some(mode);
         self
     }
 
-    /// Gives the service to a group: as [`Queue::group`](crate::Queue::group).
+    /// Gives a group access to the service: see [`Queue::group`](crate::Queue::group).
     pub fn group(mut self, group: impl Into<String>) -> Self {
         self.access.group = Some(group.into());
         self
     }
 
-    /// Whether ends exchange messages by value only: as [`Queue::hardened`](crate::Queue::hardened).
+    /// Sets whether ends exchange messages by value only: see [`Queue::hardened`](crate::Queue::hardened).
     pub fn hardened(mut self, hardened: bool) -> Self {
         self.access.hardened = Some(hardened);
         self
     }
 
-    /// Separates this service from those of the same name in other domains, as [`Queue::domain`](crate::Queue::domain).
+    /// Sets the domain: see [`Queue::domain`](crate::Queue::domain).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Opens an end that calls. There need not be a server yet.
+    /// Opens a calling end. It does not need a server to exist yet.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Mismatch`] if the service has another request or reply, [`OpenError::TableFull`] if there are 64
-    /// clients already, and the other [`OpenError`]s as they say.
+    /// - [`OpenError::TableFull`] if there are 64 live clients.
+    /// - [`OpenError::Mismatch`] if the service has another request or reply type.
+    /// - Any other [`OpenError`], as documented there.
     pub fn client(&self) -> Result<Client<Req, Rep>, OpenError> {
         open_caller(&self.spec()?).map(Client::new)
     }
 
-    /// Opens an end that answers. There need not be a client yet.
+    /// Opens an answering end. It does not need a client to exist yet.
     ///
     /// # Errors
     ///
-    /// As for [`client`](Service::client), with 64 servers.
+    /// As for [`client`](Service::client), with servers in the place of clients.
     pub fn server(&self) -> Result<Server<Req, Rep>, OpenError> {
         open_acceptor(&self.spec()?).map(Server::new)
     }
 
-    /// Removes the service. `Ok(false)` if there is none.
+    /// Removes the service. Returns `Ok(false)` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if somebody who lives takes part in it.
+    /// [`OpenError::InUse`] if the service has a live participant.
     pub fn remove(&self) -> Result<bool, OpenError> {
         let name = SegmentName::new(self.domain.as_deref(), &self.name)?;
         segment::remove(&name, &self.access, |segment| station::check_unused(segment, [Role::Client, Role::Server]))

@@ -13,15 +13,17 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
-/// The calling end of a service. Dropping it withdraws what it has not waited for.
+/// The calling end of a service. Dropping it cancels the calls that it has not waited for.
 ///
-/// Threads may share a client, and wait for calls of their own, each for as long as it likes. (To have all slots of the service
-/// taken is an error, since a thread that keeps them to itself would wait for ever: have more slots than threads.) A call that comes before the
-/// first server waits for it. So does one that comes when all servers have left of their own will: a service may be restarted
-/// without its clients noticing more than a delay. Use [`call_timeout`](Client::call_timeout) where that has to have an end.
+/// Threads may share a client by reference, each with its own calls. Give the service more slots than one client's
+/// threads can have calls in flight: if a client holds all slots itself, another call returns [`CallError::Full`]
+/// instead of waiting for ever.
 ///
-/// It can be waited for in a [`WaitSet`](crate::WaitSet), together with other ends, and is then ready when a call can be
-/// made without waiting for a slot.
+/// A call that is made before the first server exists waits for it. So does a call that is made after all servers have
+/// closed: a service may be restarted, and clients only see a delay. Use [`call_timeout`](Client::call_timeout) to
+/// limit the wait.
+///
+/// In a [`WaitSet`](crate::WaitSet), a client is ready when it can make a call without waiting for a slot.
 pub struct Client<Req: ?Sized, Rep: ?Sized> {
     caller: Caller,
     messages: PhantomData<fn(&Req) -> Rep>,
@@ -33,9 +35,14 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
     ///
     /// # Errors
     ///
-    /// [`CallError::ServerDied`] if the server that took the call died, or if none has taken it, none is left, and one
-    /// died; [`CallError::Dropped`] if the server dropped the request; [`CallError::Corrupt`] if the reply or the segment
-    /// is damaged. They give the request back if no server has taken it, so that it may be made again.
+    /// - [`CallError::ServerDied`] if the server that took the call died, or if no server had taken it and the last one
+    ///   died.
+    /// - [`CallError::Dropped`] if the server dropped the request without a reply.
+    /// - [`CallError::Full`] if this client's own calls hold all slots.
+    /// - [`CallError::Corrupt`] if the reply is invalid, or the segment is damaged.
+    /// - [`CallError::Forked`] in a forked child.
+    ///
+    /// An error gives the request back if no server had taken it, so that the call may be made again.
     ///
     /// ```
     /// # let service = ipc_core::Service::<u32, u32>::new("call").domain(format!("doc-{}", std::process::id()));
@@ -52,22 +59,49 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
         self.submit(request)?.wait()
     }
 
-    /// Calls the service, and waits for the reply at most `limit`. A call that was not answered in time is cancelled.
+    /// Calls the service, and waits for the reply for at most `limit`. A call that is not answered in time is
+    /// cancelled.
     ///
     /// # Errors
     ///
     /// [`CallError::Timeout`], with the request if no server had taken it; otherwise as for [`call`](Client::call).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ipc_core::CallError;
+    /// # let service = ipc_core::Service::<u32, u32>::new("call_timeout").domain(format!("doc-{}", std::process::id()));
+    /// let client = service.client()?;
+    /// // There is no server yet.
+    /// let error = client.call_timeout(41, Duration::from_millis(1)).unwrap_err();
+    /// assert_eq!(error, CallError::Timeout(Some(Box::new(41))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_timeout(&self, request: Req, limit: Duration) -> Result<Rep, CallError<Req>> {
         let patience = Patience::from_timeout(limit);
         self.start(request, patience)?.wait_or_cancel(patience)
     }
 
-    /// Makes a call whose server may send many replies (with [`Request::reply_stream`](super::Request::reply_stream)); one
-    /// that answers with a single reply is fine, too.
+    /// Makes a call and returns the stream of its replies.
+    ///
+    /// The server sends any number of them with [`Request::reply_stream`](super::Request::reply_stream), or just one.
     ///
     /// # Errors
     ///
     /// As for [`submit`](Client::submit).
+    ///
+    /// ```
+    /// # let service = ipc_core::Service::<u32, u32>::new("call_stream").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, server) = (service.client()?, service.server()?);
+    /// # let server = std::thread::spawn(move || {
+    /// #     let mut stream = server.accept().unwrap().unwrap().reply_stream();
+    /// #     (1..=3).for_each(|number| stream.send(number).unwrap());
+    /// #     stream.finish();
+    /// # });
+    /// let replies = client.call_stream(3)?.collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(replies, [1, 2, 3]);
+    /// # server.join().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_stream(&self, request: Req) -> Result<Replies<'_, Req, Rep>, CallError<Req>> {
         self.submit(request).map(Pending::into_replies)
     }
@@ -75,13 +109,11 @@ impl<Req: IpcMessage, Rep: IpcMessage> Client<Req, Rep> {
 
 /// Requests of one length, whatever the replies are.
 impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
-    /// Makes a call, and leaves waiting for the reply to the caller, who can make others meanwhile. Waits for a free slot
-    /// if there is none.
+    /// Makes a call without waiting for the reply, so that several calls can be in flight. Waits for a free slot.
     ///
     /// # Errors
     ///
-    /// [`CallError::Full`] if every slot of the service is taken by a call of this very client; otherwise as for
-    /// [`call`](Client::call).
+    /// [`CallError::Full`] if this client's own calls hold all slots; otherwise as for [`call`](Client::call).
     ///
     /// ```
     /// # let service = ipc_core::Service::<u32, u32>::new("submit").domain(format!("doc-{}", std::process::id()));
@@ -101,11 +133,12 @@ impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
         self.start(request, Patience::Forever)
     }
 
-    /// As [`submit`](Client::submit), and waits for a free slot at most `limit`.
+    /// Makes a call without waiting for the reply, and waits for a free slot for at most `limit`: see
+    /// [`submit`](Client::submit).
     ///
     /// # Errors
     ///
-    /// [`CallError::Timeout`] with the request if there was none in time; otherwise as for `submit`.
+    /// [`CallError::Timeout`], with the request, if there was no slot in time; otherwise as for `submit`.
     pub fn submit_timeout(&self, request: Req, limit: Duration) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
         self.start(request, Patience::from_timeout(limit))
     }
@@ -128,7 +161,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
         Client { caller, messages: PhantomData }
     }
 
-    /// Makes a call with a copy of a request, whatever its length; otherwise as [`submit`](Client::submit).
+    /// Makes a call with a copy of a request of any length: see [`submit`](Client::submit).
     ///
     /// # Errors
     ///
@@ -148,16 +181,17 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
         self.start_copy(request, Patience::Forever)
     }
 
-    /// As [`submit_copy`](Client::submit_copy), and waits for a free slot at most `limit`.
+    /// Makes a call with a copy of a request of any length, and waits for a free slot for at most `limit`: see
+    /// [`submit_copy`](Client::submit_copy).
     ///
     /// # Errors
     ///
-    /// [`CallError::Timeout`] if there was none in time; otherwise as for `submit_copy`.
+    /// [`CallError::Timeout`] if there was no slot in time; otherwise as for `submit_copy`.
     pub fn submit_copy_timeout(&self, request: &Req, limit: Duration) -> Result<Pending<'_, Req, Rep>, CallError<Req>> {
         self.start_copy(request, Patience::from_timeout(limit))
     }
 
-    /// Calls the service with a copy of a request, and waits for the reply, whatever the lengths of the two.
+    /// Calls the service with a copy of a request, and waits for the reply. Both may have any length.
     ///
     /// # Errors
     ///
@@ -166,15 +200,14 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
         self.submit_copy(request)?.wait_boxed()
     }
 
-    /// Lends the place of a request whose tail has the length `len`, in items or bytes of text, to be filled; waits for a
-    /// free slot if there is none. [`RequestLoan::submit`] makes the call.
+    /// Lends room for a request whose tail has `len` items, or `len` bytes of text. Waits for a free slot.
     ///
-    /// The tail holds some valid items (text: NUL characters), to be overwritten. For a request without a tail, `len` means
-    /// nothing.
+    /// [`RequestLoan::submit`] makes the call. The tail starts out with valid items (text: NUL characters), to be
+    /// overwritten. `len` is ignored for a request without a tail.
     ///
     /// # Errors
     ///
-    /// As for [`submit_copy`](Client::submit_copy), but that there is no request to give back.
+    /// As for [`submit_copy`](Client::submit_copy), without a request to give back.
     ///
     /// ```
     /// # let service = ipc_core::Service::<[u16], u64>::new("loan_len").domain(format!("doc-{}", std::process::id()));
@@ -192,38 +225,37 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Client<Req, Rep> {
         self.lend(len, Patience::Forever)
     }
 
-    /// As [`loan_len`](Client::loan_len), and waits for a free slot at most `limit`.
+    /// Lends room for a request, and waits for a free slot for at most `limit`: see [`loan_len`](Client::loan_len).
     ///
     /// # Errors
     ///
-    /// [`CallError::Timeout`] if there was none in time; otherwise as for `loan_len`.
+    /// [`CallError::Timeout`] if there was no slot in time; otherwise as for `loan_len`.
     pub fn loan_len_timeout(&self, len: usize, limit: Duration) -> Result<RequestLoan<'_, Req, Rep>, CallError<()>> {
         self.lend(len, Patience::from_timeout(limit))
     }
 
-    /// The length of the longest tail of a request that there is room for, in items or bytes of text; 0 if requests have
-    /// none.
+    /// The longest tail that a request can have, in items or bytes of text; 0 if the request type has no tail.
     pub fn max_request_len(&self) -> usize {
         self.caller.desk().request(0).max_tail_len::<Req>()
     }
 
-    /// The same of replies.
+    /// The longest tail that a reply can have, in items or bytes of text; 0 if the reply type has no tail.
     pub fn max_reply_len(&self) -> usize {
         self.caller.desk().reply(0).max_tail_len::<Rep>()
     }
 
-    /// Calls that can be under way at the same time, of all clients together.
+    /// The number of calls that can be in flight at a time, of all clients together.
     pub fn capacity(&self) -> usize {
         self.caller.desk().calls.slots()
     }
 
-    /// Calls that have a slot, of all clients together, as far as can be seen at this moment.
+    /// The number of calls that hold a slot, of all clients together: a snapshot.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.caller.desk().calls.in_use()
     }
 
-    /// The service as it is, beside what was asked for.
+    /// The service's actual options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.caller.info()
     }
@@ -273,11 +305,12 @@ impl<Req: ?Sized, Rep: ?Sized> fmt::Debug for Client<Req, Rep> {
     }
 }
 
-/// The place of a request, to be filled: it derefs to the request. Dropped without [`submit`](RequestLoan::submit), it is
-/// given back and no call is made.
+/// Room for a request, to be filled in place. It dereferences to the request.
 ///
-/// It is memory that the service's other participants can write too. That is sound as long as they are slipring programs,
-/// which leave a loaned place alone whatever happens to them.
+/// [`submit`](RequestLoan::submit) makes the call. Dropping the loan gives the room back, and no call is made.
+///
+/// It is memory that other participants can write. That is sound as long as they are slipring programs: those never
+/// write to a loaned request, even if they crash.
 #[must_use = "a loaned place that is not submitted is given back"]
 pub struct RequestLoan<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> {
     draft: Draft<'c, Req>,
@@ -296,17 +329,17 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> RequestLoan<'c, Req
         pending.post(Patience::Forever)
     }
 
-    /// Makes the tail shorter, to `len` items or bytes of text; a tail that is not longer stays as it is. Text is cut before
-    /// the character that does not fit whole.
+    /// Shortens the tail to `len` items or bytes of text. Does nothing if the tail is not longer than that. Text is cut
+    /// before a character that would not fit as a whole.
     pub fn truncate(&mut self, len: usize) {
         self.draft.truncate(len);
     }
 
-    /// Copies text into the tail, which is a `str`, and makes it as long as the text. What was there is gone.
+    /// Replaces the tail, which is a `str`, by a copy of `text`.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] if the tail is shorter than the text; nothing has changed then.
+    /// [`TooLong`] if the loan's tail is shorter than the text. The loan is unchanged then.
     pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {
         self.draft.set_text(text)
     }

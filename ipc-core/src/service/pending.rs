@@ -12,13 +12,14 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::time::Duration;
 
-/// A call that has been made, by [`Client::submit`](super::Client::submit) and the like. Dropping it cancels the call: if
-/// no server has taken it, none will, and otherwise nobody hears of the reply.
+/// A call in flight: see [`Client::submit`](super::Client::submit).
 ///
-/// The first reply is the result; the verbs with `_ref` return it in its place, and those with `boxed` copy one of any
-/// length. A call that was made for many replies is made a [stream](Pending::into_replies) of them.
+/// Dropping it cancels the call. If no server has taken it, none will; otherwise the reply is discarded.
 ///
-/// It can be waited for in a [`WaitSet`](crate::WaitSet), together with others, and is then ready when there is a result.
+/// The first reply is the result. Methods with `_ref` return it by reference; methods with `boxed` copy a reply of any
+/// length. To get all replies of a server that sends several, convert it to a [stream](Pending::into_replies).
+///
+/// In a [`WaitSet`](crate::WaitSet), it is ready when there is a result.
 #[must_use = "dropping it cancels the call"]
 pub struct Pending<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> {
     ongoing: Ongoing<'c>,
@@ -37,8 +38,9 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Pending<'_, Req, Rep> {
         self.first(Patience::Forever, take).unwrap_or(Err(CallError::Dropped))
     }
 
-    /// Waits for the reply at most `limit`. `None` if it has not come, in which case the call goes on. After the result
-    /// there is nothing more, and this is `None` at once.
+    /// Waits for the reply for at most `limit`. Returns `None` if it has not come; the call goes on.
+    ///
+    /// After the result has been returned once, this returns `None` at once.
     ///
     /// # Errors
     ///
@@ -47,7 +49,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Pending<'_, Req, Rep> {
         self.first(Patience::from_timeout(limit), take)
     }
 
-    /// The reply, if it has come. Otherwise as [`wait_timeout`](Pending::wait_timeout).
+    /// Returns the reply if it has come: see [`wait_timeout`](Pending::wait_timeout).
     ///
     /// # Errors
     ///
@@ -89,10 +91,10 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
         }
     }
 
-    /// Waits for the reply, and returns it in its place, for as long as the guard lives.
+    /// Waits for the reply, and returns it by reference.
     ///
-    /// It was validated before this returns. It stays in memory that the service's other participants can write too: that is
-    /// sound as long as they are slipring programs, which leave a reply alone that is being read.
+    /// The reply is validated before this returns. It stays in memory that other participants can write. That is sound
+    /// as long as they are slipring programs: those never write to a reply that is being read.
     ///
     /// # Errors
     ///
@@ -110,7 +112,8 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
         self.first_ref(Patience::Forever).unwrap_or(Err(CallError::Dropped))
     }
 
-    /// As [`wait_ref`](Pending::wait_ref), for at most `limit`. `None` if the reply has not come, or has come before.
+    /// Waits for at most `limit`, and returns the reply by reference: see [`wait_ref`](Pending::wait_ref). Returns
+    /// `None` if the reply has not come, or was returned before.
     ///
     /// # Errors
     ///
@@ -119,7 +122,7 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
         self.first_ref(Patience::from_timeout(limit))
     }
 
-    /// As [`wait_ref_timeout`](Pending::wait_ref_timeout), without waiting.
+    /// Returns the reply by reference if it has come: see [`wait_ref_timeout`](Pending::wait_ref_timeout).
     ///
     /// # Errors
     ///
@@ -128,7 +131,7 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
         self.first_ref(Patience::None)
     }
 
-    /// Waits for the reply, and copies it out, whatever its length.
+    /// Waits for the reply, of any length, and returns a copy.
     ///
     /// # Errors
     ///
@@ -137,7 +140,8 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
         self.first(Patience::Forever, take_boxed).unwrap_or(Err(CallError::Dropped))
     }
 
-    /// The reply, copied out whatever its length, if it has come. `None` if it has not, or has come before.
+    /// Returns a copy of the reply, of any length, if it has come. Returns `None` if it has not, or was returned
+    /// before.
     ///
     /// # Errors
     ///
@@ -146,8 +150,8 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
         self.first(Patience::None, take_boxed)
     }
 
-    /// Waits for all the replies that the server sends (with
-    /// [`Request::reply_stream`](super::Request::reply_stream)), and not for the first one alone.
+    /// Converts the call to the stream of all replies that the server sends with
+    /// [`Request::reply_stream`](super::Request::reply_stream).
     pub fn into_replies(self) -> Replies<'c, Req, Rep> {
         Replies { pending: self }
     }
@@ -296,9 +300,11 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> fmt::Debug for Pending<
     }
 }
 
-/// The replies to a call, one after the other, made by [`Client::call_stream`](super::Client::call_stream) and
-/// [`Pending::into_replies`]. Those of one length are iterated over, until the server has finished, or an error. Dropping it
-/// early tells the server that nobody listens.
+/// The stream of replies to a call: see [`Client::call_stream`](super::Client::call_stream) and
+/// [`Pending::into_replies`].
+///
+/// Replies of one length are items of an iterator, which ends when the server has finished, or after an error. Dropping
+/// the stream early cancels the call, and the server gets [`ReplyError::ClientGone`](crate::ReplyError::ClientGone).
 #[must_use = "dropping it cancels the call"]
 #[derive(Debug)]
 pub struct Replies<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> {
@@ -306,8 +312,8 @@ pub struct Replies<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> {
 }
 
 impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Replies<'_, Req, Rep> {
-    /// The next reply, if it comes within `limit`. `None` if it does not, in which case the call goes on; `Some(None)` if
-    /// there are no more.
+    /// Waits for the next reply for at most `limit`. Returns `None` if it has not come, in which case the call goes on,
+    /// and `Some(None)` if there are no more.
     ///
     /// # Errors
     ///
@@ -316,7 +322,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Replies<'_, Req, Rep> {
         self.next_within(Patience::from_timeout(limit))
     }
 
-    /// The next reply, if it has come. Otherwise as [`next_timeout`](Replies::next_timeout).
+    /// Returns the next reply if it has come: see [`next_timeout`](Replies::next_timeout).
     ///
     /// # Errors
     ///
@@ -331,8 +337,8 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage> Replies<'_, Req, Rep> {
 }
 
 impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Replies<'_, Req, Rep> {
-    /// Waits for the next reply, and returns it in its place: see [`Pending::wait_ref`]. The server can send another one when
-    /// the guard is dropped. `None` if there are no more.
+    /// Waits for the next reply, and returns it by reference: see [`Pending::wait_ref`]. Returns `None` if there are no
+    /// more. The server can send another reply once the guard is dropped.
     ///
     /// # Errors
     ///
@@ -361,7 +367,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Replies<'_, Req, Rep> {
         self.pending.next_ref(Patience::Forever, false).flatten()
     }
 
-    /// Waits for the next reply, and copies it out, whatever its length. `None` if there are no more.
+    /// Waits for the next reply, of any length, and returns a copy. Returns `None` if there are no more.
     ///
     /// # Errors
     ///
@@ -428,8 +434,8 @@ impl Held for Ongoing<'_> {
 
 /// A reply in its place. Dropping it gives the place back.
 ///
-/// It is `Send` and `Sync`, as the message is. After a fork the child's copy of it leads to a blank place of the child's own,
-/// and to use it there panics unless any bits are a message.
+/// It is `Send` and `Sync`, as the message is. After a fork the child's copy of it leads to a blank place of the
+/// child's own, and to use it there panics unless any bits are a message.
 #[must_use = "dropping the guard gives the reply's place back"]
 pub struct Reply<'p, Rep: IpcMessage + ?Sized> {
     held: &'p mut dyn Held,
@@ -448,8 +454,8 @@ impl<Rep: IpcMessage + ?Sized> Deref for Reply<'_, Rep> {
         if !Rep::ANY_BITS {
             self.held.assert_not_forked();
         }
-        // SAFETY: the place is this client's until `drop`, and holds a valid `Rep`: any bits are one (in a forked child, where
-        // the place is a blank one), or `next_ref` has checked.
+        // SAFETY: the place is this client's until `drop`, and holds a valid `Rep`: any bits are one (in a forked
+        // child, where the place is a blank one), or `next_ref` has checked.
         unsafe { &*Rep::pointer(self.held.place().start(), self.tail_len) }
     }
 }

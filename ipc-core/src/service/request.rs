@@ -13,8 +13,10 @@ use core::ops::{Deref, DerefMut};
 /// One reply of several.
 const ONE_OF_SEVERAL: Progress = Progress { has_reply: true, ..Progress::NONE };
 
-/// A request, which derefs to its message `M`: a validated copy (a `Req`, or a `Box<Req>`), or the message [in its
-/// place](InPlace). Dropping it unanswered tells the client so.
+/// A request that a server has taken. It dereferences to its message `M`: a validated copy (`Req` or `Box<Req>`), or the
+/// message [in the segment](InPlace).
+///
+/// Dropping it without a reply drops the request: the client gets [`CallError::Dropped`](crate::CallError::Dropped).
 #[must_use = "dropping it leaves the client without a reply"]
 pub struct Request<'s, M, Rep: ?Sized> {
     answer: Answer<'s>,
@@ -24,15 +26,15 @@ pub struct Request<'s, M, Rep: ?Sized> {
 
 /// Replies of one length.
 impl<'s, M, Rep: IpcMessage> Request<'s, M, Rep> {
-    /// Sends the reply. `false` if the client has died or does not wait for it any longer, which is no concern of most
-    /// servers.
+    /// Sends the reply. Returns `false` if the client has died or has cancelled the call, which most servers can
+    /// ignore.
     #[inline(always)]
     pub fn reply(mut self, reply: Rep) -> bool {
         put(&self.answer, &reply);
         self.answer.say(Progress::ANSWERED)
     }
 
-    /// Sends what `handler` makes of the request.
+    /// Sends the result of `handler`.
     #[inline(always)]
     pub(super) fn reply_with(self, handler: impl FnOnce(M) -> Rep) {
         let Request { mut answer, message, .. } = self;
@@ -48,22 +50,21 @@ impl<'s, M, Rep: IpcMessage + ?Sized> Request<'s, M, Rep> {
         Request { answer, message, reply: PhantomData }
     }
 
-    /// Sends a copy of a reply, whatever its length. `Ok(false)` if the client has died or does not wait for it any longer.
+    /// Sends a copy of a reply of any length. Returns `Ok(false)` if the client has died or has cancelled the call.
     ///
     /// # Errors
     ///
-    /// If the reply is longer than the service has room for ([`Server::max_reply_len`](super::Server::max_reply_len)). The
-    /// client is told that the request was dropped.
+    /// [`TooLarge`] if the reply is longer than [`Server::max_reply_len`](super::Server::max_reply_len) allows. The
+    /// client gets [`CallError::Dropped`](crate::CallError::Dropped).
     pub fn reply_copy(mut self, reply: &Rep) -> Result<bool, TooLarge> {
         put_copy(&self.answer, reply)?;
         Ok(self.answer.say(Progress::ANSWERED))
     }
 
-    /// Lends the place of a reply whose tail has the length `len`, in items or bytes of text, to be filled; it brings the
-    /// request along. [`ReplyLoan::send`] sends it.
+    /// Lends room for a reply whose tail has `len` items, or `len` bytes of text. The loan keeps the request.
     ///
-    /// The tail holds some valid items (text: NUL characters), to be overwritten. For a reply without a tail, `len` means
-    /// nothing.
+    /// [`ReplyLoan::send`] sends the reply. The tail starts out with valid items (text: NUL characters), to be
+    /// overwritten. `len` is ignored for a reply without a tail.
     ///
     /// # Errors
     ///
@@ -94,9 +95,10 @@ impl<'s, M, Rep: IpcMessage + ?Sized> Request<'s, M, Rep> {
         Ok(ReplyLoan { draft, answer, message })
     }
 
-    /// Begins a reply of many parts, each of which is a message.
-    /// [`Client::call_stream`](super::Client::call_stream) and
-    /// [`Pending::into_replies`](super::Pending::into_replies) receive them all, and other calls the first.
+    /// Begins a stream of replies.
+    ///
+    /// [`Client::call_stream`](super::Client::call_stream) and [`Pending::into_replies`](super::Pending::into_replies)
+    /// receive all of them; other calls receive the first.
     pub fn reply_stream(self) -> ReplyStream<'s, M, Rep> {
         let Request { answer, message, reply } = self;
         ReplyStream { answer, message, reply }
@@ -138,11 +140,10 @@ impl<M: fmt::Debug, Rep: ?Sized> fmt::Debug for Request<'_, M, Rep> {
     }
 }
 
-/// A request in its place: it derefs to the message. Made by [`Server::accept_ref`](super::Server::accept_ref), and to be
-/// had only from the [`Request`] that it is part of.
+/// A request in the segment: see [`Server::accept_ref`](super::Server::accept_ref). It dereferences to the message.
 ///
-/// After a fork the child's copy of it leads to a blank place of the child's own, and to use it there panics unless any bits
-/// are a message.
+/// In a child that was forked since, it refers to blank memory. Dereferencing it panics there, unless every bit pattern
+/// is a valid message.
 pub struct InPlace<'s, Req: ?Sized> {
     desk: &'s Desk,
     message: *const Req,
@@ -174,8 +175,8 @@ impl<Req: IpcMessage + ?Sized> Deref for InPlace<'_, Req> {
         if !Req::ANY_BITS {
             self.desk.assert_not_forked();
         }
-        // SAFETY: the place is this server's as long as this is used (`new`), and holds a valid `Req`: any bits are one (in
-        // a forked child, where the place is a blank one), or `new` has checked.
+        // SAFETY: the place is this server's as long as this is used (`new`), and holds a valid `Req`: any bits are one
+        // (in a forked child, where the place is a blank one), or `new` has checked.
         unsafe { &*self.message }
     }
 }
@@ -186,10 +187,12 @@ impl<Req: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for InPlace<'_, Req> {
     }
 }
 
-/// The place of a reply, to be filled: it derefs to the reply. Dropping it tells the client that there is none.
+/// Room for a reply, to be filled in place. It dereferences to the reply.
 ///
-/// It is memory that the service's other participants can write too. That is sound as long as they are slipring programs,
-/// which leave a loaned place alone whatever happens to them.
+/// Dropping it unsent drops the request: the client gets [`CallError::Dropped`](crate::CallError::Dropped).
+///
+/// It is memory that other participants can write. That is sound as long as they are slipring programs: those never
+/// write to a loaned reply, even if they crash.
 #[must_use = "dropping it leaves the client without a reply"]
 pub struct ReplyLoan<'s, M, Rep: IpcMessage + ?Sized> {
     draft: Draft<'s, Rep>,
@@ -198,7 +201,7 @@ pub struct ReplyLoan<'s, M, Rep: IpcMessage + ?Sized> {
 }
 
 impl<M, Rep: IpcMessage + ?Sized> ReplyLoan<'_, M, Rep> {
-    /// Sends the reply. `false` if the client has died or does not wait for it any longer.
+    /// Sends the reply. Returns `false` if the client has died or has cancelled the call.
     pub fn send(mut self) -> bool {
         if !self.answer.is_forked() {
             self.draft.finish();
@@ -216,17 +219,17 @@ impl<M, Rep: IpcMessage + ?Sized> ReplyLoan<'_, M, Rep> {
         (&self.message, &mut self.draft)
     }
 
-    /// Makes the tail shorter, to `len` items or bytes of text; a tail that is not longer stays as it is. Text is cut before
-    /// the character that does not fit whole.
+    /// Shortens the tail to `len` items or bytes of text. Does nothing if the tail is not longer than that. Text is cut
+    /// before a character that would not fit as a whole.
     pub fn truncate(&mut self, len: usize) {
         self.draft.truncate(len);
     }
 
-    /// Copies text into the tail, which is a `str`, and makes it as long as the text. What was there is gone.
+    /// Replaces the tail, which is a `str`, by a copy of `text`.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] if the tail is shorter than the text; nothing has changed then.
+    /// [`TooLong`] if the loan's tail is shorter than the text. The loan is unchanged then.
     pub fn set_text(&mut self, text: &str) -> Result<(), TooLong> {
         self.draft.set_text(text)
     }
@@ -252,8 +255,10 @@ impl<M, Rep: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for ReplyLoan<'_, M, R
     }
 }
 
-/// A reply of many parts. It derefs to the request. Dropping it without [`finish`](ReplyStream::finish) tells the client
-/// that something is missing.
+/// A stream of replies to one request. It dereferences to the request.
+///
+/// Dropping it without [`finish`](ReplyStream::finish) ends the stream with an error:
+/// [`CallError::Dropped`](crate::CallError::Dropped).
 #[must_use = "dropping it tells the client that something is missing"]
 pub struct ReplyStream<'s, M, Rep: ?Sized> {
     answer: Answer<'s>,
@@ -266,7 +271,7 @@ impl<M, Rep: IpcMessage> ReplyStream<'_, M, Rep> {
     ///
     /// # Errors
     ///
-    /// [`ReplyError::ClientGone`] if the client has died or does not want more.
+    /// [`ReplyError::ClientGone`] if the client has died or has cancelled the call.
     pub fn send(&mut self, reply: Rep) -> Result<(), ReplyError> {
         self.wait_for_place()?;
         put(&self.answer, &reply);
@@ -275,20 +280,21 @@ impl<M, Rep: IpcMessage> ReplyStream<'_, M, Rep> {
 }
 
 impl<M, Rep: IpcMessage + ?Sized> ReplyStream<'_, M, Rep> {
-    /// Sends a copy of the next reply, whatever its length; otherwise as [`send`](ReplyStream::send).
+    /// Sends a copy of the next reply, of any length: see [`send`](ReplyStream::send).
     ///
     /// # Errors
     ///
-    /// [`ReplyError::TooLarge`] if the reply is longer than the service has room for, after which the stream goes on; and
-    /// [`ReplyError::ClientGone`].
+    /// [`ReplyError::TooLarge`] if the reply is longer than the service has room for; the stream goes on. Otherwise as
+    /// for `send`.
     pub fn send_copy(&mut self, reply: &Rep) -> Result<(), ReplyError> {
         self.wait_for_place()?;
         put_copy(&self.answer, reply)?;
         self.say()
     }
 
-    /// Writes the next reply in its place, with a tail of the length `len`: `fill` is given the request, and a reply whose
-    /// tail holds some valid items (text: NUL characters). Otherwise as [`send_copy`](ReplyStream::send_copy).
+    /// Fills the next reply in place, with a tail of `len` items or bytes of text, and sends it.
+    ///
+    /// `fill` gets the request and the reply. The reply's tail starts out with valid items (text: NUL characters).
     ///
     /// # Errors
     ///
@@ -305,7 +311,7 @@ impl<M, Rep: IpcMessage + ?Sized> ReplyStream<'_, M, Rep> {
         self.say()
     }
 
-    /// Says that this is all. `false` if the client has gone before it has heard of it.
+    /// Ends the stream. Returns `false` if the client has died or has cancelled the call.
     pub fn finish(mut self) -> bool {
         self.answer.finish()
     }

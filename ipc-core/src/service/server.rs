@@ -14,17 +14,16 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
 
-/// The answering end of a service. Dropping it leaves the service to the other servers, and to those that come.
+/// The answering end of a service. Dropping it leaves the calls to other and later servers.
 ///
-/// A server may be moved to another thread; threads that answer at the same time have a server each. Several requests can
-/// be accepted and be answered in any order.
+/// A server may move to another thread. Threads that answer at the same time need a server each. A server can accept
+/// several requests and answer them in any order.
 ///
-/// A service outlives its clients, unlike a queue, whose receivers hear of it when the last sender has left: a server that
-/// has nobody to answer waits for the next client. A [`Stopper`] ends the wait.
+/// There is no end of stream, as a queue has it: a server without clients waits for the next client. A [`Stopper`] ends
+/// the wait.
 ///
-/// It can be waited for in a [`WaitSet`](crate::WaitSet), together with other ends, and is then ready when there is a request
-/// to accept, or when it has been stopped. The request is this server's own from then on, and goes to another one only if
-/// this one is dropped or dies without accepting it.
+/// In a [`WaitSet`](crate::WaitSet), a server is ready when it can accept a request, or when it has been stopped. The
+/// request is then reserved for this server. Another server gets it only if this one is dropped or dies first.
 pub struct Server<Req: ?Sized, Rep: ?Sized> {
     acceptor: Acceptor,
     messages: PhantomData<fn(&Req) -> Rep>,
@@ -32,12 +31,13 @@ pub struct Server<Req: ?Sized, Rep: ?Sized> {
 
 /// Requests and replies of one length.
 impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
-    /// Answers every request with what `handler` makes of it, until a [`Stopper`] stops it.
+    /// Answers every request with the result of `handler`, until a [`Stopper`] stops it.
     ///
     /// # Errors
     ///
-    /// [`AcceptError::Corrupt`] if a request is no valid value (its client is told that it was dropped, and `serve` may be
-    /// called again), or the segment is damaged.
+    /// - [`AcceptError::Corrupt`] if a request is invalid, or the segment is damaged. After an invalid request, whose
+    ///   client gets [`CallError::Dropped`](crate::CallError::Dropped), `serve` may be called again.
+    /// - [`AcceptError::Forked`] in a forked child.
     pub fn serve(&self, mut handler: impl FnMut(Req) -> Rep) -> Result<(), AcceptError> {
         while let Some(request) = self.accept()? {
             request.reply_with(&mut handler);
@@ -48,7 +48,8 @@ impl<Req: IpcMessage, Rep: IpcMessage> Server<Req, Rep> {
 
 /// Requests of one length, whatever the replies are.
 impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
-    /// Takes the next request, and waits for one if there is none. `None` when a [`Stopper`] has stopped this server.
+    /// Takes the next request, and waits for one if there is none. Returns `None` if a [`Stopper`] has stopped this
+    /// server.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.accept_within(Patience::Forever, take)
     }
 
-    /// Takes the next request, and waits for one at most `limit`. `None` if there was none.
+    /// Takes the next request, and waits for one for at most `limit`. Returns `None` if none came in time.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl<Req: IpcMessage, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.accept_within(Patience::from_timeout(limit), take)
     }
 
-    /// Takes the next request, if there is one now.
+    /// Takes the next request without waiting. Returns `None` if there is none.
     ///
     /// # Errors
     ///
@@ -101,12 +102,12 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         Server { acceptor, messages: PhantomData }
     }
 
-    /// Takes the next request, to be read in its place until it is answered; waits for one if there is none. `None` when a
-    /// [`Stopper`] has stopped this server.
+    /// Takes the next request by reference, and waits for one if there is none. Returns `None` if a [`Stopper`] has
+    /// stopped this server.
     ///
-    /// It was validated before this returns. It stays in memory that the service's other participants can write too: that is
-    /// sound as long as they are slipring programs, which leave a request alone that a server has taken. Accept a copy where
-    /// you trust them less than that.
+    /// The request is validated before this returns. It stays in memory that other participants can write. That is
+    /// sound as long as they are slipring programs: those never write to a request that a server has taken. Use
+    /// [`accept`](Server::accept) or [`accept_boxed`](Server::accept_boxed) if you trust them less than that.
     ///
     /// # Errors
     ///
@@ -127,7 +128,8 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.accept_in_place(Patience::Forever)
     }
 
-    /// As [`accept_ref`](Server::accept_ref), and waits for a request at most `limit`. `None` if there was none.
+    /// Takes the next request by reference, and waits for at most `limit`: see [`accept_ref`](Server::accept_ref).
+    /// Returns `None` if none came in time.
     ///
     /// # Errors
     ///
@@ -139,7 +141,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.accept_in_place(Patience::from_timeout(limit))
     }
 
-    /// As [`accept_ref`](Server::accept_ref), if there is a request now.
+    /// Takes the next request by reference without waiting: see [`accept_ref`](Server::accept_ref).
     ///
     /// # Errors
     ///
@@ -148,8 +150,8 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.accept_in_place(Patience::None)
     }
 
-    /// Takes a copy of the next request, whatever its length, and waits for one if there is none. `None` when a [`Stopper`]
-    /// has stopped this server.
+    /// Takes a copy of the next request, of any length, and waits for one if there is none. Returns `None` if a
+    /// [`Stopper`] has stopped this server.
     ///
     /// # Errors
     ///
@@ -158,7 +160,8 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.accept_within(Patience::Forever, take_boxed)
     }
 
-    /// As [`accept_boxed`](Server::accept_boxed), and waits for a request at most `limit`. `None` if there was none.
+    /// Takes a copy of the next request, and waits for at most `limit`: see [`accept_boxed`](Server::accept_boxed).
+    /// Returns `None` if none came in time.
     ///
     /// # Errors
     ///
@@ -167,7 +170,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.accept_within(Patience::from_timeout(limit), take_boxed)
     }
 
-    /// As [`accept_boxed`](Server::accept_boxed), if there is a request now.
+    /// Takes a copy of the next request without waiting: see [`accept_boxed`](Server::accept_boxed).
     ///
     /// # Errors
     ///
@@ -176,28 +179,28 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Server<Req, Rep> {
         self.accept_within(Patience::None, take_boxed)
     }
 
-    /// What stops this server, from another thread or from a signal handler.
+    /// A handle that stops this server from another thread or from a signal handler.
     pub fn stopper(&self) -> Stopper {
         self.acceptor.stopper()
     }
 
-    /// The length of the longest tail of a reply that there is room for, in items or bytes of text; 0 if replies have none.
+    /// The longest tail that a reply can have, in items or bytes of text; 0 if the reply type has no tail.
     pub fn max_reply_len(&self) -> usize {
         self.acceptor.desk().reply(0).max_tail_len::<Rep>()
     }
 
-    /// Calls that can be under way at the same time.
+    /// The number of calls that can be in flight at a time, of all clients together.
     pub fn capacity(&self) -> usize {
         self.acceptor.desk().calls.slots()
     }
 
-    /// Calls that have a slot, of all clients together, as far as can be seen at this moment.
+    /// The number of calls that hold a slot, of all clients together: a snapshot.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> usize {
         self.acceptor.desk().calls.in_use()
     }
 
-    /// The service as it is, beside what was asked for.
+    /// The service's actual options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.acceptor.info()
     }
@@ -253,8 +256,8 @@ where
     Req: IpcMessage + ?Sized,
     Rep: IpcMessage + ?Sized,
 {
-    // SAFETY: the call has been taken, and the request goes with it; its place is one for a `Req`. The request that is made of
-    // the two keeps the answer for as long as the message.
+    // SAFETY: the call has been taken, and the request goes with it; its place is one for a `Req`. The request that is
+    // made of the two keeps the answer for as long as the message.
     let message = unsafe { InPlace::new(&answer) }?;
     Ok(Request::new(answer, message))
 }
