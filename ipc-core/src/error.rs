@@ -1,4 +1,6 @@
-//! The errors: one small enum per operation, each of which gives the value back where there is one and says what to do.
+//! Errors: one small enum for each operation.
+//!
+//! An error that refuses a value gives it back. Each message says what is wrong and what to do about it.
 
 mod broadcast;
 mod service;
@@ -18,7 +20,7 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// A process at a channel, as it described itself. For people: no decision is based on it.
+/// A process that takes part in a channel, as it described itself. It is for people to read; no decision depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its process id in its own PID namespace.
@@ -33,7 +35,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A part that a process plays at a channel.
+/// The role of a participant in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Sends messages.
@@ -110,10 +112,10 @@ pub enum OpenError {
         /// What it breaks, and what to do.
         rule: &'static str,
     },
-    /// The combination of options exists in the interface but not in this version.
+    /// This version does not support this combination of options.
     #[error("{0}")]
     Unsupported(&'static str),
-    /// The channel has one place for this role, and somebody who lives has it.
+    /// The role is exclusive, and a live participant has it.
     #[error("channel \"{channel}\" has a {role} already: {peer}; it has room for one")]
     InUse {
         /// The channel's name.
@@ -123,17 +125,17 @@ pub enum OpenError {
         /// Who has it.
         peer: Peer,
     },
-    /// Every place for this role is taken by somebody who lives.
+    /// The channel has its maximum of live participants in this role.
     #[error("channel \"{channel}\" has {places} {role}s, which is all that it has places for: end one of them")]
     TableFull {
         /// The channel's name.
         channel: String,
         /// The role that was asked for.
         role: Role,
-        /// Places for it.
+        /// The maximum.
         places: u32,
     },
-    /// There is no channel of this name, and it is not for this call to create one.
+    /// There is no channel of this name, and this call does not create one.
     #[error(
         "there is no channel \"{channel}\" in the domain \"{domain}\": start the program that creates it, or set SLIPRING_DOMAIN"
     )]
@@ -143,7 +145,7 @@ pub enum OpenError {
         /// Where it was looked for.
         domain: String,
     },
-    /// The channel exists as one of another kind.
+    /// The channel exists, but is of another kind.
     #[error(
         "channel \"{channel}\" is {found} (created by {creator}), and this program opens it as {expected}: use another name, or the same declaration on both sides"
     )]
@@ -152,15 +154,15 @@ pub enum OpenError {
         channel: String,
         /// What it is.
         found: &'static str,
-        /// What this program takes it for.
+        /// The kind that this program expects.
         expected: &'static str,
         /// Who created it.
         creator: Peer,
     },
-    /// The channel exists with another message.
+    /// The channel exists, but carries another message type.
     #[error(transparent)]
     Mismatch(Box<Mismatch>),
-    /// The file under the segment's name is no segment, or a damaged one.
+    /// The file under the segment's name is not a segment, or is damaged.
     #[error("{} is not a usable segment: {reason}; remove it if nobody uses it", path.display())]
     NotASegment {
         /// The file.
@@ -186,7 +188,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// The segment was made by a program with another backend. The two know nothing of each other's locks.
+    /// The segment was made by a program with another backend, whose locks this one does not see.
     #[error(
         "{} was made with {found} (by {creator}), and this program has {expected}: build both with or without the feature `portable`",
         path.display()
@@ -201,7 +203,7 @@ pub enum OpenError {
         /// Who created it.
         creator: Peer,
     },
-    /// The process, or the system, has no descriptor left.
+    /// The process, or the system, has no file descriptor left.
     #[error(
         "no descriptor is left for {}, of {limit} that this process may have: each open channel takes one; close what is not used, or raise the limit (ulimit -n, LimitNOFILE=, fs.file-max)",
         path.display()
@@ -223,7 +225,7 @@ pub enum OpenError {
         /// Bytes that were asked for.
         bytes: u64,
     },
-    /// This process may not make files as large as the segment.
+    /// The segment is larger than this process's file size limit.
     #[error(
         "a segment of {bytes} bytes is larger than the {limit} bytes that a file of this process may have (RLIMIT_FSIZE, ulimit -f): raise the limit, or lower the capacity"
     )]
@@ -241,7 +243,7 @@ pub enum OpenError {
         /// Numeric user id of its owner, as far as it can be seen.
         owner: u32,
     },
-    /// The mode that was asked for cannot be that of a segment.
+    /// A segment cannot have the mode that was asked for.
     #[error("a segment cannot have the mode {mode:#o}: {rule}")]
     Mode {
         /// The mode as it was given.
@@ -249,7 +251,7 @@ pub enum OpenError {
         /// What it breaks, and what to do.
         rule: &'static str,
     },
-    /// The segment cannot be given to the group that was asked for.
+    /// The segment cannot belong to the group that was asked for.
     #[error("a segment cannot be given to the group \"{group}\": {rule}")]
     Group {
         /// The group as it was given.
@@ -257,7 +259,8 @@ pub enum OpenError {
         /// Why not.
         rule: &'static str,
     },
-    /// Somebody has been joining or leaving the channel for seconds, and may have been stopped while doing it.
+    /// Another process has held the channel's lifecycle lock for seconds. It may have been stopped while joining or
+    /// leaving.
     #[error("{} has been locked for {seconds} s by a process that is joining or leaving it: is one stopped, or under a debugger?", path.display())]
     Busy {
         /// The file.
@@ -265,7 +268,7 @@ pub enum OpenError {
         /// How long this call has waited.
         seconds: u64,
     },
-    /// The operating system refused something that it ordinarily grants.
+    /// A system call failed for another reason.
     #[error("cannot {action} {}: {source}", path.display())]
     Os {
         /// What was attempted.
@@ -277,7 +280,7 @@ pub enum OpenError {
     },
 }
 
-/// Two programs mean different things by the message of one channel.
+/// Two programs declare different message types for the same channel.
 #[derive(Debug)]
 pub struct Mismatch {
     /// The channel's name.
@@ -305,14 +308,14 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Shared memory holds what no correct program leaves there.
+/// Shared memory holds something that no correct program writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Corrupt {
     /// A message is not a valid value of its type. It has been skipped; the next call goes on after it.
     #[error("a message is invalid and was skipped: {0}")]
     Message(#[from] Invalid),
-    /// A slot's stamp, or the receiver's place, belongs to no state of the ring. The channel cannot go on.
+    /// A slot's stamp, or a position in the ring, is impossible. The channel is unusable.
     #[error("the ring is damaged at slot {slot}: {found} where {expected} belongs; remove the channel and start over")]
     Stamp {
         /// The slot at which it was noticed.
@@ -322,7 +325,7 @@ pub enum Corrupt {
         /// What would have been right.
         expected: u64,
     },
-    /// The shared words were others whenever they were looked at again, over and over, which no correct program brings about.
+    /// Shared words changed between every two reads, over and over, which no correct program causes.
     #[error(
         "the channel changes under every look at it: somebody writes to it who should not; remove it and start over"
     )]
@@ -333,24 +336,24 @@ pub enum Corrupt {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The sender died without closing. Everything it had sent was received before; each death is reported once, and
-    /// the next call waits for a successor.
+    /// The sender died without closing. All of its messages were received first. Each death is reported once; the next
+    /// call waits for a successor.
     #[error("the sender ({0}) died without closing")]
     SenderDied(Peer),
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
-    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
     Hardened,
 }
 
-/// Why a receive that does not wait returned no message.
+/// Why a non-blocking receive returned no message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
@@ -366,7 +369,7 @@ pub enum TryRecvError {
     /// As [`RecvError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
@@ -389,7 +392,7 @@ pub enum RecvTimeoutError {
     /// As [`RecvError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
@@ -404,18 +407,19 @@ pub enum RecvTimeoutError {
 pub struct TooLarge {
     /// Bytes of the message.
     pub bytes: usize,
-    /// Bytes of the longest message: a little less than half of the channel's capacity, or what a service was created with.
+    /// Bytes of the longest message: a little less than half of the channel's capacity, or what a service was created
+    /// with.
     pub limit: usize,
 }
 
-/// Why a blocking send did not happen. Every variant gives the message back.
+/// Why a blocking send failed. Every variant gives the message back.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError<T> {
-    /// The channel is full, and the receiver has left: nobody will make room until another one comes.
+    /// The channel is full, and its receivers have closed. There will be no room until another receiver joins.
     #[error("the channel is full and its receiver has closed")]
     Closed(T),
-    /// The channel is full, and the receiver died. Each death is reported once, and the next call waits for a successor.
+    /// The channel is full, and its receiver died. Each death is reported once; the next call waits for a successor.
     #[error("the channel is full and its receiver ({1}) died")]
     ReceiverDied(T, Peer),
     /// The message is longer than the channel's ring can carry.
@@ -424,17 +428,17 @@ pub enum SendError<T> {
     /// Shared memory is damaged.
     #[error("{1}")]
     Corrupt(T, Corrupt),
-    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that lends a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would lend a slot of the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
     Hardened(T),
 }
 
-/// Why a send that does not wait did not happen. Every variant gives the message back.
+/// Why a non-blocking send failed. Every variant gives the message back.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TrySendError<T> {
@@ -456,14 +460,14 @@ pub enum TrySendError<T> {
     /// As [`SendError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that lends a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would lend a slot of the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
     Hardened(T),
 }
 
-/// Why a send with a time limit did not happen. Every variant gives the message back.
+/// Why a send with a time limit failed. Every variant gives the message back.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendTimeoutError<T> {
@@ -485,7 +489,7 @@ pub enum SendTimeoutError<T> {
     /// As [`SendError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that lends a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would lend a slot of the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
@@ -522,7 +526,7 @@ pub enum ReadError {
     /// Shared memory is damaged. After [`Corrupt::Message`], the value can be read again when a new one was written.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
-    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
 }
@@ -547,10 +551,10 @@ pub enum WaitNewerError {
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WriteError<T> {
-    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that lends a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would lend a slot of the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]

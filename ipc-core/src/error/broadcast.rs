@@ -24,7 +24,7 @@ pub enum BroadcastRecvError {
     /// Shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
-    /// This process was forked from the one that opened the channel, and the handle is dead in it.
+    /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
 }

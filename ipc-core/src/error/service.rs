@@ -4,13 +4,13 @@ use super::{Corrupt, Peer, TooLarge};
 use core::fmt;
 use thiserror::Error;
 
-/// Why a call to a service was not made, or not answered. The request is given back where no server has taken it, so that
-/// making the call again does nothing twice.
+/// Why a call to a service was not made, or not answered. The request is given back where no server has taken it, so
+/// that making the call again does nothing twice.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CallError<Req: ?Sized> {
-    /// The server that had taken the call died; or no server had taken it, none is left, and this one died. In the second
-    /// case the request is given back, and the next call waits for a successor.
+    /// The server that had taken the call died; or no server had taken it, none is left, and this one died. In the
+    /// second case the request is given back, and the next call waits for a successor.
     #[error("the server ({1}) died{how}", how = died_how(.0))]
     ServerDied(Option<Box<Req>>, Peer),
     /// The server dropped the request without a reply, or the rest of its replies.
@@ -28,10 +28,10 @@ pub enum CallError<Req: ?Sized> {
     /// The reply, or shared memory, is damaged.
     #[error("{1}")]
     Corrupt(Option<Box<Req>>, Corrupt),
-    /// This process was forked from the one that opened the service, and the handle is dead in it.
+    /// This is a forked child, and its parent opened the handle. Open the service again in the child.
     #[error("this handle was opened before a fork: open the service again in the child")]
     Forked(Option<Box<Req>>),
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
@@ -71,14 +71,14 @@ impl<Req: ?Sized> fmt::Debug for CallError<Req> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// A request is no valid value, in which case its client is told that it was dropped, and the next call goes on after
-    /// it; or shared memory is damaged.
+    /// A request is no valid value, in which case its client is told that it was dropped, and the next call goes on
+    /// after it; or shared memory is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
-    /// This process was forked from the one that opened the service, and the handle is dead in it.
+    /// This is a forked child, and its parent opened the handle. Open the service again in the child.
     #[error("this handle was opened before a fork: open the service again in the child")]
     Forked,
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
@@ -95,7 +95,7 @@ pub enum ReplyError {
     /// The reply is longer than the service has room for. It was not sent; another one can be.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
-    /// This end is [hardened](crate::Queue::hardened), and the call is one that refers to a place in the segment.
+    /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]

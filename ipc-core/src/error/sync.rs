@@ -13,8 +13,8 @@ pub struct Forked;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LockError<G> {
-    /// The lock is held, and whoever had it before died with it, or panicked. The value may be half changed. Whoever has put
-    /// it right says so by `make_consistent`; otherwise the next one is told again.
+    /// The lock is held, and whoever had it before died with it, or panicked. The value may be half changed. Whoever
+    /// has put it right says so by `make_consistent`; otherwise the next one is told again.
     #[error(
         "whoever had the lock died, or panicked: the value may be half changed; put it right, and call `make_consistent`"
     )]
