@@ -1,8 +1,8 @@
-//! What an end of a channel has to offer so that somebody can wait for it together with others: in a
-//! [`WaitSet`](crate::WaitSet), or as a task.
+//! What an end provides so that a [`WaitSet`](crate::WaitSet) or a task can wait for it together with other ends.
 //!
-//! Whether it is an end's turn depends on its place, which it alone knows. So the end is asked, and nothing else is
-//! believed; what can be handed to others ([`Interest`]) is the word that it is woken by and whose lives it watches.
+//! Only the end itself can tell whether it is ready, since that depends on its private position in the ring. What other
+//! threads can have is its [`Interest`]: the futex word that it is woken by, and the peers whose deaths it has to
+//! notice.
 
 use crate::layout::Side;
 use crate::liveness::Roster;
@@ -15,18 +15,16 @@ use core::sync::atomic::AtomicU32;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An end of a channel that can be waited for together with others, in a [`WaitSet`](crate::WaitSet) or as a task.
+/// An end of a channel that a [`WaitSet`](crate::WaitSet) or a task can wait for. The trait is sealed.
 ///
-/// It is *ready* when its `try_` verb would return something else than [`Empty`](crate::TryRecvError::Empty) or
-/// [`Full`](crate::TrySendError::Full): for a [`Receiver`](crate::Receiver) when there is a message, for a
-/// [`Sender`](crate::Sender) when there is room, and for either when the other side has closed or died, or when the
-/// segment is damaged. It may be reported ready for no reason, so use a verb that does not wait. A
-/// [`Writer`](crate::Writer) never waits, and is no source.
+/// An end is *ready* when its `try_` method would return something other than [`Empty`](crate::TryRecvError::Empty) or
+/// [`Full`](crate::TrySendError::Full). A [`Receiver`](crate::Receiver) is ready when there is a message, and a
+/// [`Sender`](crate::Sender) when there is room. Either is ready when the other side has closed or died, or when the
+/// segment is damaged. Readiness may be spurious, so use a method that does not wait. A [`Writer`](crate::Writer) never
+/// waits, and is not a source.
 ///
-/// A ready sender of a queue that others share, or a ready [`Publisher`](crate::Publisher), has the next place in the
-/// order already: what others send is held up until it has sent. So use it at once, or do not ask whether it is ready.
-///
-/// The ends of this crate's channels are all that there is: the trait cannot be implemented elsewhere.
+/// A sender of a shared queue, or a [`Publisher`](crate::Publisher), that is reported ready has claimed the next slot.
+/// Messages of other senders are held up until it has sent. So send at once, or do not wait for it in a set.
 pub trait Source: Sealed {}
 
 impl<S: Sealed + ?Sized> Source for S {}
@@ -153,8 +151,8 @@ pub(crate) fn announce_by_file(segment: &Segment, word: &AtomicU32) -> bool {
     segment.has_places() && segment.write_at(word.as_ptr().cast::<u8>(), at, &[value]).is_ok()
 }
 
-/// R1 for many ends, and one barrier for all. Returns for each whether it can be woken; those that cannot are to be looked at
-/// from time to time.
+/// R1 for many ends, and one barrier for all. Returns for each whether it can be woken; those that cannot are to be
+/// looked at from time to time.
 pub(crate) fn announce_all<'a>(interests: impl Iterator<Item = &'a Interest> + Clone) -> Vec<bool> {
     let mut are_heard: Vec<bool> = interests.clone().map(Interest::announce).collect();
     let writable = interests.clone().filter(|interest| interest.is_writable());

@@ -1,7 +1,7 @@
-//! Pipes: two programs, each of which sends to the other.
+//! Pipes: duplex connections between two programs.
 //!
-//! A pipe is two exclusive queues, one for each direction, and an end is the sender of one and the receiver of the
-//! other. There is nothing else in shared memory, so everything that holds for queues holds for each direction.
+//! A pipe is two exclusive queues, one for each direction. An end is the sender of one queue and the receiver of the
+//! other. Nothing else is in shared memory, so each direction has all properties of a queue.
 //!
 //! ```text
 //!   left                    <name>.lr                   right
@@ -12,16 +12,16 @@
 //!
 //! # Invariants
 //!
-//! D1. *An end is taken as a whole or not at all, and by one.* All who want one end take its receiver first and its
-//!     sender second, each of which is exclusive. So of two who race, one is refused the receiver and has touched
-//!     nothing, and the other one meets nobody at the sender. Who is refused the sender all the same (a left end that
-//!     was split, and of which the sender is still in use) gives the receiver back.
-//! D2. *Nobody waits for an end while having half of it.* Taking a half is refused rather than waited for, and the left
-//!     end and the right end are made of different halves. So no order of opening can end in a deadlock.
-//! D3. *An end that cannot be taken leaves no trace with the other side.* To take a sender and give it back would look
-//!     like the end of the messages, so the sender is taken last, when nothing can go wrong any more. A receiver that is
-//!     given back is noticed only by a sender whose queue is full. What can be known to go wrong beforehand, another
-//!     message than this program's in the queue of the sender, is looked at before anything is taken.
+//! D1. *An end is opened as a whole or not at all, and by one process.* Opening an end takes its receiver first and its
+//!     sender second; both are exclusive. Of two processes that race, one is refused the receiver and has touched
+//!     nothing. The other one meets no rival at the sender. If it is refused the sender all the same (that of an end
+//!     that was split, and is still in use), it gives the receiver back.
+//! D2. *Nobody waits for an end while holding half of it.* Opening a half fails rather than waits, and the left and the
+//!     right end consist of different halves. So no order of opening can deadlock.
+//! D3. *A failed attempt to open an end is invisible to the other side.* Opening a sender and closing it would look
+//!     like end of stream, so the sender is opened last, when nothing can fail any more. Closing the receiver again is
+//!     noticed only by a sender whose queue is full. The one failure that can be foreseen, another message type in the
+//!     sender's queue, is checked before anything is opened.
 
 use crate::error::{
     LoanError, LoanTimeoutError, OpenError, RecvError, RecvTimeoutError, Role, SendBatchError, SendError,
@@ -35,10 +35,10 @@ use crate::segment::Lifetime;
 use crate::segment::PrivateSegment;
 use core::time::Duration;
 
-/// Describes a pipe, and opens its ends: the left one sends `A` and receives `B`, the right one the other way round.
+/// A builder for the two ends of a pipe. The left end sends `A` and receives `B`; the right end does the reverse.
 ///
-/// Whichever end is opened first creates both queues, and its options count. What one end sends before the other one
-/// is there is delivered to it.
+/// The first end to be opened creates both queues with this builder's options. Messages that one end sends before the
+/// other one is opened are delivered to it.
 ///
 /// ```
 /// use ipc_core::Pipe;
@@ -69,8 +69,10 @@ impl<A: ?Sized, B: ?Sized> Clone for Pipe<A, B> {
 }
 
 impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
-    /// A pipe with this name, for which the rules are those of [`Queue::new`], with at most 125 characters: the queues
-    /// are called `<name>.lr` (left to right) and `<name>.rl`.
+    /// A pipe with this name and the default options.
+    ///
+    /// The rules for the name are those of [`Queue::new`], with at most 125 characters: the queues are called
+    /// `<name>.lr` (left to right) and `<name>.rl`.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         let to_right = Queue::new(format!("{name}.lr")).spsc();
@@ -78,69 +80,68 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
         Pipe { name, to_right, to_left }
     }
 
-    /// How many messages fit in each direction, or, where they vary in length, how many bytes: as [`Queue::capacity`].
+    /// Sets the capacity of each direction: see [`Queue::capacity`].
     pub fn capacity(self, messages: usize) -> Self {
         self.with(|queue| queue.capacity(messages), |queue| queue.capacity(messages))
     }
 
-    /// What becomes of each direction when the last of its two participants leaves.
+    /// Sets what happens to each direction when its last participant leaves.
     ///
-    /// With [`Lifetime::Drained`], answers that nobody waited for are given to the next one who takes the end they were
-    /// meant for. Where they would be taken for answers to its own questions, choose [`Lifetime::Attached`] and let both
-    /// ends go, or have the answers say what they answer.
+    /// With [`Lifetime::Drained`], replies that nobody received go to the next program that opens that end. If it could
+    /// mistake them for replies to its own requests, choose [`Lifetime::Attached`] and close both ends, or number the
+    /// requests.
     pub fn lifetime(self, lifetime: Lifetime) -> Self {
         self.with(|queue| queue.lifetime(lifetime), |queue| queue.lifetime(lifetime))
     }
 
-    /// Whether to fault every page in while the pipe is opened: as [`Queue::prefault`].
+    /// Sets whether opening the pipe faults in all of its pages: see [`Queue::prefault`].
     pub fn prefault(self, prefault: bool) -> Self {
         self.with(|queue| queue.prefault(prefault), |queue| queue.prefault(prefault))
     }
 
-    /// Whether to have both directions in huge pages: as [`Queue::huge_pages`].
+    /// Sets whether to ask for huge pages: see [`Queue::huge_pages`].
     pub fn huge_pages(self, huge_pages: bool) -> Self {
         self.with(|queue| queue.huge_pages(huge_pages), |queue| queue.huge_pages(huge_pages))
     }
 
-    /// Whether to measure how long messages are on their way, in a histogram for each direction: as
-    /// [`Queue::timestamps`].
+    /// Sets whether to measure the latency of messages, in a histogram for each direction: see [`Queue::timestamps`].
     pub fn timestamps(self, timestamps: bool) -> Self {
         self.with(|queue| queue.timestamps(timestamps), |queue| queue.timestamps(timestamps))
     }
 
-    /// Who may open both directions: as [`Queue::mode`].
+    /// Sets who may open the pipe: see [`Queue::mode`].
     pub fn mode(self, mode: u32) -> Self {
         self.with(|queue| queue.mode(mode), |queue| queue.mode(mode))
     }
 
-    /// Gives both directions to a group: as [`Queue::group`].
+    /// Gives a group access to the pipe: see [`Queue::group`].
     pub fn group(self, group: impl Into<String>) -> Self {
         let group = group.into();
         self.with(|queue| queue.group(&group), |queue| queue.group(&group))
     }
 
-    /// Whether the ends exchange messages by value only: as [`Queue::hardened`].
+    /// Sets whether the ends exchange messages by value only: see [`Queue::hardened`].
     pub fn hardened(self, hardened: bool) -> Self {
         self.with(|queue| queue.hardened(hardened), |queue| queue.hardened(hardened))
     }
 
-    /// Separates this pipe from those of the same name in other domains: as [`Queue::domain`].
+    /// Sets the domain: see [`Queue::domain`].
     pub fn domain(self, domain: impl Into<String>) -> Self {
         let domain = domain.into();
         self.with(|queue| queue.domain(&domain), |queue| queue.domain(&domain))
     }
 
-    /// Takes the left end, which sends `A` and receives `B`. Nobody needs to be at the right one yet.
+    /// Opens the left end, which sends `A` and receives `B`. It does not need the right end to be open yet.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if somebody who lives has the left end, or a half of it; then the pipe is as it was. The
-    /// others are those of [`Queue::sender`].
+    /// [`OpenError::InUse`] if a live participant has the left end, or half of it. Otherwise as for [`Queue::sender`].
+    /// The pipe is unchanged after an error.
     pub fn left(&self) -> Result<PipeEnd<A, B>, OpenError> {
         self.take(Role::Left, &self.to_right, &self.to_left)
     }
 
-    /// Takes the right end, which sends `B` and receives `A`. Nobody needs to be at the left one yet.
+    /// Opens the right end, which sends `B` and receives `A`. It does not need the left end to be open yet.
     ///
     /// # Errors
     ///
@@ -149,11 +150,11 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
         self.take(Role::Right, &self.to_left, &self.to_right)
     }
 
-    /// Removes the pipe, with the messages that are in it. `Ok(false)` if there is none.
+    /// Removes the pipe and all messages in it. Returns `Ok(false)` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if somebody who lives takes part in it.
+    /// [`OpenError::InUse`] if the pipe has a live participant.
     pub fn remove(&self) -> Result<bool, OpenError> {
         // Both are looked at first, so that a pipe of which one direction is in use keeps the other.
         self.to_right.check_removable()?;
@@ -162,7 +163,7 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
         Ok(removed.contains(&true))
     }
 
-    /// Takes an end, in the order of D1 and D3.
+    /// Opens an end, in the order of D1 and D3.
     fn take<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized>(
         &self,
         role: Role,
@@ -204,12 +205,14 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
     }
 }
 
-/// One end of a pipe: sends `S` and receives `R`. Dropping it closes both directions: the other end gets what was sent,
-/// and then the end.
+/// One end of a pipe. It sends `S` and receives `R`.
 ///
-/// The verbs are those of [`Sender`] and [`Receiver`], where their errors and their costs are described. In particular,
-/// what is sent to an end that has closed stays in the pipe for the next one who takes it, and [`send`](PipeEnd::send)
-/// fails only when there is no more room.
+/// Dropping an end closes both directions. The other end still gets every message that was sent, and then end of
+/// stream.
+///
+/// The methods are those of [`Sender`] and [`Receiver`], which document the errors and the costs. Messages for an end
+/// that has closed stay in the pipe for the next program that opens it; [`send`](PipeEnd::send) fails only when the
+/// pipe is full.
 #[derive(Debug)]
 pub struct PipeEnd<S: ?Sized, R: ?Sized> {
     // Dropped first, so that the other end hears of it before this one stops listening.
@@ -228,7 +231,7 @@ impl<S: IpcMessage, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.tx.send(message)
     }
 
-    /// Sends a message if there is room now: [`Sender::try_send`].
+    /// Sends a message without waiting: [`Sender::try_send`].
     ///
     /// # Errors
     ///
@@ -238,7 +241,7 @@ impl<S: IpcMessage, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.tx.try_send(message)
     }
 
-    /// Sends a message, and waits for room at most `limit`: [`Sender::send_timeout`].
+    /// Sends a message, and waits for room for at most `limit`: [`Sender::send_timeout`].
     ///
     /// # Errors
     ///
@@ -248,7 +251,7 @@ impl<S: IpcMessage, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.tx.send_timeout(message, limit)
     }
 
-    /// Sends every message of `messages`, and wakes the other end once: [`Sender::send_batch`].
+    /// Sends all of `messages` in order, and wakes the other end once: [`Sender::send_batch`].
     ///
     /// # Errors
     ///
@@ -266,7 +269,7 @@ impl<S: IpcMessage, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.tx.loan()
     }
 
-    /// Lends the next slot if one is free now: [`Sender::try_loan`].
+    /// Lends the next slot without waiting: [`Sender::try_loan`].
     ///
     /// # Errors
     ///
@@ -277,7 +280,7 @@ impl<S: IpcMessage, R: IpcMessage + ?Sized> PipeEnd<S, R> {
 }
 
 impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
-    /// Lends room for a message with `len` elements in its tail, to be filled in place: [`Sender::loan_len`].
+    /// Lends room for a message whose tail has `len` items, to be filled in place: [`Sender::loan_len`].
     ///
     /// # Errors
     ///
@@ -286,7 +289,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.tx.loan_len(len)
     }
 
-    /// Lends such room if there is any now: [`Sender::try_loan_len`].
+    /// Lends room without waiting: [`Sender::try_loan_len`].
     ///
     /// # Errors
     ///
@@ -295,7 +298,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.tx.try_loan_len(len)
     }
 
-    /// Lends such room, and waits for it at most `limit`: [`Sender::loan_len_timeout`].
+    /// Lends room, and waits for it for at most `limit`: [`Sender::loan_len_timeout`].
     ///
     /// # Errors
     ///
@@ -304,7 +307,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.tx.loan_len_timeout(len, limit)
     }
 
-    /// Sends a copy of a message, which may be of any length: [`Sender::send_copy`].
+    /// Sends a copy of a message of any length: [`Sender::send_copy`].
     ///
     /// # Errors
     ///
@@ -313,7 +316,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.tx.send_copy(message)
     }
 
-    /// Sends a copy if there is room now: [`Sender::try_send_copy`].
+    /// Sends a copy of a message of any length without waiting: [`Sender::try_send_copy`].
     ///
     /// # Errors
     ///
@@ -331,7 +334,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.rx.recv_ref()
     }
 
-    /// Receives a message in place if there is one now: [`Receiver::try_recv_ref`].
+    /// Receives a message in place without waiting: [`Receiver::try_recv_ref`].
     ///
     /// # Errors
     ///
@@ -340,7 +343,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.rx.try_recv_ref()
     }
 
-    /// Receives a message in place, and waits for one at most `limit`: [`Receiver::recv_ref_timeout`].
+    /// Receives a message in place, and waits for one for at most `limit`: [`Receiver::recv_ref_timeout`].
     ///
     /// # Errors
     ///
@@ -349,7 +352,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.rx.recv_ref_timeout(limit)
     }
 
-    /// Receives a copy of a message of any length: [`Receiver::recv_boxed`].
+    /// Receives a message of any length by value: [`Receiver::recv_boxed`].
     ///
     /// # Errors
     ///
@@ -358,7 +361,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.rx.recv_boxed()
     }
 
-    /// Waits at most `limit` until there is something to receive, a message or the end: [`Receiver::poll`].
+    /// Waits for at most `limit` until a message, or end of stream, can be received: [`Receiver::poll`].
     ///
     /// # Errors
     ///
@@ -367,22 +370,21 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.rx.poll(limit)
     }
 
-    /// Both directions at once: to send from one thread while another receives, and for what only the halves have, as
-    /// [`Sender::len`], [`Sender::info`] and [`Sender::loan_batch`].
+    /// Borrows the two halves: to send in one thread while another one receives, and for the methods that only they
+    /// have, such as [`Sender::len`], [`Sender::info`] and [`Sender::loan_batch`].
     pub fn halves(&mut self) -> (&mut Sender<S>, &mut Receiver<R>) {
         (&mut self.tx, &mut self.rx)
     }
 
-    /// Takes the end apart, so that each direction can be moved to a thread of its own and closed by itself. The end can
-    /// be taken by somebody else when both are closed.
+    /// Splits the end into its two halves, which can move to different threads and be closed separately. Another
+    /// process can open the end when both are closed.
     pub fn split(self) -> (Sender<S>, Receiver<R>) {
         (self.tx, self.rx)
     }
 }
 
 impl<S: IpcMessage + ?Sized, R: IpcMessage> PipeEnd<S, R> {
-    /// Receives a message, and waits for one if there is none; `Ok(None)` when the other end has closed and everything
-    /// it sent was received: [`Receiver::recv`].
+    /// Receives a message, and waits for one if there is none: [`Receiver::recv`]. Returns `Ok(None)` at end of stream.
     ///
     /// # Errors
     ///
@@ -392,7 +394,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage> PipeEnd<S, R> {
         self.rx.recv()
     }
 
-    /// Receives a message if there is one now: [`Receiver::try_recv`].
+    /// Receives a message without waiting: [`Receiver::try_recv`].
     ///
     /// # Errors
     ///
@@ -402,7 +404,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage> PipeEnd<S, R> {
         self.rx.try_recv()
     }
 
-    /// Receives a message, and waits for one at most `limit`: [`Receiver::recv_timeout`].
+    /// Receives a message, and waits for one for at most `limit`: [`Receiver::recv_timeout`].
     ///
     /// # Errors
     ///
@@ -412,7 +414,7 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage> PipeEnd<S, R> {
         self.rx.recv_timeout(limit)
     }
 
-    /// Appends up to `max` messages to `batch`, and waits for the first: [`Receiver::recv_batch`].
+    /// Appends up to `max` messages to `batch`, and waits for the first one: [`Receiver::recv_batch`].
     ///
     /// # Errors
     ///

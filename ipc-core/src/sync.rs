@@ -1,16 +1,16 @@
-//! Locks, semaphores, events, barriers and shared values with a name, for the threads of several processes.
+//! Named synchronisation primitives and shared values, for the threads of several processes.
 //!
-//! | to | use |
+//! | you want | use |
 //! |---|---|
-//! | have a value to oneself | [`Mutex`] |
-//! | change it alone, and read it with others | [`RwLock`] |
-//! | limit how many do something at a time | [`Semaphore`] |
-//! | say that something has happened, or wait for it | [`Event`] |
-//! | wait until a value under a mutex is as one needs it | [`Condvar`] |
-//! | wait for each other | [`Barrier`] |
-//! | have something done once | [`Once`] |
-//! | count, or set a flag | [`Atomic`] |
-//! | read and replace a value as a whole | [`Shared`] |
+//! | exclusive access to a value | [`Mutex`] |
+//! | exclusive access to change a value, shared access to read it | [`RwLock`] |
+//! | a limit on how many threads do something at a time | [`Semaphore`] |
+//! | to signal that something has happened, and to wait for it | [`Event`] |
+//! | to wait for a condition on a value under a mutex | [`Condvar`] |
+//! | threads to wait for each other | [`Barrier`] |
+//! | something to be done once | [`Once`] |
+//! | a counter or a flag | [`Atomic`] |
+//! | to read and replace a whole value | [`Shared`] |
 //!
 //! ```
 //! use ipc_core::sync::Mutex;
@@ -30,26 +30,30 @@
 //!
 //! # What they have in common
 //!
-//! - *Whoever comes first creates it*, and gives it its value, before it has a name. So the others find it complete, whatever
-//!   becomes of the one who came first. Of two who come first at the same time, one is thrown away unseen, although its
-//!   function has been called. Programs that mean different things by the value are told so, field by field.
-//! - *A handle is a participant*: a line in the segment's table, and a lock of the kernel's that goes with the process. Handles
-//!   are `Send` and `Sync`, and any number of threads may use one. There are places for [`PLACES`] of them.
-//! - *A death is no hang.* Who waits for somebody looks at least every 50 ms whether that one lives, and goes on in its place
-//!   if not: see each type. A process that is stopped lives, and is waited for. Time is no evidence.
-//! - *Who is not waited for pays nothing*: to lock and to unlock, to set an event or to give a permit back takes no system call
-//!   unless somebody sleeps. Who waits spins for up to 50 us before it sleeps.
-//! - *In place means trust.* The guards of [`Mutex`] and [`RwLock`] lead to the value in shared memory. It is checked to be one
-//!   whenever a guard is had; that nobody changes it without the lock rests on the other programs, which are of the same user
-//!   and use this library. [`Shared`] and [`Atomic`] hand out copies that were checked, and rest on nobody.
-//! - *In a forked child* the handles are dead, and say so ([`Forked`]); a guard that was held at the fork panics
-//!   when it is used. The child may open what it needs anew.
+//! - *The first process to open a primitive creates it*, with its initial value, before it gets a name. So every other
+//!   process finds it complete, even if the creator dies. If two processes race, one attempt is discarded unseen,
+//!   although its initialiser has been called. If two programs declare different value types, opening fails and lists
+//!   the differences.
+//! - *A handle is a participant*: a line in the segment's table, and a kernel lock that is released when the process
+//!   dies. Handles are `Send` and `Sync`; any number of threads may use one. A primitive has room for [`PLACES`]
+//!   handles.
+//! - *A death is not a hang.* A waiter checks at least every 50 ms whether the holder still lives, and continues if it
+//!   does not; each type says how. A stopped process counts as alive, and waiters wait for it. No timeout decides that
+//!   a process is dead.
+//! - *The uncontended path makes no system call.* Locking, unlocking, setting an event and releasing a permit make one
+//!   only if another thread sleeps. A waiter spins for up to 50 us before it sleeps.
+//! - *Access in place needs trust.* The guards of [`Mutex`] and [`RwLock`] refer to the value in shared memory. The
+//!   value is validated each time a guard is created. That nobody writes to it without the lock is up to the other
+//!   programs, which run as the same user and use this library. [`Shared`] and [`Atomic`] return validated copies, and
+//!   need no trust.
+//! - *A handle does not survive a fork.* In the child its methods return [`Forked`], and a guard that was held at the
+//!   fork panics when it is used. The child may open the primitive again.
 //!
-//! # A panic is a death
+//! # Panics count as deaths
 //!
-//! A guard that is dropped by a panic may leave its value as half changed as a process that is killed, so it leaves the lock in
-//! the same state: the next one is told [`LockError::OwnerDied`], until somebody has called `make_consistent`. (The mutexes of
-//! the standard library are poisoned in this case, for good.) Permits of a semaphore are given back by a panic, as by every drop.
+//! A guard that is dropped by a panic may leave its value half changed, like a process that is killed. So the effect is
+//! the same: the next owner gets [`LockError::OwnerDied`], until `make_consistent` is called. (A mutex of the standard
+//! library is poisoned in this case.) A panic releases the permits of a semaphore, as every drop does.
 
 mod atomic;
 mod barrier;

@@ -2,18 +2,19 @@
 //!
 //! # Why the ends are passed in at every wait
 //!
-//! A set that ends are registered with, as with `epoll`, would have to say of an end that is elsewhere whether it is
-//! ready. That depends on the end's place, which the end keeps to itself so that its fast path touches no shared word; and
-//! a set that owns the ends would lend them out only one at a time. So a [`WaitSet`] is to ends what `poll(2)` is to
-//! descriptors: they stay where they are, whoever has them uses them freely between two waits, and there is nothing to
-//! unregister. The price is that a wait looks at all of them, 10 to 50 ns each.
+//! A [`WaitSet`] is like `poll(2)`, not like `epoll(7)`. Whether an end is ready depends on its position in the ring,
+//! which the end keeps in private memory so that its fast path touches no shared word. A set with registered ends could
+//! not read it. A set that owned the ends would lend them out only one at a time. So the caller keeps the ends, uses
+//! them freely between two waits, and never has to unregister one. The cost is that each wait checks all ends, at 10 to
+//! 50 ns each.
 //!
 //! # How it sleeps
 //!
-//! Up to 128 ends: by itself, in the steps of `waiting.rs`, with one announcement for each end, one
-//! barrier for all, and one `futex_waitv`. It looks around after each slice, so that what holds there holds here (W2).
-//! More ends than that, or a [descriptor](WaitSet::descriptor): it has the lookout (`lookout.rs`) watch them, which
-//! rings the set's bell.
+//! - Up to 128 ends: the calling thread sleeps itself, as in `waiting.rs`, with one announcement for each end, one
+//!   barrier for all of them, and one `futex_waitv`. It checks all ends after each slice of sleep, so invariant W2
+//!   holds here as well.
+//! - More ends, or a set with a [descriptor](WaitSet::descriptor): background threads (`lookout.rs`) watch the ends,
+//!   and ring the set's *bell*, a futex word and, if asked for, a descriptor, to wake the caller.
 
 use crate::error::OpenError;
 use crate::interest::{Interest, Source, announce_all};
@@ -41,15 +42,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// What the kernel is asked for where there is no limit.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// Waits for any of many ends: of channels of any kind, in one call, without a thread for each.
+/// Waits for any of many ends, of channels of any kind, without a thread for each.
 ///
-/// The ends are passed to each wait, and are yours in between. A wait returns the positions of those that are ready
-/// ([`Source`] says what that means), at once if some are; it may return one for no reason, so use verbs that do not wait.
-/// An end whose other side has closed stays ready: leave it out from then on.
+/// Pass the ends to each wait, and use them freely in between. A wait returns the positions of the ends that are ready;
+/// see [`Source`] for what *ready* means. It may return an end that is not ready (a spurious wake-up), so use methods
+/// that do not wait, such as `try_recv`. An end whose other side has closed stays ready: leave it out of later waits.
 ///
-/// A set of up to 128 ends takes no thread. Larger ones have one of slipring's own threads for every 127 ends, and one more,
-/// shared with all other sets and tasks of the process. The set remembers the ends of its last wait, which makes the next one cheaper
-/// when they are the same; it keeps their memory mapped until then.
+/// A set of up to 128 ends needs no thread. Larger ones use background threads, shared with all sets and tasks of the
+/// process: one for every 127 ends, and one more. The set remembers the ends of its last wait, which makes the next
+/// wait cheaper if they are the same. Their segments stay mapped until then.
 ///
 /// ```
 /// use ipc_core::{Queue, WaitSet};
@@ -97,15 +98,15 @@ pub struct WaitSet {
 }
 
 impl WaitSet {
-    /// A set that has not waited for anything yet.
+    /// Creates a set.
     pub fn new() -> Self {
         let bell = Arc::new(Bell { rung: AtomicU32::new(0), signal: OnceLock::new() });
         let waker = bell.clone().into();
         WaitSet { watched: Vec::new(), bell, waker, spin: Spin::new(), ready: Vec::new() }
     }
 
-    /// Waits until one of `sources` is ready, and returns the positions of all that are. Without any sources, it returns at
-    /// once.
+    /// Waits until any of `sources` is ready, and returns the positions of all that are. Returns at once if there are
+    /// no sources.
     pub fn wait<'a, S>(&mut self, sources: impl IntoIterator<Item = &'a mut S>) -> Ready<'_>
     where
         S: Source + ?Sized + 'a,
@@ -113,7 +114,7 @@ impl WaitSet {
         self.wait_within(sources.into_iter().collect(), Patience::Forever)
     }
 
-    /// As [`wait`](WaitSet::wait), for at most `limit`; then there are no positions.
+    /// Waits for at most `limit`: see [`wait`](WaitSet::wait). Returns no positions if none became ready in time.
     pub fn wait_timeout<'a, S>(&mut self, sources: impl IntoIterator<Item = &'a mut S>, limit: Duration) -> Ready<'_>
     where
         S: Source + ?Sized + 'a,
@@ -121,7 +122,7 @@ impl WaitSet {
         self.wait_within(sources.into_iter().collect(), Patience::from_timeout(limit))
     }
 
-    /// The positions of those of `sources` that are ready now.
+    /// Returns the positions of the `sources` that are ready now, without waiting.
     pub fn try_wait<'a, S>(&mut self, sources: impl IntoIterator<Item = &'a mut S>) -> Ready<'_>
     where
         S: Source + ?Sized + 'a,
@@ -129,16 +130,18 @@ impl WaitSet {
         self.wait_within(sources.into_iter().collect(), Patience::None)
     }
 
-    /// A descriptor for `epoll` and for the event loops of others, beside sockets and timers.
+    /// Returns a file descriptor for `epoll` and other event loops.
     ///
-    /// It is readable unless the last wait found nothing and nothing has happened since at the ends that it waited for.
-    /// So whenever it is readable, call [`try_wait`](WaitSet::try_wait), and use what is ready; do not read from it. From
-    /// the first call of this on, the set is watched by a thread of slipring's own, however few its ends are. Every call
-    /// returns another descriptor for the same thing.
+    /// It is readable at first, and whenever something has happened at the ends of the last wait. Call
+    /// [`try_wait`](WaitSet::try_wait) then, use the ends that are ready, and do not read from the descriptor. It stays
+    /// readable until a wait finds nothing ready.
+    ///
+    /// After the first call, a background thread watches the set, even if it has few ends. Each call returns a new
+    /// descriptor for the same set.
     ///
     /// # Errors
     ///
-    /// If the system refuses a descriptor.
+    /// An [`io::Error`](std::io::Error) if the system refuses a descriptor.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -192,7 +195,7 @@ impl WaitSet {
         Ready { positions: self.ready.iter() }
     }
 
-    /// Whether there is nothing to sleep for: one is ready, be it after some spinning, or there is no time.
+    /// Whether there is no need to sleep: an end is ready, perhaps after some spinning, or there is no time left.
     fn is_settled<S: Source + ?Sized>(&mut self, sources: &mut [&mut S], patience: Patience) -> bool {
         if self.probe(sources) || sources.is_empty() || matches!(patience, Patience::None) {
             return true;
@@ -204,7 +207,7 @@ impl WaitSet {
         self.spin.until(patience.deadline(), false, any) && self.probe(sources)
     }
 
-    /// Looks at all of them (R2), and notes those that are ready. `false` if none is.
+    /// Checks all sources (R2), and notes those that are ready. Returns `false` if none is.
     fn probe<S: Source + ?Sized>(&mut self, sources: &mut [&mut S]) -> bool {
         let ready = sources.iter_mut().enumerate().filter_map(|(at, source)| source.probe().then_some(at));
         self.ready.clear();
