@@ -1,7 +1,7 @@
 //! Typed, crash-safe messaging between processes through lock-free rings in shared memory.
 //!
-//! A message is a struct or an enum with `#[derive(IpcMessage)]`; its `#[ipc(...)]` attribute declares the channel it
-//! travels on. Programs that are built and started separately meet by the channel's name:
+//! A message is a struct or an enum with `#[derive(IpcMessage)]`. Its `#[ipc(...)]` attribute declares a channel.
+//! Programs that are built and started separately connect by the channel's name:
 //!
 //! ```
 //! use slipring::{IpcMessage, Opt, Str};
@@ -42,40 +42,47 @@
 //! | you want | look at |
 //! |---|---|
 //! | to declare a message and its channel | [`derive@IpcMessage`] |
-//! | types that a message can hold | [`Str`], [`List`], [`Opt`], and the list in [`trait@IpcMessage`] |
+//! | the types that a message can hold | [`Str`], [`List`], [`Opt`], and the list in [`trait@IpcMessage`] |
 //! | a channel whose name is known only at run time | [`Queue`], [`Broadcast`], [`Latest`], [`Service`], [`Pipe`] |
-//! | a channel whose messages are not known | [`dynamic`] |
-//! | every subscriber to get every message | [`Broadcast`], [`Publisher`], [`Subscriber`]; in place, [`Loan`], [`Published`] |
-//! | the newest value only, for any number of readers | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
-//! | two programs that talk both ways | [`Pipe`], [`PipeEnd`] |
-//! | parties that do not trust each other | [`private`], [`Queue::hardened`], [`Queue::mode`] |
-//! | to send | [`Sender`]; in place, [`Loan`], [`LoanBatch`] |
+//! | to send to one receiver | [`Queue`], [`Sender`]; in place, [`Loan`], [`LoanBatch`] |
 //! | to receive | [`Receiver`]; in place, [`Received`], [`ReceivedBatch`] |
+//! | to send to every subscriber | [`Broadcast`], [`Publisher`], [`Subscriber`]; in place, [`Loan`], [`Published`] |
+//! | to share the newest value only | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
 //! | requests and replies | [`Service`], [`Client`], [`Server`] |
+//! | a duplex connection | [`Pipe`], [`PipeEnd`] |
 //! | locks, semaphores, events, barriers, shared values | [`sync`] |
 //! | to wait for any of many channels | [`WaitSet`], [`Source`] |
 //! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
-//! | to know who created a channel, with which capacity, and where | [`ChannelInfo`] |
-//! | what happens when the last one leaves | [`Lifetime`] |
-//! | to measure how long messages take | [`Queue::timestamps`], [`Broadcast::timestamps`], [`Subscriber::latency`] |
-//! | to look at channels without taking part | [`inspect`] |
-//! | to start other processes, and not to lose them | [`process`] |
-//! | to share tasks out among processes | [`process::Pool`] |
-//! | why something failed | [`error`] |
+//! | the actual capacity and creator of a channel | [`ChannelInfo`] |
+//! | what happens to a channel when its last participant leaves | [`Lifetime`] |
+//! | channels between parties that do not trust each other | [`private`], [`Queue::hardened`], [`Queue::mode`] |
+//! | a channel whose message type is unknown at compile time | [`dynamic`] |
 //! | the layout of a message as data | [`schema`] |
+//! | to measure latencies | [`Queue::timestamps`], [`Broadcast::timestamps`], [`Subscriber::latency`] |
+//! | to inspect channels from outside | [`inspect`] |
+//! | to start and supervise processes | [`process`] |
+//! | to distribute tasks over worker processes | [`process::Pool`] |
+//! | the reasons for which calls fail | [`error`] |
 //!
-//! # What to rely on
+//! # Terms
 //!
-//! - *Start order does not matter.* The first end creates the channel, the other joins it.
-//! - *A death is no hang.* A process may be killed at any instruction. What it had sent is delivered, its death is
-//!   reported once to the other side, and a successor goes on exactly where it stopped.
-//! - *What is received is valid.* Messages are received by value, copied out and checked; two programs whose
-//!   declarations differ are told so, field by field, when they open the channel.
-//! - *Domains keep systems apart.* Channels are looked up in the domain that the environment variable
-//!   [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names, `default` without it.
+//! - A *segment* is the shared memory of one channel. On Linux it is a file in /dev/shm.
+//! - An *end* is a handle through which a program uses a channel: a sender, a receiver, a subscriber, a client.
+//! - A *participant* is an end that is open. The segment has a table of them.
+//! - *In place* means in the segment, without a copy. *By value* means that the message is copied.
+//! - A *successor* is a participant that takes over the role of one that closed or died.
 //!
-//! This version is made for Linux. A portable backend for other systems is there as well, and does less: see
-//! `docs/platforms.md`.
+//! # Guarantees
+//!
+//! - *Start order does not matter.* The first end to be opened creates the channel. Every other end joins it.
+//! - *A crash is not a hang.* A process may be killed at any instruction. Its messages are still delivered, its death
+//!   is reported once to the other side, and a successor continues exactly where it stopped.
+//! - *Received messages are valid.* A message that is received by value is copied and then validated. If two programs
+//!   declare different types, opening the channel fails and lists the differences, field by field.
+//! - *Domains separate systems.* The environment variable [`SLIPRING_DOMAIN`](DOMAIN_VARIABLE) names the domain in
+//!   which channels are looked up. The default is `default`.
+//!
+//! This version is made for Linux. A portable backend for other systems has fewer features: see `docs/platforms.md`.
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 pub use ipc_core::private;

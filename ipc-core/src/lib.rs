@@ -13,16 +13,16 @@
 //! | locks: pure algorithms | `lock` |
 //! | operating system | `os` |
 //! | segments | `name`, `segment` |
-//! | who lives, and waiting | `liveness`, `waiting` |
-//! | waiting for others | `interest`, `lookout` |
-//! | one participant's part | `info`, `station`, `timing` |
+//! | detecting deaths, and waiting | `liveness`, `waiting` |
+//! | waiting on behalf of other threads | `interest`, `lookout` |
+//! | what all ends of channels have in common | `info`, `station`, `timing` |
 //! | channels | [`queue`], [`broadcast`], [`latest`], [`service`] |
 //! | locks, semaphores, events, shared values | [`sync`] |
-//! | channels of types that are not known | [`dynamic`] |
-//! | made of channels | [`pipe`] |
+//! | channels whose types are unknown at compile time | [`dynamic`] |
+//! | composed of channels | [`pipe`] |
 //! | channels without names | [`private`] |
-//! | many ends at once, and tasks | [`wait_set`], `task` |
-//! | looking at channels from outside | [`inspect`] |
+//! | waiting for many ends, and tasks | [`wait_set`], `task` |
+//! | inspecting channels from outside | [`inspect`] |
 
 pub mod broadcast;
 pub mod dynamic;
