@@ -12,10 +12,10 @@ use core::ptr::NonNull;
 use core::sync::atomic::{self, Ordering};
 use sealed::Word;
 
-/// A word that every process changes in one step: a count, a flag, a limit.
+/// An atomic value: a counter, a flag, a limit.
 ///
-/// All operations are sequentially consistent: each sees what was done before the one that it follows. There is nothing that a
-/// death could leave half done. (To wait for a change, use an [`Event`](super::Event).)
+/// All operations are sequentially consistent. A death cannot leave one half done. To wait for a change, use an
+/// [`Event`](super::Event).
 ///
 /// ```
 /// use ipc_core::sync::Atomic;
@@ -52,7 +52,7 @@ pub trait AtomicInteger: AtomicValue {
 }
 
 impl<T: AtomicValue> Atomic<T> {
-    /// Opens the atomic of this name. If there is none, it is created with this `value`.
+    /// Opens the atomic with this name, or creates it with `value`.
     ///
     /// # Errors
     ///
@@ -63,11 +63,11 @@ impl<T: AtomicValue> Atomic<T> {
         Ok(Atomic { value: member.segment().value().cast(), member })
     }
 
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
     ///
-    /// [`Forked`] in a process that was forked after this was opened. There is no other way to fail.
+    /// [`Forked`] in a forked child; nothing else.
     pub fn load(&self) -> Result<T, Forked> {
         Ok(T::load(self.word()?))
     }
@@ -81,7 +81,7 @@ impl<T: AtomicValue> Atomic<T> {
         self.swap(value).map(|_| ())
     }
 
-    /// Replaces the value, and returns what it was.
+    /// Replaces the value, and returns the old one.
     ///
     /// # Errors
     ///
@@ -90,7 +90,8 @@ impl<T: AtomicValue> Atomic<T> {
         Ok(T::swap(self.word()?, value))
     }
 
-    /// Replaces the value if it is `current`, bit for bit. Returns what it was, as an error if it was something else.
+    /// Replaces the value if it equals `current`, bit for bit. Returns the old value: `Ok` if it was replaced, `Err` if
+    /// not.
     ///
     /// # Errors
     ///
@@ -99,8 +100,8 @@ impl<T: AtomicValue> Atomic<T> {
         Ok(T::compare_exchange(self.word()?, current, new))
     }
 
-    /// Replaces the value by what `change` makes of it, unless that is `None`, and returns what it was. If somebody else has changed it
-    /// meanwhile, `change` is called again.
+    /// Replaces the value by the result of `change`, unless that is `None`, and returns the old value. `change` is
+    /// called again if the value was changed meanwhile.
     ///
     /// # Errors
     ///
@@ -116,21 +117,21 @@ impl<T: AtomicValue> Atomic<T> {
         Ok(Err(found))
     }
 
-    /// What there is to know about the atomic's segment.
+    /// The actual options of the atomic's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }
 
     fn word(&self) -> Result<&T::Atomic, Forked> {
         self.member.check_forked()?;
-        // SAFETY: the value has the size and the alignment of its atomic (`word!`), lies in the segment for as long as `member`
-        // lives, and nobody accesses it but by atomic operations.
+        // SAFETY: the value has the size and the alignment of its atomic (`word!`), lies in the segment for as long as
+        // `member` lives, and nobody accesses it but by atomic operations.
         Ok(unsafe { self.value.cast().as_ref() })
     }
 }
 
 impl<T: AtomicInteger> Atomic<T> {
-    /// Adds `value`, and returns what it was before. It wraps.
+    /// Adds `value`, wrapping on overflow, and returns the old value.
     ///
     /// # Errors
     ///

@@ -12,11 +12,11 @@ use crate::station::Patience;
 use core::fmt;
 use core::time::Duration;
 
-/// Where a number of parties, which are threads of several processes, wait until all have come, again and again.
+/// A barrier: a fixed number of parties, threads of several processes, wait for each other, phase after phase.
 ///
-/// Every process that has the barrier open is a member. If one dies, the phase that is under way is broken: all who wait, and
-/// all who come, are told [`BarrierError::Broken`], until somebody calls [`reset`](Barrier::reset). A process that closes its
-/// handle is missed, but breaks nothing: another one may come in its place.
+/// Every process that has the barrier open is a member. If a member dies, the current phase is *broken*: all threads
+/// that wait, and all that arrive later, get [`BarrierError::Broken`], until [`reset`](Barrier::reset) is called.
+/// Closing a handle breaks nothing, and another process may take the missing part.
 ///
 /// ```
 /// use ipc_core::sync::Barrier;
@@ -39,12 +39,13 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Opens the barrier of this name. If there is none, it is created for so many `parties`, and at least one.
+    /// Opens the barrier with this name, or creates it for `parties` parties.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Capacity`] if there are more than 65,535 parties or none, [`OpenError::Kind`] if the name is that of something else, and the
-    /// other [`OpenError`]s as they say.
+    /// - [`OpenError::Capacity`] if `parties` is 0 or more than 65,535.
+    /// - [`OpenError::Kind`] if the name belongs to something else.
+    /// - Any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>, parties: u32) -> Result<Self, OpenError> {
         if !(1..=MAX_PARTIES).contains(&parties) {
             let rule = "a barrier has 1 to 65,535 parties";
@@ -64,7 +65,7 @@ impl Barrier {
         Ok(Barrier { rendezvous: member.segment().rendezvous(), member })
     }
 
-    /// Waits until all parties have come. One of them, the last, is told `true`.
+    /// Waits until all parties have arrived. Returns `true` to the last one, and `false` to the others.
     ///
     /// # Errors
     ///
@@ -77,12 +78,12 @@ impl Barrier {
         })
     }
 
-    /// As [`wait`](Barrier::wait), for `limit` at most.
+    /// Waits for at most `limit`: see [`wait`](Barrier::wait).
     ///
     /// # Errors
     ///
-    /// [`BarrierTimeoutError::Timeout`] if not all came in time. This party does not count as one that has come, then: the
-    /// others wait on, for it or for another one.
+    /// [`BarrierTimeoutError::Timeout`] if not all parties arrived in time. The arrival of this one is then withdrawn;
+    /// the others keep waiting for it, or for another one.
     pub fn wait_timeout(&self, limit: Duration) -> Result<bool, BarrierTimeoutError> {
         self.wait_within(Patience::from_timeout(limit))
     }
@@ -125,12 +126,12 @@ impl Barrier {
         }
     }
 
-    /// Ends a phase that was broken, so that the next one can begin. Those who still wait in it are told that it was broken.
-    /// `false` if none was.
+    /// Ends a broken phase, so that the next one can begin. Threads that still wait in it get [`BarrierError::Broken`].
+    /// Returns `false` if the phase was not broken.
     ///
     /// # Errors
     ///
-    /// [`Forked`] in a process that was forked after the barrier was opened.
+    /// [`Forked`] in a forked child.
     pub fn reset(&self) -> Result<bool, Forked> {
         self.member.check_forked()?;
         for (line, claim) in self.fallen() {
@@ -143,7 +144,7 @@ impl Barrier {
         Ok(is_reset)
     }
 
-    /// Whether the phase that is under way is broken, by a death that somebody has found.
+    /// Whether the current phase is broken. A death counts once a waiter has found it.
     ///
     /// # Errors
     ///
@@ -153,12 +154,12 @@ impl Barrier {
         Ok(self.rendezvous.is_broken())
     }
 
-    /// How many parties there are: what the barrier was created with.
+    /// The number of parties that the barrier was created for.
     pub fn parties(&self) -> u32 {
         self.rendezvous.parties().into()
     }
 
-    /// How many have come, and wait for the others.
+    /// The number of parties that have arrived and wait.
     ///
     /// # Errors
     ///
@@ -168,7 +169,7 @@ impl Barrier {
         Ok(self.rendezvous.arrived().into())
     }
 
-    /// What there is to know about the barrier's segment.
+    /// The actual options of the barrier's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }

@@ -11,17 +11,16 @@ use crate::station::Patience;
 use core::fmt;
 use core::time::Duration;
 
-/// Where those wait who have found that a value under a [`Mutex`] is not as they need it.
+/// A condition variable: threads wait for a condition on the value under a [`Mutex`].
 ///
-/// Which mutex that is, those who wait and those who notify agree on. As everywhere, a wait may end for no reason: look at the
-/// value again, or use [`wait_while`](Condvar::wait_while).
+/// Waiters and notifiers must use the same mutex. A wait may end spuriously: check the condition again, or use
+/// [`wait_while`](Condvar::wait_while).
 ///
-/// # The dead
+/// # Crashes
 ///
-/// Nobody who waits is counted: a notification is a number that changes, and everybody who waits looks at it at least every
-/// 50 ms. So [`notify_one`](Condvar::notify_one) wakes one of those who sleep, and if that one dies, the others come to look
-/// all the same. Whoever notifies waits for nobody. If one of those who change the value dies with the mutex locked, the wait
-/// ends, with [`LockError::OwnerDied`].
+/// A notification is not lost with a waiter that dies. [`notify_one`](Condvar::notify_one) changes a counter and wakes
+/// one sleeper, and every waiter checks the counter at least every 50 ms. A notifier never waits. If a thread dies
+/// while it holds the mutex, the wait ends with [`LockError::OwnerDied`].
 ///
 /// ```
 /// use ipc_core::sync::{Condvar, Mutex};
@@ -53,11 +52,11 @@ pub struct Condvar {
 }
 
 impl Condvar {
-    /// Opens the condition variable of this name.
+    /// Opens the condition variable with this name, or creates it.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Kind`] if the name is that of something else, and the other [`OpenError`]s as they say.
+    /// [`OpenError::Kind`] if the name belongs to something else, or any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>) -> Result<Self, OpenError> {
         let member = Member::open::<u64>(&options.into(), KIND_CONDVAR, 1, &mut |_| {}, |_, _| {}, |_, _, _| {})?;
         // SAFETY: the word is mapped for as long as the member lives.
@@ -65,16 +64,16 @@ impl Condvar {
         Ok(Condvar { signal, member })
     }
 
-    /// Wakes one of those who wait, if there are any.
+    /// Wakes one waiter, if there is one.
     ///
     /// # Errors
     ///
-    /// [`Forked`] in a process that was forked after this was opened. There is no other way to fail.
+    /// [`Forked`] in a forked child; nothing else.
     pub fn notify_one(&self) -> Result<(), Forked> {
         self.notify(1)
     }
 
-    /// Wakes all who wait.
+    /// Wakes all waiters.
     ///
     /// # Errors
     ///
@@ -90,7 +89,8 @@ impl Condvar {
         Ok(())
     }
 
-    /// Unlocks the mutex, waits to be notified, and locks it again. Nothing that is notified in between is missed.
+    /// Unlocks the mutex, waits for a notification, and locks the mutex again. A notification that comes after the
+    /// unlocking is never missed.
     ///
     /// # Errors
     ///
@@ -102,11 +102,12 @@ impl Condvar {
         self.wait_within(guard, Patience::Forever).0.lock()
     }
 
-    /// As [`wait`](Condvar::wait), for `limit` at most. With the guard comes whether it was notified, as far as it can tell.
+    /// Waits for at most `limit` for a notification: see [`wait`](Condvar::wait). Returns whether it was notified, as
+    /// far as it can tell.
     ///
     /// # Errors
     ///
-    /// As for [`Mutex::lock`]: for the mutex it waits as long as it takes.
+    /// As for [`Mutex::lock`]. The limit does not apply to locking the mutex again.
     pub fn wait_timeout<'a, T: IpcMessage>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -116,7 +117,7 @@ impl Condvar {
         Ok((mutex.lock()?, is_notified))
     }
 
-    /// Waits as long as `is_to_wait` says so of the value.
+    /// Waits while `is_to_wait` returns `true` for the value.
     ///
     /// # Errors
     ///
@@ -132,11 +133,11 @@ impl Condvar {
         Ok(guard)
     }
 
-    /// As [`wait_while`](Condvar::wait_while), for `limit` at most.
+    /// Waits while `is_to_wait` returns `true` for the value, for at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`LockTimeoutError::Timeout`] if the value is not as it should be after that time; otherwise as for [`Mutex::lock`].
+    /// [`LockTimeoutError::Timeout`] if it still does after that time; otherwise as for [`Mutex::lock`].
     pub fn wait_while_timeout<'a, T: IpcMessage>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -169,7 +170,7 @@ impl Condvar {
         (mutex, is_notified.is_some())
     }
 
-    /// What there is to know about the condition variable's segment.
+    /// The actual options of the condition variable's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }

@@ -80,7 +80,8 @@ impl Door {
             if is_free { self.gate.take_over(seen, me, purpose) } else { None }
         });
         if has_asked && !self.gate.take_back(me) && entered.is_none() {
-            // It has been handed the gate in the last moment, or another thread of this participant has, or has entered.
+            // It has been handed the gate in the last moment, or another thread of this participant has, or has
+            // entered.
             if let Entry::Inside { is_marked } = self.gate.try_enter(me, purpose) {
                 return Ok(is_marked);
             }
@@ -94,8 +95,8 @@ impl Door {
         member.is_gone(owner) || seen.is_granted() && self.is_unclaimed(seen)
     }
 
-    /// Whether the one that has been handed the gate has not come for a while. (It may have come and gone, and been handed the
-    /// gate again; then it loses a turn.)
+    /// Whether the one that has been handed the gate has not come for a while. (It may have come and gone, and been
+    /// handed the gate again; then it loses a turn.)
     fn is_unclaimed(&self, seen: Seen) -> bool {
         let mut unclaimed = self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
         match *unclaimed {
@@ -132,7 +133,8 @@ impl Door {
         segment.gate().free_of(line as usize, |_| true);
     }
 
-    /// Frees the gate of `member`, which leaves, in case that a guard was forgotten, or that it was handed the gate in vain.
+    /// Frees the gate of `member`, which leaves, in case that a guard was forgotten, or that it was handed the gate in
+    /// vain.
     pub(super) fn abandon(&self, member: &Member) {
         let participant = member.participant();
         self.gate.take_back(participant);

@@ -10,13 +10,13 @@ use crate::station::Patience;
 use core::fmt;
 use core::time::Duration;
 
-/// Something that has happened or not, to be waited for.
+/// An event that threads of several processes set and wait for.
 ///
-/// A *manual* event stays set until it is reset, and lets everybody go who waits. An *automatic* one is reset by letting one of
-/// them go. Which of the two it is, each program says for itself when it opens the event: it is a way to wait.
+/// A *manual-reset* event stays set until it is reset, and releases all waiters. An *auto-reset* event releases one
+/// waiter, and is reset by it. Each program chooses when it opens the event, since this is only a way to wait.
 ///
-/// Nobody who waits is counted, so the death of one holds up nobody. An automatic event whose wait was the last thing that a
-/// process came back from before it died has been used up by it.
+/// Waiters are not counted, so the death of one holds up nobody. If a process dies right after its wait for an
+/// auto-reset event returned, the event has been consumed.
 ///
 /// ```
 /// use ipc_core::sync::Event;
@@ -40,16 +40,16 @@ pub struct Event {
 }
 
 impl Event {
-    /// Opens the event of this name, which is not set if it is created, to wait until it is set.
+    /// Opens the event with this name as a manual-reset event, or creates it unset.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Kind`] if the name is that of something else, and the other [`OpenError`]s as they say.
+    /// [`OpenError::Kind`] if the name belongs to something else, or any other [`OpenError`], as documented there.
     pub fn manual(options: impl Into<Options>) -> Result<Self, OpenError> {
         Self::open(&options.into(), false)
     }
 
-    /// Opens the event of this name, which is not set if it is created, to wait until it is set and reset it in the same step.
+    /// Opens the event with this name as an auto-reset event, or creates it unset.
     ///
     /// # Errors
     ///
@@ -65,12 +65,12 @@ impl Event {
         Ok(Event { signal, is_automatic, member })
     }
 
-    /// Sets the event. Those who wait for a manual one are all let go, even if it is reset at once; of those who wait for an
-    /// automatic one, one is.
+    /// Sets the event. It releases all threads that wait with a manual-reset handle, even if the event is reset at
+    /// once, and one thread that waits with an auto-reset handle.
     ///
     /// # Errors
     ///
-    /// [`Forked`] in a process that was forked after the event was opened. There is no other way to fail.
+    /// [`Forked`] in a forked child; nothing else.
     pub fn set(&self) -> Result<(), Forked> {
         self.member.check_forked()?;
         self.signal.set();
@@ -79,7 +79,7 @@ impl Event {
         Ok(())
     }
 
-    /// Resets the event. Whether it was set.
+    /// Resets the event. Returns whether it was set.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Event {
         self.wait_within(Patience::Forever).map(|_| ())
     }
 
-    /// Whether the event is set, or was set since the last wait of an automatic one, which this is.
+    /// Returns whether the event is set, without waiting. A handle of an auto-reset event resets it.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Event {
         self.wait_within(Patience::None)
     }
 
-    /// Waits until the event is set, for `limit` at most. Whether it was.
+    /// Waits for at most `limit` until the event is set. Returns whether it was.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl Event {
         Ok(look() || self.member.wait(Queue::Turn, patience, |_| look().then_some(())).is_some())
     }
 
-    /// What there is to know about the event's segment.
+    /// The actual options of the event's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }

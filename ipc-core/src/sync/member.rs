@@ -40,8 +40,8 @@ pub(super) struct Member {
     words: [NonNull<AtomicU32>; 2],
 }
 
-// SAFETY: the words are atomics in a mapping that `participant` keeps alive and that any thread may use; everything else in
-// here is `Send` by itself.
+// SAFETY: the words are atomics in a mapping that `participant` keeps alive and that any thread may use; everything
+// else in here is `Send` by itself.
 unsafe impl Send for Member {}
 // SAFETY: as for `Send`; nothing is done through a shared reference but atomic accesses and system calls.
 unsafe impl Sync for Member {}
@@ -58,8 +58,8 @@ pub(super) struct Round {
 impl Member {
     /// Opens what `options` name, of a `kind` with a `T`, and takes a place in it.
     ///
-    /// `init` gives a new segment its beginning. `sweep` deals with what the dead owner of a line has left, and `attach` with
-    /// what the new one needs, both before anybody else can join.
+    /// `init` gives a new segment its beginning. `sweep` deals with what the dead owner of a line has left, and
+    /// `attach` with what the new one needs, both before anybody else can join.
     pub(super) fn open<T: IpcMessage>(
         options: &Options,
         kind: u32,
@@ -111,8 +111,8 @@ impl Member {
         self.me.thread(thread_token())
     }
 
-    /// Whether this process was forked from the one that opened the handle. To be asked before anything that should have an
-    /// effect.
+    /// Whether this process was forked from the one that opened the handle. To be asked before anything that should
+    /// have an effect.
     #[inline(always)]
     pub(super) fn is_forked(&self) -> bool {
         self.epoch.is_past()
@@ -212,7 +212,8 @@ impl Member {
     }
 }
 
-/// A number that tells the calling thread from all others of its process, short of 2^26 threads that come in its lifetime. Never 0.
+/// A number that tells the calling thread from all others of its process, short of 2^26 threads that come in its
+/// lifetime. Never 0.
 #[inline(always)]
 fn thread_token() -> u32 {
     thread_local!(static TOKEN: Cell<u32> = const { Cell::new(0) });

@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 use core::time::Duration;
 use std::thread;
 
-/// A value that one thread of one process has at a time.
+/// Mutual exclusion: one thread of one process has access to the value at a time.
 ///
 /// ```
 /// use ipc_core::sync::{LockError, Mutex};
@@ -53,31 +53,33 @@ use std::thread;
 /// # Ok::<(), ipc_core::OpenError>(())
 /// ```
 ///
-/// # Who is next
+/// # Fairness
 ///
-/// A mutex that is free is had by whoever comes, also while others are being woken for it: that is what makes it fast. A handle
-/// that has slept four times in vain, at 50 ms at most, is handed the mutex by those who unlock it, in turn with the other
-/// handles that ask for that: it waits for as many turns of others as there are handles, at most. (Threads that share a handle
-/// share its turn. Each may have a handle of its own.)
+/// Any thread may lock a free mutex, even while another one is being woken for it. This *barging* makes it fast. A
+/// handle that has slept in vain four times, at most 50 ms each, asks to be handed the mutex. Unlocking then hands it
+/// over, to one such handle after the other. So a handle waits for at most as many turns as there are handles. Threads
+/// that share a handle share its turn; open a handle for each thread if that matters.
 pub struct Mutex<T> {
     door: Door,
     value: NonNull<T>,
     member: Member,
 }
 
-// SAFETY: `value` leads into a mapping that `member` keeps alive, and is used by whoever has the lock, as a reference that is
-// sent between threads; messages are `Send`.
+// SAFETY: `value` leads into a mapping that `member` keeps alive, and is used by whoever has the lock, as a reference
+// that is sent between threads; messages are `Send`.
 unsafe impl<T: IpcMessage> Send for Mutex<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T: IpcMessage> Sync for Mutex<T> {}
 
 impl<T: IpcMessage> Mutex<T> {
-    /// Opens the mutex of this name. If there is none, it is created, and `init` says with which value.
+    /// Opens the mutex with this name, or creates it with the value that `init` returns.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Mismatch`] if it exists with another type, [`OpenError::Kind`] if the name is that of something else,
-    /// [`OpenError::TableFull`] if there are [`PLACES`](super::PLACES) handles, and the other [`OpenError`]s as they say.
+    /// - [`OpenError::Mismatch`] if it exists with another value type.
+    /// - [`OpenError::Kind`] if the name belongs to something else.
+    /// - [`OpenError::TableFull`] if there are [`PLACES`](super::PLACES) handles.
+    /// - Any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>, init: impl FnOnce() -> T) -> Result<Self, OpenError> {
         let mut init = placing(init);
         let member = Member::open::<T>(&options.into(), KIND_MUTEX, 1, &mut init, Door::sweep, |_, _, _| {})?;
@@ -85,12 +87,14 @@ impl<T: IpcMessage> Mutex<T> {
         Ok(Mutex { door, value, member })
     }
 
-    /// Locks the mutex, and waits for whoever has it.
+    /// Locks the mutex, and waits until it is free.
     ///
     /// # Errors
     ///
-    /// [`LockError::OwnerDied`] if whoever had it died with it, or panicked: the guard is in the error.
-    /// [`LockError::Invalid`] if the bytes are no `T`. [`LockError::WouldDeadlock`] if this thread has it already.
+    /// - [`LockError::OwnerDied`] if an owner died or panicked while it held the lock. The lock is taken all the same;
+    ///   the error holds the guard.
+    /// - [`LockError::Invalid`] if the bytes are not a valid `T`.
+    /// - [`LockError::WouldDeadlock`] if this thread holds the lock already.
     #[inline]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
         match self.door.enter(&self.member, Purpose::Change, Patience::Forever) {
@@ -100,11 +104,11 @@ impl<T: IpcMessage> Mutex<T> {
         }
     }
 
-    /// Locks the mutex if nobody has it. If somebody has, the kernel is asked whether that one lives.
+    /// Locks the mutex without waiting. If it is locked, one system call checks whether the owner still lives.
     ///
     /// # Errors
     ///
-    /// [`TryLockError::WouldBlock`] if somebody else has it; otherwise as for [`lock`](Mutex::lock).
+    /// [`TryLockError::WouldBlock`] if a live owner holds the lock; otherwise as for [`lock`](Mutex::lock).
     #[inline]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError<MutexGuard<'_, T>>> {
         match self.door.enter(&self.member, Purpose::Change, Patience::None) {
@@ -115,11 +119,11 @@ impl<T: IpcMessage> Mutex<T> {
         }
     }
 
-    /// Locks the mutex, and waits for whoever has it for `limit` at most.
+    /// Locks the mutex, and waits for at most `limit` until it is free.
     ///
     /// # Errors
     ///
-    /// [`LockTimeoutError::Timeout`] if somebody else had it for all that time; otherwise as for [`lock`](Mutex::lock).
+    /// [`LockTimeoutError::Timeout`] if it was not free in time; otherwise as for [`lock`](Mutex::lock).
     pub fn lock_timeout(&self, limit: Duration) -> Result<MutexGuard<'_, T>, LockTimeoutError<MutexGuard<'_, T>>> {
         match self.door.enter(&self.member, Purpose::Change, Patience::from_timeout(limit)) {
             Ok(is_marked) => Ok(self.admit(is_marked)?),
@@ -129,7 +133,7 @@ impl<T: IpcMessage> Mutex<T> {
         }
     }
 
-    /// What there is to know about the mutex's segment.
+    /// The actual options of the mutex's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }
@@ -168,7 +172,7 @@ impl<T> fmt::Debug for Mutex<T> {
     }
 }
 
-/// A mutex that this thread has. It derefs to the value, and unlocks when it is dropped.
+/// A locked mutex. It dereferences to the value, and dropping it unlocks the mutex.
 #[must_use = "the mutex is unlocked at once if the guard is not kept"]
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
@@ -183,7 +187,7 @@ pub struct MutexGuard<'a, T> {
 unsafe impl<T: IpcMessage> Sync for MutexGuard<'_, T> {}
 
 impl<'a, T> MutexGuard<'a, T> {
-    /// Says that the value is as it should be, after [`LockError::OwnerDied`].
+    /// Declares the value consistent again, after [`LockError::OwnerDied`]. Later owners do not get the error any more.
     pub fn make_consistent(&mut self) {
         self.is_marked = false;
     }
@@ -216,7 +220,7 @@ impl<'a, T> MutexGuard<'a, T> {
 }
 
 impl<'a, T: IpcMessage> Spoilt<MutexGuard<'a, T>> {
-    /// Puts another value in the place of the bytes that are none.
+    /// Replaces invalid bytes by a valid value.
     pub fn replace(self, value: T) -> MutexGuard<'a, T> {
         let mut guard = self.guard;
         // SAFETY: this thread has the lock, and there is room for a `T`.
@@ -231,8 +235,8 @@ impl<T: IpcMessage> Deref for MutexGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: this thread has the lock, so nobody else writes to the value, which `admit` has found to be a `T`; and
-        // `place` vouches for its still being there.
+        // SAFETY: this thread has the lock, so nobody else writes to the value, which `admit` has found to be a `T`;
+        // and `place` vouches for its still being there.
         unsafe { self.place().as_ref() }
     }
 }

@@ -14,10 +14,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-/// Something that is done once, by whichever process comes first, while the others wait.
+/// One-time initialisation: the first process performs an action, and the others wait until it is done.
 ///
-/// "Once" is for as long as somebody has it open, or for good with
-/// [`Lifetime::Persistent`](crate::Lifetime::Persistent). Whoever does it may die, or panic, half-way; then the next one does it, and is told so.
+/// "Once" lasts as long as any process has it open, or for good with
+/// [`Lifetime::Persistent`](crate::Lifetime::Persistent). If the process that performs the action dies or panics, the
+/// next one performs it again; [`OnceState`] says so.
 ///
 /// ```
 /// use ipc_core::sync::Once;
@@ -46,27 +47,27 @@ unsafe impl Send for Once {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Once {}
 
-/// What is known when something is done that is done once.
+/// What the action of [`Once::call_once`] gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OnceState {
-    /// Whether somebody began to do it, and died or panicked.
+    /// Whether an earlier attempt died or panicked.
     pub was_begun: bool,
 }
 
 impl Once {
-    /// Opens the once of this name.
+    /// Opens the once with this name, or creates it.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Kind`] if the name is that of something else, and the other [`OpenError`]s as they say.
+    /// [`OpenError::Kind`] if the name belongs to something else, or any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>) -> Result<Self, OpenError> {
         let member = Member::open::<u64>(&options.into(), KIND_ONCE, 1, &mut |_| {}, Door::sweep, |_, _, _| {})?;
         let (door, done) = (Door::new(member.segment()), member.segment().done_word());
         Ok(Once { door, done, member })
     }
 
-    /// Calls `act`, unless it has been done, by whatever process. When this returns, it has.
+    /// Calls `act`, unless a process has completed it before. It has been completed when this returns.
     ///
     /// # Errors
     ///
@@ -90,18 +91,18 @@ impl Once {
         Ok(())
     }
 
-    /// Whether it has been done.
+    /// Whether the action has been completed.
     ///
     /// # Errors
     ///
-    /// [`Forked`] in a process that was forked after this was opened.
+    /// [`Forked`] in a forked child.
     pub fn is_done(&self) -> Result<bool, Forked> {
         self.member.check_forked()?;
         // Acquire: pairs with the Release in `call_once`.
         Ok(self.done().load(Ordering::Acquire) != 0)
     }
 
-    /// Waits until somebody has done it, for `limit` at most. Whether it has been done.
+    /// Waits for at most `limit` until the action has been completed. Returns whether it has.
     ///
     /// # Errors
     ///
@@ -112,7 +113,7 @@ impl Once {
         Ok(self.member.wait(Queue::Turn, Patience::from_timeout(limit), is_done).is_some())
     }
 
-    /// What there is to know about the once's segment.
+    /// The actual options of the once's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }

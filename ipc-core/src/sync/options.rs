@@ -5,8 +5,7 @@ use crate::name::SegmentName;
 use crate::segment::{self, Access, Lifetime};
 use crate::station;
 
-/// The name of something of this module, and the options that most programs leave as they are. Where one of these is asked
-/// for, a name alone will do.
+/// The name of a primitive, with options that few programs need. Functions that take `Options` also take a plain name.
 ///
 /// ```
 /// use ipc_core::sync::{Mutex, Options};
@@ -24,30 +23,32 @@ pub struct Options {
 }
 
 impl Options {
-    /// Something with this name, for which the rules are those of [`Queue::new`](crate::Queue::new).
+    /// A primitive with this name and the default options. The rules for the name are those of
+    /// [`Queue::new`](crate::Queue::new).
     pub fn new(name: impl Into<String>) -> Self {
         Options { name: name.into(), domain: None, lifetime: Lifetime::default() }
     }
 
-    /// Separates it from what has the same name in other domains: as [`Queue::domain`](crate::Queue::domain).
+    /// Sets the domain: see [`Queue::domain`](crate::Queue::domain).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// What becomes of it when the last one who has it open leaves. There is nothing in it to be delivered, so with
-    /// [`Lifetime::Drained`], as with [`Lifetime::Attached`], it goes, and who comes afterwards begins anew;
-    /// [`Lifetime::Persistent`] keeps it, with the value that it has.
+    /// Sets what happens to the primitive when its last handle is closed.
+    ///
+    /// [`Lifetime::Drained`] and [`Lifetime::Attached`] are the same here: it is removed, and the next process creates
+    /// it anew. [`Lifetime::Persistent`] keeps it with its value.
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Removes what has this name, of whatever kind. `Ok(false)` if there is nothing.
+    /// Removes the primitive with this name, of any kind. Returns `Ok(false)` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if somebody who lives has it open.
+    /// [`OpenError::InUse`] if a live process has it open.
     pub fn remove(&self) -> Result<bool, OpenError> {
         segment::remove(&self.segment_name()?, &Access::default(), |segment| {
             station::check_unused(segment, [Role::User; 2])

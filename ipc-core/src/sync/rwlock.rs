@@ -1,5 +1,5 @@
-//! A value that any number of threads read at a time, or one changes. The algorithm, and the proof, are in `lock/readers.rs` and
-//! `lock/gate.rs`.
+//! A value that any number of threads read at a time, or one changes. The algorithm, and the proof, are in
+//! `lock/readers.rs` and `lock/gate.rs`.
 
 use super::Options;
 use super::door::{Door, Refused};
@@ -22,17 +22,19 @@ use std::thread;
 /// How often one who wants to read sleeps before it waits in turn with the writers.
 const SLEEPS_BEFORE_QUEUEING: u32 = 4;
 
-/// A value that any number of threads of any number of processes read at a time, or one thread changes.
+/// A reader-writer lock: any number of threads of any processes read the value at a time, or one thread changes it.
 ///
-/// Whoever wants to change it keeps further readers out, and waits for those who read. Each handle counts its own reads, in a
-/// line of its own: readers do not disturb each other, and those of a process that dies go with it. A writer that dies leaves
-/// what a [`Mutex`](super::Mutex) does: whoever comes next, to read or to write, is told [`LockError::OwnerDied`], until a
-/// writer has called [`make_consistent`](WriteGuard::make_consistent).
+/// A waiting writer keeps new readers out. Each handle counts its own readers in its own cache line. So readers do not
+/// contend, and the readers of a process that dies are gone with it. A writer that dies has the same effect as the dead
+/// owner of a [`Mutex`](super::Mutex): the next reader or writer gets [`LockError::OwnerDied`], until a writer calls
+/// [`make_consistent`](WriteGuard::make_consistent).
 ///
-/// Writers have their turns as those of a mutex have. A handle that has waited to read for four sleeps waits in turn with them.
+/// Writers take turns as the owners of a mutex do. A handle that has slept four times in vain to read takes turns with
+/// them.
 ///
-/// A thread that writes and reads, or writes again, is told that it [would wait for itself](LockError::WouldDeadlock). One that
-/// reads and writes does wait for itself, as in the standard library, and so may one that reads twice while somebody else wants to write.
+/// A thread that holds a write guard and locks again gets [`LockError::WouldDeadlock`]. A thread that holds a read
+/// guard and locks for writing deadlocks, as with the standard library. So may one that reads twice while another
+/// thread waits to write.
 ///
 /// ```
 /// use ipc_core::sync::RwLock;
@@ -55,20 +57,20 @@ pub struct RwLock<T> {
     member: Member,
 }
 
-// SAFETY: `value` leads into a mapping that `member` keeps alive, and is used by whoever has the lock, as references that are
-// sent between threads; messages are `Send` and `Sync`.
+// SAFETY: `value` leads into a mapping that `member` keeps alive, and is used by whoever has the lock, as references
+// that are sent between threads; messages are `Send` and `Sync`.
 unsafe impl<T: IpcMessage> Send for RwLock<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T: IpcMessage> Sync for RwLock<T> {}
 
-/// What [`RwLock::read`] returns, and its kin with another error.
+/// The result of [`RwLock::read`]; its variants have another error type.
 pub type ReadResult<'a, T, E = LockError<ReadGuard<'a, T>>> = Result<ReadGuard<'a, T>, E>;
 
-/// What [`RwLock::write`] returns, and its kin with another error.
+/// The result of [`RwLock::write`]; its variants have another error type.
 pub type WriteResult<'a, T, E = LockError<WriteGuard<'a, T>>> = Result<WriteGuard<'a, T>, E>;
 
 impl<T: IpcMessage> RwLock<T> {
-    /// Opens the lock of this name. If there is none, it is created, and `init` says with which value.
+    /// Opens the lock with this name, or creates it with the value that `init` returns.
     ///
     /// # Errors
     ///
@@ -82,12 +84,14 @@ impl<T: IpcMessage> RwLock<T> {
         Ok(RwLock { door, readers, value, member })
     }
 
-    /// Locks the value to read it, and waits for whoever changes it.
+    /// Locks the value for reading, and waits for a writer to finish.
     ///
     /// # Errors
     ///
-    /// [`LockError::OwnerDied`] if whoever changed it died with it, or panicked: the guard is in the error.
-    /// [`LockError::Invalid`] if the bytes are no `T`. [`LockError::WouldDeadlock`] if this thread is changing it.
+    /// - [`LockError::OwnerDied`] if a writer died or panicked while it held the lock. The lock is taken all the same;
+    ///   the error holds the guard.
+    /// - [`LockError::Invalid`] if the bytes are not a valid `T`.
+    /// - [`LockError::WouldDeadlock`] if this thread holds the lock for writing.
     #[inline]
     pub fn read(&self) -> ReadResult<'_, T> {
         self.admit_reader(self.begin_read(Patience::Forever)).map_err(|error| match error {
@@ -96,11 +100,11 @@ impl<T: IpcMessage> RwLock<T> {
         })
     }
 
-    /// Locks the value to read it, if nobody changes it.
+    /// Locks the value for reading without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryLockError::WouldBlock`] if somebody does; otherwise as for [`read`](RwLock::read).
+    /// [`TryLockError::WouldBlock`] if there is a live writer; otherwise as for [`read`](RwLock::read).
     #[inline]
     pub fn try_read(&self) -> ReadResult<'_, T, TryLockError<ReadGuard<'_, T>>> {
         self.admit_reader(self.begin_read(Patience::None)).map_err(|error| match error {
@@ -109,16 +113,16 @@ impl<T: IpcMessage> RwLock<T> {
         })
     }
 
-    /// Locks the value to read it, and waits for whoever changes it for `limit` at most.
+    /// Locks the value for reading, and waits for at most `limit` for a writer to finish.
     ///
     /// # Errors
     ///
-    /// [`LockTimeoutError::Timeout`] if somebody did for all that time; otherwise as for [`read`](RwLock::read).
+    /// [`LockTimeoutError::Timeout`] if the writer did not finish in time; otherwise as for [`read`](RwLock::read).
     pub fn read_timeout(&self, limit: Duration) -> ReadResult<'_, T, LockTimeoutError<ReadGuard<'_, T>>> {
         self.admit_reader(self.begin_read(Patience::from_timeout(limit)))
     }
 
-    /// Locks the value to change it, and waits for whoever reads or changes it.
+    /// Locks the value for writing, and waits until all other guards are dropped.
     ///
     /// # Errors
     ///
@@ -130,11 +134,11 @@ impl<T: IpcMessage> RwLock<T> {
         })
     }
 
-    /// Locks the value to change it, if nobody reads or changes it.
+    /// Locks the value for writing without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryLockError::WouldBlock`] if somebody does; otherwise as for [`read`](RwLock::read).
+    /// [`TryLockError::WouldBlock`] if a live reader or writer holds the lock; otherwise as for [`read`](RwLock::read).
     pub fn try_write(&self) -> WriteResult<'_, T, TryLockError<WriteGuard<'_, T>>> {
         self.admit_writer(self.begin_write(Patience::None)).map_err(|error| match error {
             LockTimeoutError::Timeout => TryLockError::WouldBlock,
@@ -142,16 +146,16 @@ impl<T: IpcMessage> RwLock<T> {
         })
     }
 
-    /// Locks the value to change it, and waits for whoever reads or changes it for `limit` at most.
+    /// Locks the value for writing, and waits for at most `limit` until all other guards are dropped.
     ///
     /// # Errors
     ///
-    /// [`LockTimeoutError::Timeout`] if somebody did for all that time; otherwise as for [`read`](RwLock::read).
+    /// [`LockTimeoutError::Timeout`] if they were not dropped in time; otherwise as for [`read`](RwLock::read).
     pub fn write_timeout(&self, limit: Duration) -> WriteResult<'_, T, LockTimeoutError<WriteGuard<'_, T>>> {
         self.admit_writer(self.begin_write(Patience::from_timeout(limit)))
     }
 
-    /// What there is to know about the lock's segment.
+    /// The actual options of the lock's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }
@@ -301,7 +305,7 @@ impl<T> fmt::Debug for RwLock<T> {
     }
 }
 
-/// A value that this thread reads. It derefs to the value, which nobody changes until it is dropped.
+/// A lock held for reading. It dereferences to the value, and dropping it unlocks.
 #[must_use = "the lock is given up at once if the guard is not kept"]
 pub struct ReadGuard<'a, T> {
     lock: &'a RwLock<T>,
@@ -316,8 +320,8 @@ impl<T: IpcMessage> Deref for ReadGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: this thread reads, so nobody writes to the value, which `admit_reader` has found to be a `T`; and `place`
-        // vouches for its still being there.
+        // SAFETY: this thread reads, so nobody writes to the value, which `admit_reader` has found to be a `T`; and
+        // `place` vouches for its still being there.
         unsafe { self.lock.place().as_ref() }
     }
 }
@@ -337,7 +341,7 @@ impl<T: IpcMessage + fmt::Debug> fmt::Debug for ReadGuard<'_, T> {
     }
 }
 
-/// A value that this thread changes. It derefs to the value, and unlocks when it is dropped.
+/// A lock held for writing. It dereferences to the value, and dropping it unlocks.
 #[must_use = "the lock is given up at once if the guard is not kept"]
 pub struct WriteGuard<'a, T> {
     lock: &'a RwLock<T>,
@@ -351,12 +355,12 @@ pub struct WriteGuard<'a, T> {
 unsafe impl<T: IpcMessage> Sync for WriteGuard<'_, T> {}
 
 impl<'a, T> WriteGuard<'a, T> {
-    /// Says that the value is as it should be, after [`LockError::OwnerDied`].
+    /// Declares the value consistent again, after [`LockError::OwnerDied`]. Later guards do not get the error any more.
     pub fn make_consistent(&mut self) {
         self.is_marked = false;
     }
 
-    /// Lets others read, and goes on reading.
+    /// Converts this guard to a read guard, without a moment in between at which another writer could come.
     pub fn downgrade(self) -> ReadGuard<'a, T> {
         let lock = self.lock;
         if !lock.member.is_forked() {
@@ -381,7 +385,7 @@ impl<T> RwLock<T> {
 }
 
 impl<'a, T: IpcMessage> Spoilt<WriteGuard<'a, T>> {
-    /// Puts another value in the place of the bytes that are none.
+    /// Replaces invalid bytes by a valid value.
     pub fn replace(self, value: T) -> WriteGuard<'a, T> {
         let mut guard = self.guard;
         // SAFETY: this thread has the lock, and there is room for a `T`.
@@ -396,8 +400,8 @@ impl<T: IpcMessage> Deref for WriteGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: this thread has the lock, so nobody else writes to the value, which `admit_writer` has found to be a `T`; and
-        // `place` vouches for its still being there.
+        // SAFETY: this thread has the lock, so nobody else writes to the value, which `admit_writer` has found to be a
+        // `T`; and `place` vouches for its still being there.
         unsafe { self.lock.place().as_ref() }
     }
 }

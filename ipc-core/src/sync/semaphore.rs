@@ -13,10 +13,10 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::{Mutex, PoisonError};
 
-/// A number of permits that threads of several processes take and give back.
+/// A counting semaphore. Threads of several processes acquire permits and release them.
 ///
-/// Who has which of them is in the segment, so those of a process that dies come back: to whoever waits for one, within
-/// 100 ms, or to whoever comes next.
+/// The segment records how many permits each handle holds. The permits of a process that dies are released: within 100
+/// ms if another thread waits for one, otherwise when they are next needed.
 ///
 /// ```
 /// use ipc_core::sync::Semaphore;
@@ -35,10 +35,10 @@ use std::sync::{Mutex, PoisonError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Permits need not be given back by the one who took them: [`Permit::spend`] uses one up, and [`add`](Semaphore::add) makes
-/// new ones, by whatever process. That is how one counts what others may take.
+/// Permits can also count items that one process produces and others consume: [`add`](Semaphore::add) creates permits,
+/// and [`Permit::spend`] uses one up for good.
 ///
-/// Nothing is promised about the order in which those who wait get their permits.
+/// Waiters get permits in no particular order.
 pub struct Semaphore {
     ledger: Ledger,
     /// What a participant holds is changed by one thread at a time.
@@ -47,18 +47,19 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// Opens the semaphore of this name. If there is none, it is created with so many `permits`, and there may be more later.
+    /// Opens the semaphore with this name, or creates it with `permits` free permits. More can be added later.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Capacity`] if there are more than 1,048,575 permits, [`OpenError::Kind`] if the name is that of something
-    /// else, and the other [`OpenError`]s as they say.
+    /// - [`OpenError::Capacity`] if `permits` is more than 1,048,575.
+    /// - [`OpenError::Kind`] if the name belongs to something else.
+    /// - Any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>, permits: u32) -> Result<Self, OpenError> {
         Self::open_within(&options.into(), permits, MAX_PERMITS)
     }
 
-    /// As [`open`](Semaphore::open), for a semaphore that never has more free permits than these, of which there is at least
-    /// one.
+    /// Opens the semaphore with this name, or creates it with `permits` free permits, at least one. There are never
+    /// more free permits than that.
     ///
     /// # Errors
     ///
@@ -82,20 +83,21 @@ impl Semaphore {
         Ok(Semaphore { ledger: member.segment().ledger(), turn: Mutex::new(()), member })
     }
 
-    /// Takes a permit, and waits for one.
+    /// Acquires a permit, and waits for one if none is free.
     ///
     /// # Errors
     ///
-    /// [`PermitError::Forked`] in a process that was forked after the semaphore was opened.
+    /// [`PermitError::Forked`] in a forked child.
     pub fn acquire(&self) -> Result<Permit<'_>, PermitError> {
         self.acquire_many(1)
     }
 
-    /// Takes so many permits at once, and waits until there are so many.
+    /// Acquires `permits` permits at once, and waits until that many are free.
     ///
     /// # Errors
     ///
-    /// [`PermitError::TooMany`] if there can never be so many.
+    /// [`PermitError::TooMany`] if the semaphore can never have that many; otherwise as for
+    /// [`acquire`](Semaphore::acquire).
     pub fn acquire_many(&self, permits: u32) -> Result<Permit<'_>, PermitError> {
         self.acquire_within(permits, Patience::Forever).map_err(|error| match error {
             PermitTimeoutError::Permit(error) => error,
@@ -104,20 +106,21 @@ impl Semaphore {
         })
     }
 
-    /// Takes a permit, if one is free.
+    /// Acquires a permit without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryPermitError::WouldBlock`] if none is.
+    /// [`TryPermitError::WouldBlock`] if none is free.
     pub fn try_acquire(&self) -> Result<Permit<'_>, TryPermitError> {
         self.try_acquire_many(1)
     }
 
-    /// Takes so many permits at once, if so many are free. If they are not, the dead are looked for who have some.
+    /// Acquires `permits` permits at once without waiting. If too few are free, it first releases those of dead
+    /// processes.
     ///
     /// # Errors
     ///
-    /// [`TryPermitError::WouldBlock`] if so many are not.
+    /// [`TryPermitError::WouldBlock`] if too few are free.
     pub fn try_acquire_many(&self, permits: u32) -> Result<Permit<'_>, TryPermitError> {
         self.acquire_within(permits, Patience::None).map_err(|error| match error {
             PermitTimeoutError::Permit(error) => error.into(),
@@ -125,20 +128,20 @@ impl Semaphore {
         })
     }
 
-    /// Takes a permit, and waits for one for `limit` at most.
+    /// Acquires a permit, and waits for one for at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`PermitTimeoutError::Timeout`] if none was free for all that time.
+    /// [`PermitTimeoutError::Timeout`] if none was free in time.
     pub fn acquire_timeout(&self, limit: Duration) -> Result<Permit<'_>, PermitTimeoutError> {
         self.acquire_many_timeout(1, limit)
     }
 
-    /// Takes so many permits at once, and waits until there are so many for `limit` at most.
+    /// Acquires `permits` permits at once, and waits for at most `limit` until that many are free.
     ///
     /// # Errors
     ///
-    /// [`PermitTimeoutError::Timeout`] if so many were not free for all that time.
+    /// [`PermitTimeoutError::Timeout`] if too few were free in time.
     pub fn acquire_many_timeout(&self, permits: u32, limit: Duration) -> Result<Permit<'_>, PermitTimeoutError> {
         self.acquire_within(permits, Patience::from_timeout(limit))
     }
@@ -160,11 +163,11 @@ impl Semaphore {
         take().or_else(wait).ok_or(PermitTimeoutError::Timeout)
     }
 
-    /// Adds new permits, and wakes those who wait for them.
+    /// Creates `permits` new permits, and wakes threads that wait for them.
     ///
     /// # Errors
     ///
-    /// [`AddError::Bound`] if more would be free than may be.
+    /// [`AddError::Bound`] if there would be more free permits than the bound.
     pub fn add(&self, permits: u32) -> Result<(), AddError> {
         self.member.check_forked()?;
         let bound = self.bound();
@@ -183,22 +186,22 @@ impl Semaphore {
         Ok(())
     }
 
-    /// Permits that are free. Those of the dead count when somebody has looked for them.
+    /// The number of free permits. The permits of a dead process count once a waiter has found its death.
     ///
     /// # Errors
     ///
-    /// [`Forked`] in a process that was forked after the semaphore was opened.
+    /// [`Forked`] in a forked child.
     pub fn free(&self) -> Result<u32, Forked> {
         self.member.check_forked()?;
         Ok(self.ledger.free())
     }
 
-    /// The most permits that may be free.
+    /// The bound: the most permits that can be free.
     pub fn bound(&self) -> u32 {
         self.member.segment().geometry().capacity as u32
     }
 
-    /// What there is to know about the semaphore's segment.
+    /// The actual options of the semaphore's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }
@@ -261,7 +264,7 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// Permits that were taken from a semaphore. Dropped, they are given back. They may go from thread to thread.
+/// One or more acquired permits. Dropping it releases them. It may move to another thread.
 #[must_use = "the permits are given back at once if they are not kept"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
@@ -269,12 +272,12 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// How many they are.
+    /// The number of permits.
     pub fn permits(&self) -> u32 {
         self.permits
     }
 
-    /// Uses them up: they do not come back, unless somebody [adds](Semaphore::add) others.
+    /// Uses the permits up: they are not released. [`Semaphore::add`] creates new ones.
     pub fn spend(self) {
         if !self.semaphore.member.is_forked() {
             self.semaphore.put_back(self.permits, 0);

@@ -1,4 +1,5 @@
-//! A value that is read and replaced as a whole. How it is read is in `ring/latest.rs`; who replaces it goes through a gate.
+//! A value that is read and replaced as a whole. How it is read is in `ring/latest.rs`; who replaces it goes through a
+//! gate.
 
 use super::Options;
 use super::door::{Door, Refused};
@@ -20,10 +21,10 @@ use std::thread;
 /// Rounds of attempts to copy the value, with others let run in between, before that is given up.
 const ROUNDS: usize = 256;
 
-/// A value that any number of threads read and replace as a whole: a struct, or an array.
+/// A value, such as a struct or an array, that any number of threads read and replace as a whole.
 ///
-/// Whoever reads gets a copy of one value, and never waits for those who replace it; they wait for each other. A value is
-/// replaced by one store: whoever is killed before it has changed nothing.
+/// A reader gets a copy, which is never torn, and never waits for a writer. Writers wait for each other. A value is
+/// replaced by one store: a writer that is killed before it has changed nothing.
 ///
 /// ```
 /// use ipc_core::sync::Shared;
@@ -40,7 +41,7 @@ const ROUNDS: usize = 256;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Of a value that one writes and others wait for, see [`Latest`](crate::Latest).
+/// See [`Latest`](crate::Latest) for a value with one writer, whose readers can wait for changes.
 pub struct Shared<T> {
     door: Door,
     reader: Reader,
@@ -49,7 +50,7 @@ pub struct Shared<T> {
 }
 
 impl<T: IpcMessage> Shared<T> {
-    /// Opens the value of this name. If there is none, it is created, and `init` says with which value.
+    /// Opens the value with this name, or creates it with the value that `init` returns.
     ///
     /// # Errors
     ///
@@ -70,12 +71,12 @@ impl<T: IpcMessage> Shared<T> {
         Ok(Shared { door, reader, member, value: PhantomData })
     }
 
-    /// A copy of the value.
+    /// Returns a copy of the value.
     ///
     /// # Errors
     ///
-    /// [`SharedError::Corrupt`] if its bytes are no `T`, and [`SharedError::Overtaken`] if it was replaced again and again
-    /// while it was copied.
+    /// [`SharedError::Corrupt`] if the bytes are not a valid `T`; [`SharedError::Overtaken`] if the value was replaced
+    /// during every one of many attempts to copy it.
     pub fn load(&self) -> Result<T, SharedError> {
         self.member.check_forked()?;
         for round in 0..ROUNDS {
@@ -84,8 +85,8 @@ impl<T: IpcMessage> Shared<T> {
             }
             let mut copy = MaybeUninit::<T>::uninit();
             let outcome = self.reader.read(|slot| {
-                // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words, which the geometry
-                // ensures; `copy` has room for one.
+                // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words, which the
+                // geometry ensures; `copy` has room for one.
                 unsafe { words::load(slot.as_ptr().cast(), copy.as_mut_ptr().cast(), size_of::<T>()) };
             });
             match outcome {
@@ -117,8 +118,8 @@ impl<T: IpcMessage> Shared<T> {
         self.replace_by(|_| Ok(value))
     }
 
-    /// Changes the value. Nobody else replaces it meanwhile, and whoever reads it gets the old one. If `change` panics, that is
-    /// what it stays.
+    /// Changes the value under the writers' lock. Readers get the old value meanwhile. If `change` panics, the old
+    /// value stays.
     ///
     /// # Errors
     ///
@@ -131,7 +132,7 @@ impl<T: IpcMessage> Shared<T> {
         })
     }
 
-    /// What there is to know about the value's segment.
+    /// The actual options of the value's segment, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         self.member.info()
     }
