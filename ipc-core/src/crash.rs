@@ -1,9 +1,9 @@
 //! Crash points: where a process can be made to die, to see what becomes of what it was doing (feature `crash-points`).
 //!
-//! Every step that others can see is a point: each store and each read-modify-write of a ring's words, which pass through
-//! [`atomics`](crate::atomics) and are points by themselves, and each system call and each store to a participant's line,
-//! before which stands a call of [`point`]. A death anywhere else leaves the same as one at the next point, as far as the
-//! others can tell. A point is named by its place in the sources, so none can be forgotten in a list, or named twice.
+//! Every step that others can see is a point: each store and each read-modify-write of a ring's words, which pass
+//! through `atomics` and are points by themselves, and each system call and each store to a participant's line, before
+//! which stands a call of `point`. A death anywhere else leaves the same as one at the next point, as far as the others
+//! can tell. A point is named by its place in the sources, so none can be forgotten in a list, or named twice.
 //!
 //! Without the feature all of this is nothing at all.
 
@@ -35,8 +35,8 @@ mod armed {
         static WATCHER: Cell<Option<Watcher>> = const { Cell::new(None) };
     }
 
-    /// Has `watcher` called at each point that this thread passes from now on, right before the step; `None` to have no one
-    /// called. It must not use a channel, and may kill the process.
+    /// Has `watcher` called at each point that this thread passes from now on, right before the step; `None` to have no
+    /// one called. It must not use a channel, and may kill the process.
     pub fn watch(watcher: Option<Watcher>) {
         WATCHER.set(watcher);
     }

@@ -1,8 +1,8 @@
 //! Ends that tasks wait for: `recv().await`, `send().await`, [`Stream`] and [`Sink`], under any runtime.
 //!
-//! A task that has nothing to receive has its end watched by the lookout (`lookout.rs`), threads of slipring's own of
-//! which 127 ends share one, and costs nothing until something happens. The lookout knows a task by its [`Waker`] alone, so
-//! no runtime's reactor takes part, and no descriptor. The proof that no wake-up is lost is there.
+//! While a task waits, background threads watch its end: the *lookout* (`lookout.rs`), with one thread for every 127
+//! ends. A waiting task costs nothing until something happens. The lookout wakes a task through its [`Waker`], so it
+//! needs no reactor and no file descriptor. Its module has the proof that no wake-up is lost.
 //!
 //! [`Waker`]: core::task::Waker
 
@@ -39,14 +39,13 @@ pub type AsyncReceiver<T> = Async<Receiver<T>>;
 /// The sending end of a queue, for tasks.
 pub type AsyncSender<T> = Async<Sender<T>>;
 
-/// An end of a channel, for tasks: where its own verbs block the thread, those of this suspend the task.
+/// An end of a channel for tasks: its methods suspend the task instead of blocking the thread.
 ///
-/// Made by [`Receiver::into_async`], [`Sender::into_async`], or from any other end by [`Async::new`]. What the verbs of
-/// the end mean, and their errors, is as it is there. Those that do not wait are called through
-/// [`get_mut`](Async::get_mut).
+/// [`Receiver::into_async`] and [`Sender::into_async`] return one; [`Async::new`] makes one of any other end. The
+/// methods and their errors are those of the end. Call methods that do not wait through [`get_mut`](Async::get_mut).
 ///
-/// All that is `async` here may be cancelled: dropping a future that is not finished loses no message, and says so to
-/// nobody. It works under any runtime, and its futures may be polled by different threads in turn.
+/// All futures are cancel-safe: dropping one before it is finished loses no message. They work under any runtime, and
+/// different threads may poll them in turn.
 ///
 /// ```
 /// use ipc_core::Queue;
@@ -78,8 +77,8 @@ impl<S: Source> Async<S> {
         Ok(Async { watched, end })
     }
 
-    /// Waits until the end is ready: until the verb that does not wait has something to return. To be used with verbs that
-    /// are not here, as [`Receiver::try_recv_ref`] and [`Sender::try_loan`].
+    /// Waits until the end is ready: see [`Source`]. Use it for methods that have no async version, such
+    /// as [`Receiver::try_recv_ref`] and [`Sender::try_loan`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -107,7 +106,8 @@ impl<S: Source> Async<S> {
         poll_fn(|cx| waiting.0.poll_ready(cx)).await;
     }
 
-    /// As [`ready`](Async::ready), for those who write futures by hand. After `Pending`, the task of `cx` is woken.
+    /// Polls for readiness, for hand-written futures: see [`ready`](Async::ready). After `Pending`, the task of `cx`
+    /// will be woken.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.end.look() {
             lookout::arm(slice::from_mut(&mut self.watched), cx.waker());
@@ -124,12 +124,12 @@ impl<S: Source> Async<S> {
         &self.end
     }
 
-    /// The end, for verbs that do not wait. Those that do block the thread, and with it other tasks.
+    /// The end, for methods that do not wait. A method that waits blocks the thread, and with it other tasks.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.end
     }
 
-    /// The end, for verbs that block.
+    /// Converts back to the blocking end.
     pub fn into_inner(self) -> S {
         self.end
     }
@@ -177,8 +177,8 @@ impl<S: Source> Async<S> {
             if end.look() {
                 return Some(Ok(()));
             }
-            // Ready without room: the verb says why. Room that has come since was given back with the loan, and is this end's
-            // own only after another look.
+            // Ready without room: the verb says why. Room that has come since was given back with the loan, and is this
+            // end's own only after another look.
             match try_loan(end) {
                 Ok(()) => end.look().then_some(Ok(())),
                 Err(TryLoanError::Full(())) => None,
@@ -208,7 +208,11 @@ impl<T: IpcMessage> Async<Receiver<T>> {
         poll_fn(|cx| waiting.0.poll_recv(cx)).await
     }
 
-    /// As [`recv`](Async::recv), for those who write futures by hand. After `Pending`, the task of `cx` is woken.
+    /// Polls for a message, for hand-written futures. After `Pending`, the task of `cx` will be woken.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Receiver::recv`].
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, RecvError>> {
         self.poll_attempt(cx, |rx| match rx.try_recv() {
             Ok(received) => Some(Ok(received)),
@@ -231,9 +235,9 @@ impl<T: IpcMessage> Stream for Async<Receiver<T>> {
 }
 
 impl<T: IpcMessage> Async<Sender<T>> {
-    /// Sends a message, and waits for room if the channel is full: [`Sender::send`]. If the future is dropped before it is
-    /// finished, the message was not sent, and is dropped with it; to keep it, wait for [`ready`](Async::ready) and use
-    /// [`Sender::try_send`].
+    /// Sends a message, and waits for room if the channel is full: [`Sender::send`]. If the future is dropped before it
+    /// is finished, the message was not sent, and is dropped with it; to keep it, wait for [`ready`](Async::ready) and
+    /// use [`Sender::try_send`].
     ///
     /// # Errors
     ///
@@ -267,8 +271,8 @@ impl<T: IpcMessage> Sink<T> for Async<Sender<T>> {
 }
 
 impl<T: IpcMessage> Async<Publisher<T>> {
-    /// Publishes a message, and waits while there is no room: [`Publisher::send`]. If the future is dropped before it is
-    /// finished, the message was not published, and is dropped with it.
+    /// Publishes a message, and waits while there is no room: [`Publisher::send`]. If the future is dropped before it
+    /// is finished, the message was not published, and is dropped with it.
     ///
     /// # Errors
     ///
@@ -291,8 +295,8 @@ impl<T: IpcMessage> Async<Publisher<T>> {
     }
 }
 
-/// Each message is published at once, as by the sink of a [`Sender`]. A sink that is ready has the next place in the order:
-/// what others publish is held up until it is used or dropped.
+/// Each message is published at once, as by the sink of a [`Sender`]. A sink that is ready has the next place in the
+/// order: what others publish is held up until it is used or dropped.
 impl<T: IpcMessage> Sink<T> for Async<Publisher<T>> {
     type Error = SendError<()>;
 
@@ -325,7 +329,11 @@ impl<T: IpcMessage> Async<Subscriber<T>> {
         poll_fn(|cx| waiting.0.poll_recv(cx)).await
     }
 
-    /// As [`recv`](Async::recv), for those who write futures by hand. After `Pending`, the task of `cx` is woken.
+    /// Polls for a message, for hand-written futures. After `Pending`, the task of `cx` will be woken.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Subscriber::recv`].
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, BroadcastRecvError>> {
         self.poll_attempt(cx, |subscriber| match subscriber.try_recv() {
             Ok(received) => Some(Ok(received)),
