@@ -378,6 +378,19 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
 
     /// Splits the end into its two halves, which can move to different threads and be closed separately. Another
     /// process can open the end when both are closed.
+    ///
+    /// ```
+    /// # let pipe = ipc_core::Pipe::<u32, u32>::new("split").domain(format!("doc-{}", std::process::id()));
+    /// let (mut requests, mut replies) = pipe.left()?.split();
+    /// let mut right = pipe.right()?;
+    /// requests.send(7)?;
+    /// drop(requests);
+    /// while let Some(number) = right.recv()? {
+    ///     right.send(number + 1)?;
+    /// }
+    /// assert_eq!(replies.recv()?, Some(8));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn split(self) -> (Sender<S>, Receiver<R>) {
         (self.tx, self.rx)
     }

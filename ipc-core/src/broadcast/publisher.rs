@@ -52,6 +52,16 @@ impl<T: IpcMessage> Publisher<T> {
     ///
     /// [`SendError::Corrupt`] if the segment is damaged; [`SendError::Forked`] in a forked child. Subscribers that have
     /// closed or died are no error.
+    ///
+    /// ```
+    /// # let ticks = ipc_core::Broadcast::<u64>::new("publish").domain(format!("doc-{}", std::process::id()));
+    /// let (mut publisher, mut subscriber) = (ticks.publisher()?, ticks.subscriber()?);
+    /// publisher.send(7)?;
+    /// drop(publisher);
+    /// assert_eq!(subscriber.recv()?, Some(7));
+    /// assert_eq!(subscriber.recv()?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline(always)]
     pub fn send(&mut self, message: T) -> Result<(), SendError<T>> {
         self.port.send(message, || Patience::Forever).map_err(|(message, blocked)| send_error(message, blocked))

@@ -99,6 +99,19 @@ impl<'s, M, Rep: IpcMessage + ?Sized> Request<'s, M, Rep> {
     ///
     /// [`Client::call_stream`](super::Client::call_stream) and [`Pending::into_replies`](super::Pending::into_replies)
     /// receive all of them; other calls receive the first.
+    ///
+    /// ```
+    /// # let service = ipc_core::Service::<u32, u32>::new("reply_stream").domain(format!("doc-{}", std::process::id()));
+    /// # let (client, server) = (service.client()?, service.server()?);
+    /// # let client = std::thread::spawn(move || client.call_stream(3).unwrap().map(Result::unwrap).sum::<u32>());
+    /// let mut stream = server.accept()?.expect("nobody stops the server").reply_stream();
+    /// for number in 1..=*stream {
+    ///     stream.send(number)?;
+    /// }
+    /// stream.finish();
+    /// # assert_eq!(client.join().unwrap(), 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reply_stream(self) -> ReplyStream<'s, M, Rep> {
         let Request { answer, message, reply } = self;
         ReplyStream { answer, message, reply }
