@@ -1,9 +1,9 @@
-//! Channels whose message type this program was never compiled with: their ends send and receive
-//! [values](crate::schema::Value), by the schema that every segment carries.
+//! Channels whose message type is unknown at compile time. Their ends exchange [values](crate::schema::Value), by the
+//! schema that every segment carries.
 //!
-//! This is for programs that handle any channel: command lines, recorders, bridges to other languages. A channel is opened
-//! as it is, so it has to exist; what is received is validated by the schema, and what is sent is checked against it
-//! before any of it reaches the channel.
+//! Use it for programs that handle any channel: command line tools, recorders, bridges to other languages. The channel
+//! must exist. Received messages are validated by its schema. Values to be sent are checked against it before anything
+//! reaches the channel.
 //!
 //! ```
 //! use ipc_core::dynamic::Channel;
@@ -52,7 +52,7 @@ use crate::segment::{self, Access, Segment, Spec};
 use crate::service as calls;
 use service::Schemas;
 
-/// What a channel does with its messages.
+/// The kind of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -62,7 +62,7 @@ pub enum Kind {
     SharedQueue,
     /// A broadcast that waits for its slowest subscriber.
     LosslessBroadcast,
-    /// A broadcast that waits for nobody.
+    /// A broadcast whose publishers never wait.
     LossyBroadcast,
     /// The newest value.
     Latest,
@@ -112,9 +112,9 @@ impl Kind {
     }
 }
 
-/// A channel that was found, with the schema of its messages.
+/// An existing channel, with the schema of its messages.
 ///
-/// It takes no part in the channel until an end is opened.
+/// It is not a participant of the channel. Opening an end makes one.
 #[derive(Clone, Debug)]
 pub struct Channel {
     spec: Spec,
@@ -125,17 +125,16 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Finds the channel of this name in the domain that the environment says, as
-    /// [`Queue::domain`](crate::Queue::domain) does.
+    /// Finds the channel with this name, in the default domain (see [`Queue::domain`](crate::Queue::domain)).
     ///
     /// # Errors
     ///
-    /// [`OpenError::NoChannel`] if there is none, and the other [`OpenError`]s as they say.
+    /// [`OpenError::NoChannel`] if it does not exist, or any other [`OpenError`], as documented there.
     pub fn open(name: &str) -> Result<Self, OpenError> {
         Self::find(SegmentName::new(None, name)?)
     }
 
-    /// Finds the channel of this name in `domain`.
+    /// Finds the channel with this name in `domain`.
     ///
     /// # Errors
     ///
@@ -167,17 +166,17 @@ impl Channel {
         Ok(Channel { spec, kind, schema, reply })
     }
 
-    /// What it does with its messages.
+    /// The kind of channel.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What its messages are. `Display` shows it in the manner of Rust.
+    /// The schema of its messages. `Display` shows it in Rust's syntax.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// What a service replies with; `None` for channels of other kinds, whose [`schema`](Channel::schema) is all.
+    /// The schema of a service's replies; `None` for channels of other kinds.
     pub fn reply_schema(&self) -> Option<&Schema> {
         self.reply.as_ref()
     }
@@ -186,7 +185,8 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Kind`] if the channel is no service, and otherwise as for [`Service::client`](crate::Service::client).
+    /// [`OpenError::Kind`] if the channel is no service, and otherwise as for
+    /// [`Service::client`](crate::Service::client).
     ///
     /// ```
     /// use ipc_core::dynamic::Channel;
@@ -215,7 +215,8 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Kind`] if the channel is no service, and otherwise as for [`Service::server`](crate::Service::server).
+    /// [`OpenError::Kind`] if the channel is no service, and otherwise as for
+    /// [`Service::server`](crate::Service::server).
     pub fn server(&self) -> Result<Server, OpenError> {
         let schemas = self.expect_service()?;
         Ok(Server::new(calls::open_acceptor(&self.spec)?, schemas))
@@ -225,7 +226,8 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Kind`] if the channel is no queue, and otherwise as for [`Queue::receiver`](crate::Queue::receiver).
+    /// [`OpenError::Kind`] if the channel is no queue, and otherwise as for
+    /// [`Queue::receiver`](crate::Queue::receiver).
     pub fn receiver(&self) -> Result<Receiver, OpenError> {
         self.expect(&[Kind::ExclusiveQueue, Kind::SharedQueue], "a queue")?;
         Ok(Receiver::new(queue::open_receiver(&self.spec)?, self.schema.clone()))
@@ -310,7 +312,8 @@ impl Channel {
     }
 }
 
-/// Decodes a schema of a segment, and holds it against what the header says of the message: its size, and whether it varies.
+/// Decodes a schema of a segment, and holds it against what the header says of the message: its size, and whether it
+/// varies.
 fn checked(segment: &Segment, encoded: Vec<u8>, (bytes, varies): (u64, bool)) -> Result<(Schema, Vec<u8>), OpenError> {
     let damaged = |reason: String| OpenError::NotASegment { path: segment.path().into(), reason };
     let schema = decode(&encoded).map_err(|error| damaged(format!("its schema is damaged: {error}")))?;

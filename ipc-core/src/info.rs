@@ -1,54 +1,56 @@
-//! What there is to know about a channel that has been opened.
+//! The description of an open channel.
 
 use crate::error::Peer;
 use crate::layout::unpadded;
 use crate::segment::{Access, HugePages, Lifetime, Segment, Spec};
 use std::path::PathBuf;
 
-/// The channel as it is, beside what was asked for.
+/// A channel's actual options, which may differ from what this program asked for, and who created it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChannelInfo {
     /// The channel's name.
     pub name: String,
-    /// The domain it lives in.
+    /// The channel's domain.
     pub domain: String,
     /// The segment's file.
     pub path: PathBuf,
     /// Size of the segment in bytes.
     pub segment_bytes: u64,
-    /// Messages that fit; if they vary in length, the size of the ring in bytes.
+    /// The number of messages that the channel holds; if messages vary in length, the size of the ring in bytes.
     pub capacity: usize,
-    /// What this program asked for in place of [`capacity`](ChannelInfo::capacity); bytes are rounded up to what a ring has.
+    /// The capacity that this program asked for, in the same unit as [`capacity`](ChannelInfo::capacity) and rounded
+    /// likewise.
     pub requested_capacity: Option<usize>,
-    /// What becomes of the segment when the last participant leaves.
+    /// What happens to the segment when the last participant leaves.
     pub lifetime: Lifetime,
-    /// Whether messages have the time at which they were sent beside them, and their latencies are counted: see
+    /// Whether the channel measures the latencies of its messages: see
     /// [`Queue::timestamps`](crate::Queue::timestamps), or of a [broadcast](crate::Broadcast::timestamps).
     pub timestamps: bool,
-    /// Who may open the segment's file: the bits of its mode. See [`Queue::mode`](crate::Queue::mode).
+    /// The mode of the segment's file: see [`Queue::mode`](crate::Queue::mode).
     pub mode: u32,
     /// Whether this end exchanges messages by value only: see [`Queue::hardened`](crate::Queue::hardened).
     pub hardened: bool,
-    /// Whether this process has the segment in huge pages, and if not, why not.
+    /// Whether this process maps the segment with huge pages, and if not, why.
     pub huge_pages: HugePages,
-    /// Whether this call created the channel; otherwise it joined one, and that one's options count.
+    /// Whether this call created the channel. If not, it joined an existing one, whose options hold.
     pub created: bool,
     /// Who created the channel.
     pub creator: Peer,
-    /// Who had this end before and died without closing. A message that it held in place (with `recv_ref`) comes again.
+    /// The previous owner of this end, if it died without closing. A message that it held in place (with `recv_ref`) is
+    /// delivered again.
     pub predecessor: Option<Peer>,
 }
 
 impl ChannelInfo {
-    /// For somebody who takes part in the channel.
+    /// The information for a participant.
     pub(crate) fn new(segment: &Segment, spec: &Spec, created: bool, predecessor: Option<Peer>) -> Self {
         let requested_capacity = spec.requested_capacity();
         let hardened = segment.hardens(&spec.access);
         ChannelInfo { requested_capacity, created, predecessor, hardened, ..ChannelInfo::of_segment(segment) }
     }
 
-    /// For somebody who takes no part in it, and asked for nothing.
+    /// The information for an observer, which asked for no options.
     pub(crate) fn of_segment(segment: &Segment) -> Self {
         let geometry = segment.geometry();
         ChannelInfo {
@@ -73,7 +75,7 @@ impl ChannelInfo {
     ///
     /// ```
     /// # let domain = format!("doc-{}", std::process::id());
-    /// let queue = ipc_core::Queue::<u64>::new("desk").spsc();
+    /// let queue = ipc_core::Queue::<u64>::new("jobs").spsc();
     /// # let queue = queue.domain(&domain);
     /// let tx = queue.clone().capacity(64).sender()?;
     /// let rx = queue.capacity(1000).receiver()?;

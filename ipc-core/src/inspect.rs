@@ -1,8 +1,8 @@
-//! Looking at channels from outside: which there are, who takes part, what is in them, and how long messages take.
+//! Inspecting channels from outside: which channels exist, their participants, their contents, and their latencies.
 //!
-//! An [`Observer`] takes no part in its channel. It maps the segment read-only, holds no lock and no line of the participant
-//! table, keeps nobody waiting, and does not keep the segment from being removed. So it can be opened and asked at any
-//! time, while everything runs. What it says was true at some moment while it was being found out.
+//! An [`Observer`] is not a participant. It maps the segment read-only, holds no lock and no line of the participant
+//! table, blocks nobody, and does not keep the segment from being removed. So it can be used at any time on a running
+//! system. Every result is a snapshot.
 //!
 //! ```
 //! use ipc_core::inspect::{Observer, State};
@@ -43,10 +43,10 @@ use core::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-/// A channel that is being looked at.
+/// A read-only view of a channel.
 ///
-/// An observer is `Send` and `Sync`. In a child that was forked since it was opened it sees nothing: an empty channel without
-/// participants. The child may open another one.
+/// An observer is `Send` and `Sync`. In a forked child it shows an empty channel without participants. The child may
+/// open another one.
 pub struct Observer {
     /// Mapped read-only: nothing must be called on it that writes.
     segment: Segment,
@@ -54,39 +54,39 @@ pub struct Observer {
     info: ChannelInfo,
 }
 
-/// Somebody who takes part in a channel, or did.
+/// A present or past participant of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Participant {
-    /// Its line in the channel's table of participants.
+    /// Its line in the participant table.
     pub line: u32,
-    /// What it does there.
+    /// Its role.
     pub role: Role,
     /// Its process id, as it sees itself.
     pub pid: u32,
     /// The file name of its executable.
     pub program: String,
-    /// How it is doing.
+    /// Whether it lives.
     pub state: State,
 }
 
-/// How a participant is doing.
+/// Whether a participant lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// It lives: its process has the lock that says so, however long it has been silent or stopped.
+    /// It lives: its process holds its lock. It may be idle or stopped.
     Live,
-    /// It has left, and nobody has taken its line since.
+    /// It has closed, and its line has not been reused.
     Closed,
-    /// It died without leaving, and nobody has taken its line since.
+    /// It died without closing, and its line has not been reused.
     Dead,
 }
 
-/// A segment that [`list`] has found.
+/// A segment, as found by [`list`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Listed {
-    /// The domain that the channel lives in.
+    /// The channel's domain.
     pub domain: String,
     /// The channel's name.
     pub name: String,
@@ -94,8 +94,8 @@ pub struct Listed {
     pub path: PathBuf,
 }
 
-/// The segments of this machine, in all domains and of all users, in the order of their names. Whether they can be opened
-/// has not been tried: [`Observer::open_in`] does that.
+/// Lists the segments of this machine, of all domains and users, sorted by name. It does not try to open them;
+/// [`Observer::open_in`] does.
 ///
 /// # Errors
 ///
@@ -115,17 +115,16 @@ pub fn list() -> Result<Vec<Listed>, OpenError> {
 }
 
 impl Observer {
-    /// Looks at the channel of this name in the domain that the environment says, as
-    /// [`Queue::domain`](crate::Queue::domain) does.
+    /// Opens a view of the channel with this name, in the default domain (see [`Queue::domain`](crate::Queue::domain)).
     ///
     /// # Errors
     ///
-    /// [`OpenError::NoChannel`] if there is none, and the other [`OpenError`]s as they say.
+    /// [`OpenError::NoChannel`] if it does not exist, or any other [`OpenError`], as documented there.
     pub fn open(name: &str) -> Result<Self, OpenError> {
         Self::find(&SegmentName::new(None, name)?)
     }
 
-    /// Looks at the channel of this name in `domain`.
+    /// Opens a view of the channel with this name in `domain`.
     ///
     /// # Errors
     ///
@@ -146,23 +145,23 @@ impl Observer {
         Ok(Observer { segment, kind, info })
     }
 
-    /// What the channel does with its messages.
+    /// The kind of channel.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What does not change about the channel.
+    /// The channel's options, and who created it.
     pub fn info(&self) -> &ChannelInfo {
         &self.info
     }
 
-    /// Whether the channel's name still leads to the segment that is being looked at. If not, the channel was removed, and
-    /// another one may have come in its place, for another observer.
+    /// Whether the channel's name still leads to this segment. If not, the channel was removed, and there may be a new
+    /// one of the same name, which takes a new observer.
     pub fn is_current(&self) -> bool {
         self.segment.is_linked().unwrap_or(false)
     }
 
-    /// Those who take part, and those who did and whose line nobody has taken since, in the order of their lines.
+    /// The participants, in the order of their lines, with past ones whose lines have not been reused.
     pub fn participants(&self) -> Vec<Participant> {
         let geometry = self.segment.geometry();
         let roles = roles(self.kind);
@@ -180,10 +179,10 @@ impl Observer {
         (0..geometry.participants).filter_map(participant).collect()
     }
 
-    /// Messages that wait in a queue; `None` for channels of other kinds.
+    /// The number of messages in a queue; `None` for channels of other kinds.
     ///
-    /// This takes a few looks at the ring, or one at each message if they vary in length or the queue is a shared one. A shared
-    /// queue in which a message has been returned by a receiver, or left by one that died, is looked at slot by slot.
+    /// Cost: a few loads for an exclusive queue; one for each message if messages vary in length or the queue is
+    /// shared; one for each slot if a message of a shared queue was returned by a receiver, or left by one that died.
     #[expect(clippy::len_without_is_empty, reason = "an emptiness that may be over when it is reported helps nobody")]
     pub fn len(&self) -> Option<usize> {
         let segment = &self.segment;
@@ -195,8 +194,9 @@ impl Observer {
         }
     }
 
-    /// Messages of a queue or a broadcast that were lost with those who died: see [`Sender::lost`](crate::Sender::lost) and
-    /// [`Publisher::lost`](crate::Publisher::lost). What the dead have left counts when somebody who takes part has met it.
+    /// The number of messages of a queue or a broadcast that were lost to crashes: see
+    /// [`Sender::lost`](crate::Sender::lost) and [`Publisher::lost`](crate::Publisher::lost). A loss counts once a
+    /// participant has found it.
     pub fn lost(&self) -> u64 {
         match self.kind {
             Kind::SharedQueue => self.segment.shared_ring().losses(),
@@ -205,22 +205,25 @@ impl Observer {
         }
     }
 
-    /// How many messages have been received since the channel was created, if it has timestamps; those whose latency is
-    /// [out of range](Latency::out_of_range) are not counted. A broadcast's message is received by each subscriber. Cheaper than [`latency`](Observer::latency), for rates.
+    /// The number of messages received since the channel was created, if it has timestamps. Each subscriber of a
+    /// broadcast counts. Messages whose latency is [out of range](Latency::out_of_range) do not. Use it for rates: it
+    /// is cheaper than [`latency`](Observer::latency).
     pub fn received(&self) -> Option<u64> {
         Some(self.segment.histogram()?.total())
     }
 
-    /// How long messages have taken since the channel was created. `None` if it has no
-    /// [timestamps](crate::Queue::timestamps), if it is a lossy broadcast, whose subscribers count
-    /// [for themselves](crate::Subscriber::latency), or if the histogram is of a form that this version does not know.
+    /// The latencies of messages since the channel was created.
+    ///
+    /// `None` if the channel has no [timestamps](crate::Queue::timestamps); if it is a lossy broadcast, whose
+    /// subscribers each [have their own](crate::Subscriber::latency); or if this version does not know the histogram's
+    /// format.
     pub fn latency(&self) -> Option<Latency> {
         Some(Latency::new(self.segment.histogram()?.read()?))
     }
 
-    /// How long calls of a service have taken, from being made to the (first) reply, as their clients saw it; what
-    /// [`latency`](Observer::latency) tells of a service is how long they took to be accepted. `None` for channels of other
-    /// kinds, and otherwise as there.
+    /// The durations of a service's calls, from the call to the first reply, as clients measured them. `None` for
+    /// channels of other kinds, and for the reasons given at [`latency`](Observer::latency), which for a service is the
+    /// time until a server accepted.
     pub fn round_trips(&self) -> Option<Latency> {
         Some(Latency::new(self.segment.round_trips()?.read()?))
     }

@@ -1,15 +1,15 @@
-//! The lookout: threads that sleep on the words of channels for others, and wake them. A task cannot sleep on a futex,
-//! and a thread can sleep on 128 of them at most, so both leave it to the lookout.
+//! The *lookout* is a set of background threads that sleep on futexes on behalf of tasks and large wait sets, and wake
+//! them. A task must not block on a futex, and a thread can sleep on at most 128 of them.
 //!
-//! A *post* is one thread, which watches up to [`POST_WORDS`] ends; n ends take n / 127 posts, rounded up. Posts sleep
-//! until a word changes, however long that takes. One more thread makes the *rounds*, and looks at what no word tells
-//! (`lookout/rounds.rs`). All of them begin with the first end that is watched and end with the last. Which runtime a task
-//! belongs to does not matter: what is woken is its [`Waker`].
+//! A *post* is one such thread. It watches up to [`POST_WORDS`] ends, so n ends take n / 127 posts, rounded up, and
+//! sleeps until a word changes. One more thread makes the *rounds*: it checks periodically for deaths, which change no
+//! word (`lookout/rounds.rs`). The threads start with the first end that is watched, and stop with the last. They wake
+//! a task by its [`Waker`], so any runtime will do.
 //!
 //! # The protocol
 //!
-//! The waiting protocol (`waiting.rs`) has one thread announce (R1), look (R2) and sleep. Here the first two are done by
-//! the task and the sleeping by the post:
+//! The waiting protocol (`waiting.rs`) has one thread announce (R1), look (R2) and sleep. Here the first two are done
+//! by the task and the sleeping by the post:
 //!
 //! ```text
 //! task                                         post
@@ -29,24 +29,25 @@
 //! waker then sees SLEEPING, gives the word a new value V, and calls `futex_wake`. Every value that the word had before
 //! is gone for good (W3).
 //!
-//! - A loads V, or what came after it. Its Acquire has seen V, so R2, which comes later, sees what was published, against
-//!   the assumption. (If SLEEPING is clear, nobody would wake for this announcement, and the task has to make another.)
+//! - A loads V, or what came after it. Its Acquire has seen V, so R2, which comes later, sees what was published,
+//!   against the assumption. (If SLEEPING is clear, nobody would wake for this announcement, and the task has to make
+//!   another.)
 //! - V comes after what A has loaded. From then on `expected` is stale, and the first P1 that sees V wakes the task. It
 //!   comes at once: a post that has yet to begin its P1 loads V in it. A post that has loaded an older value in P1 and
-//!   is not yet asleep finds V when the kernel compares, so P2 returns. A post that sleeps on the word is woken, unless the
-//!   waker wakes only some and these are others. And a post that sleeps on a list without the word is one that saw the
-//!   end disarmed, on a word that has several sleepers; but then A has bumped the word that is last in each
-//!   list, which ends P2, before R2.
+//!   is not yet asleep finds V when the kernel compares, so P2 returns. A post that sleeps on the word is woken, unless
+//!   the waker wakes only some and these are others. And a post that sleeps on a list without the word is one that saw
+//!   the end disarmed, on a word that has several sleepers; but then A has bumped the word that is last in each list,
+//!   which ends P2, before R2.
 //!
 //! A waker that is killed between the new value and `futex_wake` delays the task by a round, like a sleeper by a slice
-//! (W2), since a death has everything looked at. One that is stopped there, or that wakes another sleeper who then leaves
-//! the work undone and lives, delays it by about a second: V is there all the same, and P3 sees it. Where membarrier is
-//! refused, an armed end is woken in every round, whatever its word says.
+//! (W2), since a death has everything looked at. One that is stopped there, or that wakes another sleeper who then
+//! leaves the work undone and lives, delays it by about a second: V is there all the same, and P3 sees it. Where
+//! membarrier is refused, an armed end is woken in every round, whatever its word says.
 //!
 //! # Fork
 //!
-//! A child has no threads but its own. It gets a new lookout, and what it has inherited from the old one it leaves alone:
-//! the ends that are watched there are dead, as their verbs say (`os/fork.rs`).
+//! A child has no threads but its own. It gets a new lookout, and what it has inherited from the old one it leaves
+//! alone: the ends that are watched there are dead, as their verbs say (`os/fork.rs`).
 
 use crate::error::OpenError;
 use crate::interest::{Interest, announce_all};
@@ -212,7 +213,8 @@ impl Entry {
     fn check(self: &Arc<Self>) -> Option<u32> {
         let word = self.interest.word();
         let mut state = lock(&self.state);
-        // Acquire: pairs with the Release of wakers, and passes on to the task, by way of the waker, what it is woken for.
+        // Acquire: pairs with the Release of wakers, and passes on to the task, by way of the waker, what it is woken
+        // for.
         let value = word.load(Ordering::Acquire);
         let is_stale = state.armed.as_ref().is_some_and(|armed| armed.expected != value);
         let mut armed = None;
@@ -228,8 +230,8 @@ impl Entry {
         is_wanted.then_some(value)
     }
 
-    /// P3 of the protocol, and a look at the lines of those who are watched. `see` is told of them: of all, or only of those
-    /// who have come. `true` if the task is to be woken.
+    /// P3 of the protocol, and a look at the lines of those who are watched. `see` is told of them: of all, or only of
+    /// those who have come. `true` if the task is to be woken.
     fn look(self: &Arc<Self>, all: bool, see: impl FnMut(&Living)) -> bool {
         let mut state = lock(&self.state);
         state.has_news |= state.roster.update(self.interest.segment());
@@ -252,7 +254,8 @@ impl Entry {
         (probed, state.has_news && state.armed.is_some())
     }
 
-    /// Wakes the task, if it waits. On a word that others sleep on, the post must not take a wake-up from them any more.
+    /// Wakes the task, if it waits. On a word that others sleep on, the post must not take a wake-up from them any
+    /// more.
     fn wake(&self) {
         let mut state = lock(&self.state);
         let Some(Armed { waker, .. }) = state.armed.take() else { return };
@@ -275,8 +278,8 @@ impl Entry {
         }
     }
 
-    /// Whether the task is to be woken in every round: where wake-ups cannot be relied on, where time matters, and where
-    /// somebody has died and what it held may have to be repaired, which cannot always be done at once.
+    /// Whether the task is to be woken in every round: where wake-ups cannot be relied on, where time matters, and
+    /// where somebody has died and what it held may have to be repaired, which cannot always be done at once.
     fn is_restless(&self, state: &State) -> bool {
         !state.is_heard
             || self.interest.depends_on_time()

@@ -1,17 +1,16 @@
-//! What may travel through a segment: the [`IpcMessage`] trait, and the shapes that stand in for the types of `std`
-//! which cannot ([`Opt`], [`Str`], [`List`]).
+//! Messages: the [`IpcMessage`] trait, and three inline types, [`Opt`], [`Str`] and [`List`], which replace types of
+//! `std` whose layout is undefined or which point to the heap.
 //!
-//! A message crosses a process boundary as bytes. Three questions decide whether that is sound, and the trait has an
-//! answer for each of them:
+//! A message crosses a process boundary as bytes. The trait answers the three questions on which soundness depends:
 //!
-//! - *Do both sides mean the same bytes?* [`IpcMessage::SCHEMA`] describes the layout, down to the names and values,
-//!   and [`IpcMessage::FINGERPRINT`] is its digest.
-//! - *Is what arrived a value of the type?* [`IpcMessage::validate`] looks at every byte that has an invalid pattern,
-//!   and compiles to nothing where none has ([`IpcMessage::ANY_BITS`]).
-//! - *Does only the value leave this process?* [`IpcMessage::place`] stores field by field, so that no padding, which
+//! - *Do both sides agree on the layout?* [`IpcMessage::SCHEMA`] describes it, with all names and values;
+//!   [`IpcMessage::FINGERPRINT`] is its digest.
+//! - *Are the received bytes a value of the type?* [`IpcMessage::validate`] checks every byte that has invalid
+//!   patterns. It compiles to nothing if there are none ([`IpcMessage::ANY_BITS`]).
+//! - *Does nothing but the value leave this process?* [`IpcMessage::place`] stores field by field, so no padding, which
 //!   may hold anything, reaches the segment.
 //!
-//! All of it is derived:
+//! The derive macro implements all of it:
 //!
 //! ```
 //! use ipc_core::message::{IpcMessage, Opt, Str, from_bytes};
@@ -114,8 +113,8 @@ pub unsafe trait IpcMessage: Send + Sync + 'static {
     /// Whether no byte is padding, so that a value can be copied as bytes.
     const DENSE: bool = false;
 
-    /// The length of the tail of the message at `at`: items, or bytes of text. The pointer says so, and nothing is read. 0
-    /// for a type without a tail.
+    /// The length of the tail of the message at `at`: items, or bytes of text. The pointer says so, and nothing is
+    /// read. 0 for a type without a tail.
     fn tail_len(at: *const Self) -> usize;
 
     /// The pointer to a message at `at` whose tail has the length `tail_len`, which a type without a tail ignores.
@@ -138,8 +137,9 @@ pub unsafe trait IpcMessage: Send + Sync + 'static {
     ///
     /// # Safety
     ///
-    /// If there are tails, those of `self` and `to` have the same length. `to` is aligned and writable for the size of `Self`, and does not overlap `self`. Other processes may access
-    /// the destination at the same time, but this one only atomically.
+    /// If there are tails, those of `self` and `to` have the same length. `to` is aligned and writable for the size of
+    /// `Self`, and does not overlap `self`. Other processes may access the destination at the same time, but this one
+    /// only atomically.
     unsafe fn place(&self, to: *mut Self);
 
     /// Stores some valid value at `to`, in the manner of [`place`](Self::place): zeros, first variants, and empty

@@ -1,4 +1,5 @@
-//! A subscriber's end of the ring, and the station that waits for it.
+//! A *feed* is a subscriber's end of either broadcast ring, without the message type, together with the
+//! [station](crate::station) that waits for it.
 
 use super::PUBLISHERS;
 use super::parts::{Parts, repair_all, sweep};
@@ -74,7 +75,8 @@ struct Intake {
 pub(crate) struct Feed {
     intake: Intake,
     station: Station,
-    /// Whether a message stays where it is for as long as this subscriber has not passed it, and this one relies on that.
+    /// Whether a message stays where it is for as long as this subscriber has not passed it, and this one relies on
+    /// that.
     stays: bool,
     /// Of a channel with timestamps.
     timing: Option<Timing>,
@@ -144,8 +146,9 @@ impl Intake {
 
     #[cold]
     fn sight_of(&mut self, mut sight: Sight) -> Sight {
-        // A hole of a publisher that died is nothing that a lossless subscriber has missed. The next look is beyond it, and is
-        // taken at once: whoever waits would sleep for another slice, in which nobody wakes it. Each publisher leaves one.
+        // A hole of a publisher that died is nothing that a lossless subscriber has missed. The next look is beyond it,
+        // and is taken at once: whoever waits would sleep for another slice, in which nobody wakes it. Each publisher
+        // leaves one.
         for _ in 0..PUBLISHERS {
             if !matches!(sight, Sight::Missed(_)) || !self.end.is_lossless() {
                 break;
@@ -214,7 +217,8 @@ impl Intake {
         }
     }
 
-    /// Closes the hole at which this subscriber waits, if a publisher died there; steps over it if the segment is read-only.
+    /// Closes the hole at which this subscriber waits, if a publisher died there; steps over it if the segment is
+    /// read-only.
     fn tend(&mut self, segment: &Segment) {
         let is_claimed = match &self.end {
             End::Lossless(end) => end.is_claimed(),
@@ -286,8 +290,8 @@ impl Feed {
         self.intake.payload().unwrap_or(NonNull::dangling()).as_ptr().cast()
     }
 
-    /// Bytes of the message that can be taken, if messages vary in length. As for the payload, they count when it has been
-    /// accepted.
+    /// Bytes of the message that can be taken, if messages vary in length. As for the payload, they count when it has
+    /// been accepted.
     pub(crate) fn bytes(&self) -> Option<usize> {
         self.intake.bytes()
     }
@@ -302,8 +306,8 @@ impl Feed {
     fn accept_timed(&mut self) -> bool {
         let Feed { intake, timing, .. } = self;
         let (Some(timing), Some(payload)) = (timing, intake.payload()) else { return intake.accept() };
-        // SAFETY: the payload is that of a slot of the segment, which `station` keeps mapped. If it has been stored to meanwhile,
-        // it is not accepted.
+        // SAFETY: the payload is that of a slot of the segment, which `station` keeps mapped. If it has been stored to
+        // meanwhile, it is not accepted.
         unsafe { timing.receive(payload, || intake.accept()) }
     }
 

@@ -1,4 +1,5 @@
-//! A publisher's end of the ring, which knows whom it has to wait for.
+//! An *outlet* is a publisher's end of either broadcast ring, without the message type. A lossless one also knows the
+//! subscribers that it has to wait for.
 
 use super::parts::{Parts, repair_all, sweep};
 use crate::atomics::AtomicU64;
@@ -105,7 +106,8 @@ impl Outlet {
             return;
         };
         match self.held_up {
-            // Since then it has passed nothing, and nobody else was in the way, or another publisher would have gone on.
+            // Since then it has passed nothing, and nobody else was in the way, or another publisher would have gone
+            // on.
             Some((since, before, at)) if (before, at) == (slowest, tail) => {
                 if since.elapsed() >= limit && self.parts.evict(&slowest) {
                     self.held_up = None;

@@ -1,4 +1,4 @@
-//! What answers calls, whatever their messages are: takes calls, and says how far the answers have come.
+//! The answering side of a service, without the message types: it takes calls and publishes replies.
 
 use super::desk::{Desk, turn};
 use super::place::Place;
@@ -73,8 +73,8 @@ impl Acceptor {
         self.look().map(|found| found.map_err(AcceptError::from))
     }
 
-    /// Whether there is a call to be taken, by looking alone. It is this end's from then on: another one gets it only if this
-    /// one is dropped, or dies, without having taken it.
+    /// Whether there is a call to be taken, by looking alone. It is this end's from then on: another one gets it only
+    /// if this one is dropped, or dies, without having taken it.
     pub(super) fn has_call(&mut self) -> bool {
         // Acquire: as in `look`.
         self.stop.load(Ordering::Acquire) || self.queue.get_mut().look() != Turn::Theirs
@@ -156,8 +156,8 @@ impl Drop for Acceptor {
     }
 }
 
-/// Stops a [`Server`](super::Server), for good: its `serve` returns, and its `accept` and the like return `None`. Requests
-/// that it has accepted may still be answered.
+/// Stops a [`Server`](super::Server), for good: its `serve` returns, and its `accept` and the like return `None`.
+/// Requests that it has accepted may still be answered.
 #[derive(Clone)]
 pub struct Stopper {
     stop: Arc<AtomicBool>,
@@ -211,8 +211,8 @@ impl<'s> Answer<'s> {
         self.desk.is_forked()
     }
 
-    /// Says how far the answer has come, and wakes the client. `false` if it has gone; then, and after an end, there is nothing
-    /// more to say. The request stays this server's until an end is said, or this is dropped.
+    /// Says how far the answer has come, and wakes the client. `false` if it has gone; then, and after an end, there is
+    /// nothing more to say. The request stays this server's until an end is said, or this is dropped.
     #[inline(always)]
     pub(crate) fn say(&mut self, progress: Progress) -> bool {
         if progress.end != End::Open {

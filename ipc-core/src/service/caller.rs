@@ -1,7 +1,7 @@
-//! What calls a service, whatever its messages are: claims slots, announces calls, and waits for what becomes of them.
+//! The calling side of a service, without the message types: it claims slots, posts calls, and waits for replies.
 //!
-//! Threads may share a caller. The end of the queue is behind a lock, which is held for as long as it takes to put a ticket
-//! in; everything else is atomics, in the table or here.
+//! Threads may share a caller. A lock guards the end of the queue while a ticket is put in; everything else is atomic,
+//! in the table or here.
 
 use super::desk::{self, Desk, turn};
 use super::place::Place;
@@ -42,7 +42,8 @@ pub(crate) enum Failure {
 
 impl Caller {
     pub(super) fn new((desk, queue): (Desk, shared::Parts)) -> Self {
-        // The queue's ends are never alone: a client that is the only one now would have to be told when it no longer is.
+        // The queue's ends are never alone: a client that is the only one now would have to be told when it no longer
+        // is.
         let queue = Mutex::new(Producer::attach(queue, desk.queue_line(), Company::Others));
         let deaths = AtomicU64::new(census(&desk).deaths);
         let spare = Spare::new(desk.calls.slots());
@@ -69,7 +70,8 @@ impl Caller {
         if self.desk.is_forked() {
             return Err(Failure::Forked);
         }
-        // Relaxed: a count of this end's own. Whoever sees an older one takes a death that was reported for a new one, once.
+        // Relaxed: a count of this end's own. Whoever sees an older one takes a death that was reported for a new one,
+        // once.
         let deaths = self.deaths.load(Ordering::Relaxed);
         let call = match self.claim() {
             Some(call) => call,

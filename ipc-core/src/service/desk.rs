@@ -1,5 +1,5 @@
-//! What clients and servers have in common: a place at the service, its table of calls, waiting, and what is done for the
-//! dead.
+//! A *desk* is what clients and servers share: the participant, the table of calls, the queue of tickets, waiting, and
+//! the repair of what dead participants left behind.
 
 use super::place::Place;
 use crate::error::{Corrupt, OpenError, Role};
@@ -76,8 +76,8 @@ impl Desk {
         &self.info
     }
 
-    /// Whether this process was forked from the one that opened the service. To be asked before anything that should have
-    /// an effect.
+    /// Whether this process was forked from the one that opened the service. To be asked before anything that should
+    /// have an effect.
     #[inline(always)]
     pub(super) fn is_forked(&self) -> bool {
         self.epoch.is_past()
@@ -109,7 +109,8 @@ impl Desk {
     /// The place of the request of a call.
     #[inline(always)]
     pub(super) fn request(&self, index: usize) -> Place<'_> {
-        // SAFETY: the segment, which the participant keeps, has a place of this size there, aligned as the geometry says.
+        // SAFETY: the segment, which the participant keeps, has a place of this size there, aligned as the geometry
+        // says.
         unsafe { Place::new(self.calls.request(index), self.calls.request_length(index), self.rooms[0]) }
     }
 
@@ -144,8 +145,8 @@ impl Desk {
 
     /// Waits on `word` until `look` finds something. `None` if the patience is over.
     ///
-    /// Before this participant falls asleep, and whenever it wakes, `probe` finds out who has died and acts on it, so that
-    /// `look` sees the consequences; it too may end the wait.
+    /// Before this participant falls asleep, and whenever it wakes, `probe` finds out who has died and acts on it, so
+    /// that `look` sees the consequences; it too may end the wait.
     #[cold]
     #[inline(never)]
     pub(super) fn wait<T>(
@@ -207,7 +208,8 @@ impl Desk {
             return;
         }
         for (line, _) in lives.iter().enumerate().filter(|(_, life)| matches!(life, Life::Dead { .. })) {
-            // What is still pending is done by the next one who tends; others who wait for it look by themselves in time.
+            // What is still pending is done by the next one who tends; others who wait for it look by themselves in
+            // time.
             repair(segment, &self.queue, line as u32, |line| liveness::life(segment, line));
         }
         let is_gone = |line: u32| lives.get(line as usize).is_none_or(|life| *life != Life::Live);
@@ -294,7 +296,8 @@ fn sweep(segment: &Segment, line: u32) -> bool {
     is_resolved && (0..calls.slots()).all(settle)
 }
 
-/// Resolves slot `index` until nothing in it waits for the participant on `line`, who is gone. `false` if it kept changing.
+/// Resolves slot `index` until nothing in it waits for the participant on `line`, who is gone. `false` if it kept
+/// changing.
 fn settle(
     calls: &Calls,
     index: usize,

@@ -1,7 +1,7 @@
-//! The place of a request or of a reply in its slot, and how a message gets in and out of it.
+//! Where a request or a reply lies in its slot, and how a message is copied in and out.
 //!
-//! What it may hold is known from the geometry, which every end has for itself. The length of a message comes from shared
-//! memory, and is held against that before anything is done with it.
+//! The room is known from the geometry, of which every end has a private copy. The length of a message comes from
+//! shared memory, and is checked against the room before it is used.
 
 use crate::atomics::AtomicU64;
 use crate::error::{Corrupt, TooLarge};
@@ -25,8 +25,8 @@ pub(crate) struct Place<'d> {
 impl<'d> Place<'d> {
     /// # Safety
     ///
-    /// `start` leads to a place of `room_bytes` bytes, rounded up to whole words, in a mapping that outlives the value, which
-    /// is aligned for the messages that it is for and to a word.
+    /// `start` leads to a place of `room_bytes` bytes, rounded up to whole words, in a mapping that outlives the value,
+    /// which is aligned for the messages that it is for and to a word.
     pub(super) unsafe fn new(start: NonNull<AtomicU64>, length: Option<&'d AtomicU64>, room_bytes: usize) -> Self {
         Place { start, length, room_bytes }
     }
@@ -118,8 +118,8 @@ impl<'d> Place<'d> {
     pub(super) unsafe fn take_boxed<T: IpcMessage + ?Sized>(&self) -> Result<Box<T>, Corrupt> {
         let bytes = self.bytes()?;
         let tail_len = tail_len_of::<T>(bytes)?;
-        // SAFETY: the place is aligned to a word and has room for so many bytes in whole words, which `bytes` has checked,
-        // and `tail_len_of` has told the length of the tail from them.
+        // SAFETY: the place is aligned to a word and has room for so many bytes in whole words, which `bytes` has
+        // checked, and `tail_len_of` has told the length of the tail from them.
         let copy = unsafe { Copied::<T>::from_shared(self.start(), bytes, tail_len) };
         Ok(copy.check()?)
     }
@@ -132,8 +132,8 @@ impl<'d> Place<'d> {
     pub(super) unsafe fn check<T: IpcMessage + ?Sized>(&self) -> Result<usize, Corrupt> {
         let tail_len = tail_len_of::<T>(self.bytes()?)?;
         if !T::ANY_BITS {
-            // SAFETY: the place is aligned for a `T`, and has as many bytes as one with this tail, all of which are mapped
-            // and so initialised.
+            // SAFETY: the place is aligned for a `T`, and has as many bytes as one with this tail, all of which are
+            // mapped and so initialised.
             unsafe { T::validate(T::pointer(self.start(), tail_len)) }?;
         }
         Ok(tail_len)
@@ -157,7 +157,8 @@ impl<'d> Place<'d> {
     /// As for [`put`](Place::put).
     pub(crate) unsafe fn take_bytes(&self) -> Result<Vec<u8>, Corrupt> {
         let mut bytes = vec![0; self.bytes()?];
-        // SAFETY: the place is aligned to a word, and has room for so many bytes in whole words; the vector has as many.
+        // SAFETY: the place is aligned to a word, and has room for so many bytes in whole words; the vector has as
+        // many.
         unsafe { words::load(self.start(), bytes.as_mut_ptr(), bytes.len()) };
         Ok(bytes)
     }

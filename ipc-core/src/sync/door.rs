@@ -1,4 +1,5 @@
-//! A gate with a place to wait at: what mutexes, reader-writer locks, onces and shared values are entered by.
+//! A *door* is a [gate](crate::lock), which only tries, together with the wait queue of those who want to enter.
+//! Mutexes, reader-writer locks, onces and shared values are built on it.
 
 use super::member::{Member, Queue};
 use crate::error::Forked;

@@ -1,4 +1,4 @@
-//! What all of this module have in common: a place in the participant table, and two words to sleep on.
+//! A *member* is what every handle of this module has: its line in the participant table, and the two wait words.
 
 use super::Options;
 use crate::error::{Forked, OpenError, Role};
