@@ -229,7 +229,7 @@ impl Channel {
     /// [`OpenError::Kind`] if the channel is no queue, and otherwise as for
     /// [`Queue::receiver`](crate::Queue::receiver).
     pub fn receiver(&self) -> Result<Receiver, OpenError> {
-        self.expect(&[Kind::ExclusiveQueue, Kind::SharedQueue], "a queue")?;
+        self.check_kind(&[Kind::ExclusiveQueue, Kind::SharedQueue], "a queue")?;
         Ok(Receiver::new(queue::open_receiver(&self.spec)?, self.schema.clone()))
     }
 
@@ -239,7 +239,7 @@ impl Channel {
     ///
     /// [`OpenError::Kind`] if the channel is no queue, and otherwise as for [`Queue::sender`](crate::Queue::sender).
     pub fn sender(&self) -> Result<Sender, OpenError> {
-        self.expect(&[Kind::ExclusiveQueue, Kind::SharedQueue], "a queue")?;
+        self.check_kind(&[Kind::ExclusiveQueue, Kind::SharedQueue], "a queue")?;
         Ok(Sender::new(queue::open_sender(&self.spec)?, self.schema.clone()))
     }
 
@@ -250,7 +250,7 @@ impl Channel {
     /// [`OpenError::Kind`] if the channel is no broadcast, and otherwise as for
     /// [`Broadcast::publisher`](crate::Broadcast::publisher).
     pub fn publisher(&self) -> Result<Publisher, OpenError> {
-        self.expect(&[Kind::LosslessBroadcast, Kind::LossyBroadcast], "a broadcast")?;
+        self.check_kind(&[Kind::LosslessBroadcast, Kind::LossyBroadcast], "a broadcast")?;
         Ok(Publisher::new(broadcast::open_publisher(&self.spec)?, self.schema.clone()))
     }
 
@@ -261,7 +261,7 @@ impl Channel {
     /// [`OpenError::Kind`] if the channel is no broadcast, and otherwise as for
     /// [`Broadcast::subscriber`](crate::Broadcast::subscriber).
     pub fn subscriber(&self) -> Result<Subscriber, OpenError> {
-        self.expect(&[Kind::LosslessBroadcast, Kind::LossyBroadcast], "a broadcast")?;
+        self.check_kind(&[Kind::LosslessBroadcast, Kind::LossyBroadcast], "a broadcast")?;
         Ok(Subscriber::new(broadcast::open_subscriber(&self.spec)?, self.schema.clone()))
     }
 
@@ -272,7 +272,7 @@ impl Channel {
     /// [`OpenError::Kind`] if the channel is no latest value, and otherwise as for
     /// [`Latest::reader`](crate::Latest::reader).
     pub fn reader(&self) -> Result<Reader, OpenError> {
-        self.expect(&[Kind::Latest], "a latest value")?;
+        self.check_kind(&[Kind::Latest], "a latest value")?;
         Ok(Reader::new(latest_value::open_reader(&self.spec)?, self.schema.clone()))
     }
 
@@ -283,7 +283,7 @@ impl Channel {
     /// [`OpenError::Kind`] if the channel is no latest value, and otherwise as for
     /// [`Latest::writer`](crate::Latest::writer).
     pub fn writer(&self) -> Result<Writer, OpenError> {
-        self.expect(&[Kind::Latest], "a latest value")?;
+        self.check_kind(&[Kind::Latest], "a latest value")?;
         Ok(Writer::new(latest_value::open_writer(&self.spec)?, self.schema.clone()))
     }
 
@@ -296,7 +296,7 @@ impl Channel {
     }
 
     /// Refuses to open an end that channels of this kind do not have.
-    fn expect(&self, kinds: &[Kind], expected: &'static str) -> Result<(), OpenError> {
+    fn check_kind(&self, kinds: &[Kind], expected: &'static str) -> Result<(), OpenError> {
         if kinds.contains(&self.kind) { Ok(()) } else { Err(self.refusal(expected)?) }
     }
 
