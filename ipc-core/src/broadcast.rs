@@ -92,7 +92,7 @@ pub struct Broadcast<T: ?Sized> {
     lifetime: Lifetime,
     timestamps: bool,
     pages: Pages,
-    access: Access,
+    pub(crate) access: Access,
     message: PhantomData<fn() -> T>,
 }
 
@@ -272,7 +272,13 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
         SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
-    fn spec(&self) -> Result<Spec, OpenError> {
+    /// Whether publishers wait for nobody.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.lossy
+    }
+
+    pub(crate) fn spec(&self) -> Result<Spec, OpenError> {
         if self.lossy && self.evict_after.is_some() {
             return Err(OpenError::Unsupported("a lossy broadcast waits for nobody, so it evicts nobody"));
         }

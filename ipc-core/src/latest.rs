@@ -60,7 +60,7 @@ pub struct Latest<T> {
     lifetime: Lifetime,
     pages: Pages,
     timestamps: bool,
-    access: Access,
+    pub(crate) access: Access,
     message: PhantomData<fn() -> T>,
 }
 
@@ -195,7 +195,7 @@ impl<T: IpcMessage> Latest<T> {
         SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
-    fn spec(&self) -> Result<Spec, OpenError> {
+    pub(crate) fn spec(&self) -> Result<Spec, OpenError> {
         let spec = Spec::new::<T>(self.segment_name()?, KIND_LATEST, [1, READERS])?;
         // One value can be read at a time. That there are four slots for it is the ring's affair.
         let flags = spec.flags | if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
@@ -214,7 +214,8 @@ pub(crate) fn open_writer(spec: &Spec) -> Result<(Station, ring::Writer), OpenEr
 /// Takes a reader's place in the channel that `spec` describes.
 pub(crate) fn open_reader(spec: &Spec) -> Result<(Station, ring::Reader), OpenError> {
     // One that does not trust the others does not trust itself to write, either.
-    let spec = &Spec { reads_only: spec.access.is_hardened(), ..spec.clone() };
+    let reads_only = spec.access.is_hardened() || spec.access.is_read_only();
+    let spec = &Spec { reads_only, ..spec.clone() };
     let joined = station::join(spec, Side::Second, Role::Reader, |_, _| true)?;
     let attach = |joined: &station::Joined| ring::Reader::attach(joined.segment().latest_ring());
     // That the author of a value has gone concerns also those who come to read it afterwards.

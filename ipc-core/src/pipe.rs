@@ -31,8 +31,6 @@ use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::queue::{Iter, Loan, Queue, Received, Receiver, Sender};
 use crate::segment::Lifetime;
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
-use crate::segment::PrivateSegment;
 use core::time::Duration;
 
 /// A builder for the two ends of a pipe. The left end sends `A` and receives `B`; the right end does the reverse.
@@ -190,10 +188,10 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
         (&self.to_right, &self.to_left)
     }
 
-    /// The same pipe, in segments without names.
+    /// The same, for changing them.
     #[cfg(all(target_os = "linux", not(feature = "portable")))]
-    pub(crate) fn in_segments(self, right: PrivateSegment, left: PrivateSegment) -> Self {
-        self.with(|queue| queue.in_segment(right), |queue| queue.in_segment(left))
+    pub(crate) fn queues_mut(&mut self) -> (&mut Queue<A>, &mut Queue<B>) {
+        (&mut self.to_right, &mut self.to_left)
     }
 
     fn with(

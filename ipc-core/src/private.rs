@@ -27,19 +27,46 @@
 //! and a place is taken over from the dead. (Each process is given an open file description of its own for that.) The memory
 //! goes with the last process that has it.
 //!
-//! What the other side can do all the same: write anything at any time, so that messages are lost or wrong and every call
-//! says [`Corrupt`](crate::Corrupt); take every place; keep the lock that joining and leaving take, which are then given up
-//! after five seconds. And a process of the *same user* can do more than that by other means.
+//! # For nothing but reading
+//!
+//! Who reads a latest value, or subscribes to a lossy broadcast, has nothing to write, and can be handed the channel so that
+//! it cannot: with `send_read_only_over`. Its descriptor is open for reading, so the kernel refuses it a mapping that can be
+//! written, now or later. It takes no place, nobody knows of it, and nobody can wake it: it looks at the channel every 50 ms
+//! while it waits. (One that looks by itself, as with [`Reader::read`], is as fast as any.)
+//!
+//! ```
+//! use ipc_core::Latest;
+//! use std::os::unix::net::UnixStream;
+//!
+//! let (here, there) = UnixStream::pair()?;
+//! let level = Latest::<f64>::new("level").private()?;
+//! level.send_read_only_over(&here)?;
+//! let mut writer = level.writer()?;
+//!
+//! let level = Latest::<f64>::new("level").receive_from(&there)?;
+//! let mut reader = level.reader()?;
+//! writer.write(0.5)?;
+//! assert_eq!(reader.read()?, Some(0.5));
+//! assert!(level.writer().is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What the other side can do all the same
+//!
+//! It can write anything at any time, so that messages are lost or wrong and every call says [`Corrupt`](crate::Corrupt); take
+//! every place; keep the lock that joining and leaving take, which are then given up after five seconds. Who was handed the
+//! channel for nothing but reading can only keep locks: so nobody joins, and who lives is still told from who died. It can
+//! open the memory for writing if it is of the *same user*, and the system lets it (`/proc/self/fd`): what belongs to a user
+//! is no border to that user's processes, which can do more than that by other means. `docs/trust.md` has the whole list.
+
+mod kinds;
 
 use crate::error::OpenError;
-use crate::message::IpcMessage;
-use crate::pipe::{Pipe, PipeEnd};
-use crate::queue::{Queue, Receiver, Sender};
-use crate::segment::PrivateSegment;
+use crate::segment::{Access, PrivateSegment, Spec};
 use std::os::unix::net::UnixStream;
 
-/// A channel without a name. Made by [`Queue::private`] and [`Pipe::private`], or given by another process, to
-/// [`Queue::receive_from`] and [`Pipe::receive_from`].
+/// A channel without a name. Made by the `private` of a channel's description ([`Queue::private`](crate::Queue::private) and
+/// its kin), or given by another process, to `receive_from`.
 ///
 /// Dropping it leaves the ends that were opened as they are.
 #[derive(Debug)]
@@ -48,9 +75,49 @@ pub struct Private<C> {
     segments: Vec<PrivateSegment>,
 }
 
+/// A description of a channel that is one segment.
+trait Description: Clone {
+    /// What to want of the segment.
+    fn wish(&self) -> Result<Spec, OpenError>;
+
+    /// Who may take part, as the description has it.
+    fn access(&mut self) -> &mut Access;
+
+    /// The same, with ends that are hardened unless something else was said.
+    fn hardened_wish(&self) -> Result<Spec, OpenError> {
+        let mut spec = self.wish()?;
+        spec.access.hardened.get_or_insert(true);
+        Ok(spec)
+    }
+
+    /// Has the ends be of a segment without a name.
+    fn lead_to(&mut self, segment: &PrivateSegment) {
+        let access = self.access();
+        access.hardened.get_or_insert(true);
+        access.private = Some(segment.clone());
+    }
+
+    /// A new channel without a name.
+    fn make(&self) -> Result<Private<Self>, OpenError> {
+        Ok(self.in_private(PrivateSegment::create(&self.hardened_wish()?)?))
+    }
+
+    /// The channel that another process sends.
+    fn take(&self, socket: &UnixStream) -> Result<Private<Self>, OpenError> {
+        let [segment] = PrivateSegment::receive_from(socket, &[self.hardened_wish()?])?;
+        Ok(self.in_private(segment))
+    }
+
+    fn in_private(&self, segment: PrivateSegment) -> Private<Self> {
+        let mut channel = self.clone();
+        channel.lead_to(&segment);
+        Private { channel, segments: vec![segment] }
+    }
+}
+
 impl<C> Private<C> {
     /// Hands the channel to the process at the other end of a socket, which takes it by `receive_from`. As often as there
-    /// are processes to have it.
+    /// are processes to have it. Who was handed it for nothing but reading hands it on like that.
     ///
     /// One byte goes over the socket, with the descriptors.
     ///
@@ -59,106 +126,6 @@ impl<C> Private<C> {
     /// [`OpenError::Os`] if the socket does not take it, or if the memory cannot be opened for another process by way of
     /// `/proc/self/fd`. Only the channel's creator can hand it on, or another process of the same user.
     pub fn send_over(&self, socket: &UnixStream) -> Result<(), OpenError> {
-        PrivateSegment::send_over(&self.segments, socket)
-    }
-}
-
-impl<T: IpcMessage + ?Sized> Queue<T> {
-    /// Makes a queue without a name, of this description. See [`private`](crate::private).
-    ///
-    /// The name is still used, to tell channels apart that go over one socket.
-    ///
-    /// # Errors
-    ///
-    /// As for [`sender`](Queue::sender).
-    pub fn private(&self) -> Result<Private<Self>, OpenError> {
-        let segment = PrivateSegment::create(&self.private_spec()?)?;
-        Ok(self.in_private(segment))
-    }
-
-    /// Takes a queue over that another process [sends](Private::send_over). It waits as long as the socket is set to.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::Os`] if the socket brings something else, [`OpenError::NotASegment`] if what it brings is not sealed, not a
-    /// segment, or of another name, [`OpenError::Mismatch`] if it carries another message.
-    pub fn receive_from(&self, socket: &UnixStream) -> Result<Private<Self>, OpenError> {
-        let [segment] = PrivateSegment::receive_from(socket, &[self.private_spec()?])?;
-        Ok(self.in_private(segment))
-    }
-
-    fn in_private(&self, segment: PrivateSegment) -> Private<Self> {
-        let segments = vec![segment.clone()];
-        Private { channel: self.clone().in_segment(segment), segments }
-    }
-}
-
-impl<T: IpcMessage + ?Sized> Private<Queue<T>> {
-    /// Opens the sending end.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Queue::sender`].
-    pub fn sender(&self) -> Result<Sender<T>, OpenError> {
-        self.channel.sender()
-    }
-
-    /// Opens the receiving end.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Queue::receiver`].
-    pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
-        self.channel.receiver()
-    }
-}
-
-impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
-    /// Makes a pipe without a name, of this description. See [`private`](crate::private).
-    ///
-    /// # Errors
-    ///
-    /// As for [`left`](Pipe::left).
-    pub fn private(&self) -> Result<Private<Self>, OpenError> {
-        let (to_right, to_left) = self.queues();
-        let segments =
-            [PrivateSegment::create(&to_right.private_spec()?)?, PrivateSegment::create(&to_left.private_spec()?)?];
-        Ok(self.in_private(segments))
-    }
-
-    /// Takes a pipe over that another process [sends](Private::send_over). It waits as long as the socket is set to.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Queue::receive_from`].
-    pub fn receive_from(&self, socket: &UnixStream) -> Result<Private<Self>, OpenError> {
-        let (to_right, to_left) = self.queues();
-        let specs = [to_right.private_spec()?, to_left.private_spec()?];
-        Ok(self.in_private(PrivateSegment::receive_from(socket, &specs)?))
-    }
-
-    fn in_private(&self, segments: [PrivateSegment; 2]) -> Private<Self> {
-        let [right, left] = segments.clone();
-        Private { channel: self.clone().in_segments(right, left), segments: segments.into() }
-    }
-}
-
-impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Private<Pipe<A, B>> {
-    /// Takes the left end.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Pipe::left`].
-    pub fn left(&self) -> Result<PipeEnd<A, B>, OpenError> {
-        self.channel.left()
-    }
-
-    /// Takes the right end.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Pipe::right`].
-    pub fn right(&self) -> Result<PipeEnd<B, A>, OpenError> {
-        self.channel.right()
+        PrivateSegment::send_over(&self.segments, true, socket)
     }
 }

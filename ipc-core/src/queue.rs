@@ -37,7 +37,7 @@ use crate::info::ChannelInfo;
 use crate::layout::{FLAG_DROP_HELD, FLAG_TIMESTAMPS, KIND_EXCLUSIVE_QUEUE, KIND_SHARED_QUEUE};
 use crate::message::IpcMessage;
 use crate::name::SegmentName;
-use crate::segment::{self, Access, Lifetime, Pages, PrivateSegment, Segment, Spec};
+use crate::segment::{self, Access, Lifetime, Pages, Segment, Spec};
 use crate::station;
 use core::marker::PhantomData;
 use link::Link;
@@ -78,17 +78,14 @@ pub struct Queue<T: ?Sized> {
     redeliver: bool,
     timestamps: bool,
     pages: Pages,
-    access: Access,
-    /// The segment, if it has no name.
-    private: Option<PrivateSegment>,
+    pub(crate) access: Access,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T: ?Sized> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        let (name, domain) = (self.name.clone(), self.domain.clone());
-        let (access, private) = (self.access.clone(), self.private.clone());
-        Queue { name, domain, access, private, message: PhantomData, ..*self }
+        let (name, domain, access) = (self.name.clone(), self.domain.clone(), self.access.clone());
+        Queue { name, domain, access, message: PhantomData, ..*self }
     }
 }
 
@@ -108,7 +105,6 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
             timestamps: false,
             pages: Pages::default(),
             access: Access::default(),
-            private: None,
             message: PhantomData,
         }
     }
@@ -298,7 +294,7 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// matches.
     pub(crate) fn check_message(&self) -> Result<(), OpenError> {
         let spec = self.spec()?;
-        if spec.private.is_some() {
+        if spec.access.private.is_some() {
             // That was checked when it was given.
             return Ok(());
         }
@@ -318,28 +314,12 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
-    /// The spec of a segment without a name. Its ends are hardened unless the builder says otherwise.
-    #[cfg(all(target_os = "linux", not(feature = "portable")))]
-    pub(crate) fn private_spec(&self) -> Result<Spec, OpenError> {
-        let mut spec = self.spec()?;
-        spec.access.hardened.get_or_insert(true);
-        Ok(spec)
-    }
-
-    /// The same queue, in a segment without a name.
-    #[cfg(all(target_os = "linux", not(feature = "portable")))]
-    pub(crate) fn in_segment(mut self, segment: PrivateSegment) -> Self {
-        self.access.hardened.get_or_insert(true);
-        self.private = Some(segment);
-        self
-    }
-
-    fn spec(&self) -> Result<Spec, OpenError> {
+    pub(crate) fn spec(&self) -> Result<Spec, OpenError> {
         let (kind, roles) =
             if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
         let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;
         (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);
-        (spec.access, spec.private) = (self.access.clone(), self.private.clone());
+        spec.access = self.access.clone();
         spec.flags |= if self.redeliver { 0 } else { FLAG_DROP_HELD };
         spec.flags |= if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
         Ok(spec)

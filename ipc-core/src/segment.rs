@@ -106,7 +106,7 @@ pub(crate) struct Lifecycle {
 /// that has a name, so that nobody sees it half done. If another process turns out to have been faster, what it did is thrown
 /// away.
 pub(crate) fn open(spec: &Spec, init: &mut dyn FnMut(&Segment)) -> Result<Opened, OpenError> {
-    if let Some(private) = &spec.private {
+    if let Some(private) = &spec.access.private {
         return private.enter(spec);
     }
     spec.check_capacity()?;

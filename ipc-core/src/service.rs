@@ -111,7 +111,7 @@ pub struct Service<Req: ?Sized, Rep: ?Sized> {
     lifetime: Lifetime,
     timestamps: bool,
     pages: Pages,
-    access: Access,
+    pub(crate) access: Access,
     messages: PhantomData<fn(&Req) -> Rep>,
 }
 
@@ -265,7 +265,7 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
         segment::remove(&name, &self.access, |segment| station::check_unused(segment, [Role::Client, Role::Server]))
     }
 
-    fn spec(&self) -> Result<Spec, OpenError> {
+    pub(crate) fn spec(&self) -> Result<Spec, OpenError> {
         let mut spec =
             Spec::new::<Req>(SegmentName::new(self.domain.as_deref(), &self.name)?, KIND_SERVICE, [PLACES; 2])?;
         spec.reply_with::<Rep>(self.max_reply)?;

@@ -2,6 +2,8 @@
 
 #![cfg(not(feature = "portable"))]
 
+#[path = "private/kinds.rs"]
+mod kinds;
 mod support;
 
 use ipc_core::{OpenError, Pipe, Queue, RecvError, SendTimeoutError, TryRecvError};
@@ -22,7 +24,19 @@ const NOBODY: u32 = 65_534;
 #[test]
 #[ignore = "the children of the other tests"]
 fn child_main() {
-    play(&[("take-over", take_over), ("take-over-as-nobody", take_over_as_nobody), ("pipe", take_pipe)]);
+    play(&[
+        ("take-over", take_over),
+        ("take-over-as-nobody", take_over_as_nobody),
+        ("pipe", take_pipe),
+        ("follow-news", kinds::follow_news),
+        ("publish-news", kinds::publish_news),
+        ("follow-ticks", kinds::follow_ticks),
+        ("read-level", kinds::read_level),
+        ("reopen-as-nobody", kinds::reopen_as_nobody),
+        ("write-level", kinds::write_level),
+        ("halve", kinds::halve),
+        ("ask", kinds::ask),
+    ]);
 }
 
 fn orders() -> Queue<u64> {
@@ -80,13 +94,18 @@ fn take_over(domain: &str) {
     }
 }
 
-fn take_over_as_nobody(domain: &str) {
+/// Goes on as a user who owns nothing here.
+fn become_nobody() {
     // SAFETY: takes an empty list, from which nothing is read.
     assert_eq!(unsafe { libc::setgroups(0, ptr::null()) }, 0);
     // SAFETY: takes three integers.
     assert_eq!(unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) }, 0);
     // SAFETY: takes three integers; the C library does it for all threads.
     assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }, 0);
+}
+
+fn take_over_as_nobody(domain: &str) {
+    become_nobody();
     take_over(domain);
 }
 

@@ -4,9 +4,12 @@
 //! its ends are *hardened* unless somebody says otherwise: they exchange messages by value only, since whoever is given a
 //! reference into the segment relies on the others to leave the message alone (`docs/trust.md`).
 //!
+//! A *private* channel has no name, and is whoever's who was handed its segment; that comes with the description of the channel.
+//!
 //! A program takes part in the segment of another user only if it has asked for that, by a mode or a group; otherwise whoever
 //! is faster in making a file of that name would have it as a peer.
 
+use super::PrivateSegment;
 use crate::error::OpenError;
 use crate::name::SegmentName;
 use crate::os::{self, Attachment, Cause, Facts};
@@ -24,7 +27,7 @@ const GROUPS: u32 = 0o060;
 const EVERYBODYS: u32 = 0o006;
 
 /// What a program says about who may take part.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
     /// The mode of a segment that this program creates.
     pub(crate) mode: Option<u32>,
@@ -34,9 +37,16 @@ pub(crate) struct Access {
     pub(crate) hardened: Option<bool>,
     /// Whether the file was handed to this process, so that it does not matter whose it is.
     pub(super) is_given: bool,
+    /// The segment, if it has no name.
+    pub(crate) private: Option<PrivateSegment>,
 }
 
 impl Access {
+    /// Whether the channel has no name, and this process was handed it for nothing but reading.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.private.as_ref().is_some_and(PrivateSegment::is_read_only)
+    }
+
     /// The mode of a segment that this program creates.
     pub(super) fn effective_mode(&self) -> u32 {
         self.mode.unwrap_or(if self.group.is_some() { OWNERS | GROUPS } else { OWNERS })

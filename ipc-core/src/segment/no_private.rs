@@ -9,6 +9,11 @@ pub(crate) enum PrivateSegment {}
 
 impl PrivateSegment {
     /// As for those that there are.
+    pub(super) fn is_read_only(&self) -> bool {
+        match *self {}
+    }
+
+    /// As for those that there are.
     pub(super) fn enter(&self, _spec: &Spec) -> Result<Opened, OpenError> {
         match *self {}
     }

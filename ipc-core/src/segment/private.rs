@@ -56,7 +56,8 @@ impl PrivateSegment {
             _ => os_error_at(&path, "open")(error),
         })?;
         let given = Access { is_given: true, ..Access::default() };
-        let mut segment = Segment::map(memory, &path, spec.pages, true, &given)?;
+        let is_writable = memory.can_lock();
+        let mut segment = Segment::map(memory, &path, spec.pages, is_writable, &given)?;
         if unpadded(&segment.geometry.name) != spec.name.channel() {
             let name = unpadded(&segment.geometry.name);
             return Err(not_a_segment(&path, format!("it is the segment of channel \"{name}\"")));
@@ -66,9 +67,15 @@ impl PrivateSegment {
         Ok(PrivateSegment(Arc::new(segment)))
     }
 
-    /// Hands segments to the process at the other end of a socket.
-    pub(crate) fn send_over(segments: &[Self], socket: &UnixStream) -> Result<(), OpenError> {
-        let files = segments.iter().map(Self::open_for_another).collect::<Result<Vec<_>, _>>()?;
+    /// Whether this process was handed it for nothing but reading.
+    pub(super) fn is_read_only(&self) -> bool {
+        !self.0.is_writable()
+    }
+
+    /// Hands segments to the process at the other end of a socket: to take part, if this process can, or only to read.
+    pub(crate) fn send_over(segments: &[Self], is_writable: bool, socket: &UnixStream) -> Result<(), OpenError> {
+        let files = segments.iter().map(|segment| segment.open_for_another(is_writable));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
         // The files are closed afterwards, so that the locks of whoever gets them are not this process's as well.
         os::send_files(socket, &files).map_err(os_error_at(Path::new("a private segment"), "hand over"))
     }
@@ -85,13 +92,19 @@ impl PrivateSegment {
     }
 
     /// Opens its file for another process: with a description that is that one's alone when it has been handed over.
-    fn open_for_another(&self) -> Result<File, OpenError> {
-        self.0.memory.open_again().map_err(|source| self.0.os_error("open for another process", source))
+    fn open_for_another(&self, is_writable: bool) -> Result<File, OpenError> {
+        let file = self.0.memory.open_again(is_writable && !self.is_read_only());
+        file.map_err(|source| self.0.os_error("open for another process", source))
     }
 
     /// As [`open`](super::open) does with a segment that has a name.
     pub(super) fn enter(&self, spec: &Spec) -> Result<Opened, OpenError> {
         let segment = self.0.clone();
+        if self.is_read_only() && !spec.reads_only {
+            return Err(OpenError::Unsupported(
+                "this process was handed the channel for nothing but reading: have it sent with `send_over`",
+            ));
+        }
         let lifecycle = Lifecycle::lock(&segment)?;
         segment.check_message(spec)?;
         Ok(Opened { segment, created: false, lifecycle })

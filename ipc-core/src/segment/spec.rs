@@ -1,7 +1,7 @@
 //! What a program wants of a channel.
 
 use super::geometry::{MAX_CAPACITY, MAX_SHARED_SLOTS, history_slots, margin_slots, room, slot_bytes};
-use super::{Access, Pages, PrivateSegment, Segment};
+use super::{Access, Pages, Segment};
 use crate::error::OpenError;
 use crate::layout::{
     CallLayout, FLAG_TIMESTAMPS, FLAG_VARIABLE, FLAG_VARIABLE_REPLY, KIND_EXCLUSIVE_QUEUE, KIND_SERVICE, LINE_BYTES,
@@ -83,8 +83,6 @@ pub(crate) struct Spec {
     pub(crate) reads_only: bool,
     /// Who may take part.
     pub(crate) access: Access,
-    /// The segment, if it has no name.
-    pub(crate) private: Option<PrivateSegment>,
 }
 
 impl Spec {
@@ -114,7 +112,6 @@ impl Spec {
             pages: Pages::default(),
             reads_only: false,
             access: Access::default(),
-            private: None,
         })
     }
 
@@ -169,7 +166,6 @@ impl Spec {
             pages: Pages::default(),
             reads_only: false,
             access: Access::default(),
-            private: None,
         }
     }
 

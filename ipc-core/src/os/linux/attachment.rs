@@ -85,9 +85,9 @@ impl Attachment {
         Self::open_by(|| Ok(file))
     }
 
-    /// The file once more, with locks of its own, to be handed to another process.
-    pub(crate) fn open_again(&self) -> io::Result<File> {
-        memfd::open_again(self.file()?)
+    /// The file once more, with locks of its own, to be handed to another process: to take part, or only to read.
+    pub(crate) fn open_again(&self, is_writable: bool) -> io::Result<File> {
+        memfd::open_again(self.file()?, is_writable)
     }
 
     /// Says who may open the file.

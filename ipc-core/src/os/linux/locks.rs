@@ -27,12 +27,15 @@ pub(super) fn unlock(file: &File, byte: u64) -> io::Result<()> {
     set_lock(file, byte, libc::F_UNLCK)
 }
 
-/// Whether any *other* open file description has a lock on one of `count` bytes from `first`. The kernel drops a
+/// Whether any *other* open file description has the write lock on one of `count` bytes from `first`. The kernel drops a
 /// process's locks when it dies, even by SIGKILL and even as a zombie.
+///
+/// A read lock is none: whoever may read the file can take one, and would pass for a participant that lives.
 pub(super) fn is_locked_elsewhere(file: &File, first: u64, count: u64) -> io::Result<bool> {
     #[cfg(test)]
     LOOKS_AT_LOCKS.set(LOOKS_AT_LOCKS.get() + 1);
-    let mut lock = lock_request(first, count, libc::F_WRLCK);
+    // Only a write lock stands in the way of a read lock.
+    let mut lock = lock_request(first, count, libc::F_RDLCK);
     // SAFETY: `file` keeps the descriptor open, and F_OFD_GETLK takes a pointer to a `flock`, which `lock` is.
     let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
     if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(i32::from(lock.l_type) != libc::F_UNLCK) }
@@ -87,5 +90,15 @@ mod tests {
         assert!(is_locked_elsewhere(&reader, 3, 1).unwrap());
         assert!(!is_locked_elsewhere(&reader, 4, 1).unwrap());
         assert!(try_lock(&reader, 4).is_err());
+    }
+
+    #[test]
+    fn who_may_only_read_cannot_pass_for_one_who_lives() {
+        let file = create_unnamed(segment_directory()).unwrap();
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let reader = OpenOptions::new().read(true).open(path).unwrap();
+        set_lock(&reader, 4, libc::F_RDLCK).unwrap();
+        assert!(!is_locked_elsewhere(&file, 4, 1).unwrap());
+        assert!(!try_lock(&file, 4).unwrap(), "it can keep a place from being taken, all the same");
     }
 }

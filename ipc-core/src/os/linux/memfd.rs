@@ -54,9 +54,10 @@ pub(super) fn is_sealed(file: &File) -> bool {
     is_memory && seals >= 0 && seals & libc::F_SEAL_SHRINK != 0
 }
 
-/// Opens a file once more: another open file description, with locks of its own.
-pub(super) fn open_again(file: &File) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+/// Opens a file once more: another open file description, with locks of its own. One that `is_writable` is not cannot be
+/// made so: what is mapped by it cannot be written, now or after `mprotect`.
+pub(super) fn open_again(file: &File, is_writable: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(is_writable).open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Sends files over a socket, 1 to [`MAX_FILES`] of them, with a byte that says how many.
@@ -181,8 +182,10 @@ mod tests {
         seal(&file).unwrap();
         assert!(is_sealed(&file));
         assert!(file.set_len(0).is_err() && file.set_len(8192).is_err());
-        let again = open_again(&file).unwrap();
+        let again = open_again(&file, true).unwrap();
         assert!(is_sealed(&again) && again.set_len(0).is_err());
+        let to_read = open_again(&file, false).unwrap();
+        assert!(is_sealed(&to_read) && io::Write::write(&mut &to_read, &[1]).is_err());
     }
 
     #[test]
