@@ -301,6 +301,53 @@ messages! {
     }
 }
 
+/// What is said of numbers of 8 bytes that are aligned to 4 on one side.
+fn remedy(path: &str, narrow: &str, wide: &str) -> String {
+    let of = if path.is_empty() { "message".into() } else { format!("field `{path}`") };
+    format!(
+        "{of}: numbers of 8 bytes are aligned to 4 {narrow} (as on 32-bit x86) and to 8 {wide}: in both programs, declare \
+         what they are in `#[repr(C, align(8))]` and have them at multiples of 8; those in an `Opt`, a `List` or an enum, in \
+         a struct of their own"
+    )
+}
+
+#[test]
+fn numbers_that_only_one_processor_aligns_to_8_are_named_with_the_remedy() {
+    let lines = |ours: &[u8], theirs: &[u8]| diff(ours, theirs).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (here, there) = ("here", "in the segment");
+    // struct Tick { id: u32, price: f64 }, as x86_64 and as i686 have it.
+    let wide = b"\x01\x41\x04Tick\x10\x08\x02\x02id\x00\x12\x05price\x08\x23";
+    let narrow = b"\x01\x41\x04Tick\x0c\x04\x02\x02id\x00\x12\x05price\x04\x23";
+    assert_eq!(
+        lines(wide, narrow),
+        [
+            "field `price`: f64 at byte 8 here, f64 at byte 4 in the segment",
+            "message: 16 bytes here, 12 bytes in the segment",
+            "message: alignment 8 here, alignment 4 in the segment",
+            &remedy("price", there, here),
+        ]
+    );
+    assert_eq!(lines(narrow, wide)[3], remedy("price", here, there));
+    // With `align(8)` alone, the number is where it was.
+    let aligned = b"\x01\x41\x04Tick\x10\x08\x02\x02id\x00\x12\x05price\x04\x23";
+    assert_eq!(lines(wide, aligned)[1..], [remedy("price", there, here)]);
+    // struct Pair { both: [u64; 2] }, which differs in nothing but the alignment.
+    let wide = b"\x01\x41\x04Pair\x10\x08\x01\x04both\x00\x40\x02\x13";
+    let narrow = b"\x01\x41\x04Pair\x10\x04\x01\x04both\x00\x40\x02\x13";
+    assert_eq!(lines(wide, narrow)[1..], [remedy("", there, here)]);
+    // Opt<u64> and List<u64, 2>.
+    assert_eq!(lines(b"\x01\x44\x04\x13", b"\x01\x44\x08\x13")[1..], [remedy("", here, there)]);
+    assert_eq!(lines(b"\x01\x46\x02\x08\x13", b"\x01\x46\x02\x04\x13")[1..], [remedy("", there, here)]);
+    // enum Order { Limit { price: f64 } } of repr(C, u8).
+    let wide = b"\x01\x43\x05Order\x10\x08\x10\x01\x05Limit\x01\x01\x05price\x08\x23";
+    let narrow = b"\x01\x43\x05Order\x0c\x04\x10\x01\x05Limit\x01\x01\x05price\x04\x23";
+    assert_eq!(lines(wide, narrow).last(), Some(&remedy("Limit.price", there, here)));
+    // Other reasons for other places have another remedy.
+    let swapped = b"\x01\x41\x04Tick\x10\x08\x02\x05price\x00\x23\x02id\x08\x12";
+    let tick = b"\x01\x41\x04Tick\x10\x08\x02\x02id\x00\x12\x05price\x08\x23";
+    assert!(lines(tick, swapped).iter().all(|line| !line.contains("aligned to 4")));
+}
+
 #[test]
 fn unreadable_schemas_are_a_difference() {
     let ours = u32::SCHEMA;

@@ -1,9 +1,11 @@
 //! Where two layouts differ.
 
+mod narrow;
 mod pairs;
 
 use core::fmt;
 
+use self::narrow::{Narrow, is_wide};
 use self::pairs::{Named, Pair, pairs};
 use super::tree::{Field, Schema, UnitVariant, Variant};
 use super::{Prim, decode};
@@ -70,6 +72,8 @@ struct Found {
     path: String,
     differences: Vec<Difference>,
     omitted: usize,
+    /// The first number of 8 bytes that only one side aligns to 8.
+    narrow: Option<Difference>,
 }
 
 impl Found {
@@ -91,12 +95,20 @@ impl Found {
     /// The differences, of which there is at least one.
     fn finish(mut self) -> Vec<Difference> {
         let last = match (self.differences.is_empty(), self.omitted) {
-            (true, _) => "the schemas differ in a way that this program cannot name".to_owned(),
-            (false, 0) => return self.differences,
-            (false, omitted) => format!("{omitted} more differences"),
+            (true, _) => Some("the schemas differ in a way that this program cannot name".to_owned()),
+            (false, 0) => None,
+            (false, omitted) => Some(format!("{omitted} more differences")),
         };
-        self.differences.push(Difference { path: String::new(), text: last });
+        self.differences.extend(last.map(|text| Difference { path: String::new(), text }));
+        self.differences.extend(self.narrow);
         self.differences
+    }
+
+    /// Looks whether a number of 8 bytes, which lies at these offsets, is one that only one side aligns to 8.
+    fn note_narrow(&mut self, ours: u64, theirs: u64) {
+        if let Some(narrow) = Narrow::of(ours, theirs).filter(|_| self.narrow.is_none()) {
+            self.narrow = Some(Difference { path: self.path.clone(), text: narrow.to_string() });
+        }
     }
 
     /// Runs a part of the search with the path extended by `step`.
@@ -120,15 +132,25 @@ impl Found {
             }
             (Opt { item, offset }, Opt { item: their_item, offset: their_offset }) => {
                 self.compare("value of the `Opt` at its byte ", offset, their_offset);
+                if is_wide(item) && is_wide(their_item) {
+                    self.note_narrow(*offset, *their_offset);
+                }
                 self.inside(item, their_item);
             }
             (List { item, offset, .. }, List { item: their_item, offset: their_offset, .. }) => {
                 self.compare("items of the `List` from its byte ", offset, their_offset);
+                if is_wide(item) && is_wide(their_item) {
+                    self.note_narrow(*offset, *their_offset);
+                }
                 self.at("[]", |found| found.inside(item, their_item));
             }
             (Struct { fields, .. }, Struct { fields: their_fields, .. }) => {
                 self.fields(fields, their_fields);
                 self.extent(ours, theirs);
+                let has_wide = |fields: &[Field]| fields.iter().any(|field| is_wide(&field.ty));
+                if has_wide(fields) && has_wide(their_fields) {
+                    self.note_narrow(align(ours), align(theirs));
+                }
             }
             (Enum { tag, values, .. }, Enum { tag: their_tag, values: their_values, .. }) => {
                 self.compare("tag ", tag.name(), their_tag.name());
@@ -148,10 +170,6 @@ impl Found {
     fn extent(&mut self, ours: &Schema, theirs: &Schema) {
         let size = |schema: &Schema| format!("{} bytes", schema.size_bytes());
         self.compare("", size(ours), size(theirs));
-        let align = |schema: &Schema| match schema {
-            Schema::Struct { align, .. } | Schema::Union { align, .. } => *align,
-            _ => 1,
-        };
         self.compare("alignment ", align(ours), align(theirs));
     }
 
@@ -162,6 +180,9 @@ impl Found {
             self.at(&named.name, |found| match pair {
                 Pair::Both(our, their) => {
                     found.compare("", text(our), text(their));
+                    if is_wide(&our.ty) && is_wide(&their.ty) {
+                        found.note_narrow(our.offset, their.offset);
+                    }
                     found.inside(&our.ty, &their.ty);
                 }
                 Pair::Renamed(our, their) => {
@@ -233,6 +254,14 @@ impl Named for UnitVariant {
 impl Named for Variant {
     fn name(&self) -> &str {
         &self.name
+    }
+}
+
+/// The alignment of a struct, or of an enum with fields.
+fn align(schema: &Schema) -> u64 {
+    match schema {
+        Schema::Struct { align, .. } | Schema::Union { align, .. } => *align,
+        _ => 1,
     }
 }
 

@@ -72,7 +72,8 @@ impl Segment {
         }
         if theirs == ours {
             let reason = "its header contradicts the schema beside it: it is damaged, or a number by itself is aligned \
-                          differently on the processor of whoever made it";
+                          differently on the processor of whoever made it (then send it in a struct that is \
+                          `#[repr(C, align(8))]`)";
             return Err(not_a_segment(&self.path, reason.into()));
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
