@@ -57,7 +57,7 @@ pub(crate) fn run(plan: &crate::sweep::Plan<'_>, tally: &mut crate::report::Tall
     let mut figures = 0;
     for line in lines.lines() {
         let line: serde_json::Value = serde_json::from_str(line).at("a figure of the program with crash points")?;
-        let kinds = crate::kinds().into_iter().chain(["lengths", "repair"]);
+        let kinds = crate::kinds().into_iter().chain(["access", "lengths", "repair"]);
         let kind = line["kind"].as_str().and_then(|kind| kinds.into_iter().find(|known| *known == kind));
         let mut figure = Figure::new(NAME, kind.ok_or("a kind that is not known")?, None);
         figure.cases = line["cases"].as_u64().unwrap_or(0);

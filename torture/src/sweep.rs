@@ -1,5 +1,7 @@
 //! The instruction sweep: a victim executes exactly k instructions of an operation, for every k, and is killed or stopped.
 
+#[cfg(feature = "crash-points")]
+mod access;
 mod broadcast;
 mod case;
 mod latest;
@@ -180,6 +182,8 @@ pub(crate) fn victim(case: &str, domain: &str) -> Check {
         repair::KIND => repair::victim(&stage),
         #[cfg(feature = "crash-points")]
         lengths::KIND => lengths::victim(&stage),
+        #[cfg(feature = "crash-points")]
+        access::KIND => access::victim(&stage),
         _ => pipe::victim(&stage),
     }
 }
@@ -201,6 +205,8 @@ fn survivors(play: &mut Play) -> Check {
         repair::KIND => repair::survivors(play),
         #[cfg(feature = "crash-points")]
         lengths::KIND => lengths::survivors(play),
+        #[cfg(feature = "crash-points")]
+        access::KIND => access::survivors(play),
         _ => pipe::survivors(play),
     }
 }

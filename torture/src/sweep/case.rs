@@ -1,8 +1,8 @@
 //! What can happen to whom: scenes, and the cases that are made of them.
 
-use super::{broadcast, latest, locks, pipe, queue, service, signals, tails};
 #[cfg(feature = "crash-points")]
-use super::{lengths, repair};
+use super::{access, lengths, repair};
+use super::{broadcast, latest, locks, pipe, queue, service, signals, tails};
 use crate::check::{Check, Context};
 use std::fmt;
 use std::str::FromStr;
@@ -43,13 +43,15 @@ pub(crate) const KINDS: &[Kind] = &[
     #[cfg(feature = "crash-points")]
     (lengths::KIND, lengths::scenes),
     #[cfg(feature = "crash-points")]
+    (access::KIND, access::scenes),
+    #[cfg(feature = "crash-points")]
     (repair::KIND, repair::scenes),
 ];
 
 impl Scene {
     /// Whether the operation opens or closes an end, so that it cannot be said from outside whether there is one.
     pub(crate) fn comes_or_goes(&self) -> bool {
-        matches!(self.operation, "attach" | "create" | "close" | "close-last")
+        matches!(self.operation, "attach" | "create" | "create-for-group" | "hand-over" | "close" | "close-last")
     }
 
     /// Whether it happens at a place in a ring.
