@@ -29,6 +29,7 @@ pub use subscriber::{Iter, Subscriber};
 
 pub(crate) use feed::{Feed, Hindrance, open as open_subscriber};
 pub(crate) use outlet::{Outlet, open as open_publisher};
+pub(crate) use parts::evict_subscriber;
 pub(crate) use subscriber::recv_end;
 
 use crate::error::{OpenError, Role};

@@ -346,6 +346,10 @@ pub enum RecvError {
     /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
     /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
@@ -369,6 +373,10 @@ pub enum TryRecvError {
     /// As [`RecvError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
     /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
@@ -392,6 +400,10 @@ pub enum RecvTimeoutError {
     /// As [`RecvError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
     /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
@@ -431,6 +443,10 @@ pub enum SendError<T> {
     /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted(T),
     /// This end is [hardened](crate::Queue::hardened), and the call would lend a slot of the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
@@ -460,6 +476,10 @@ pub enum TrySendError<T> {
     /// As [`SendError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted(T),
     /// This end is [hardened](crate::Queue::hardened), and the call would lend a slot of the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
@@ -489,6 +509,10 @@ pub enum SendTimeoutError<T> {
     /// As [`SendError::Forked`].
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted(T),
     /// This end is [hardened](crate::Queue::hardened), and the call would lend a slot of the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
@@ -529,6 +553,10 @@ pub enum ReadError {
     /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
 }
 
 /// Why waiting for a newer value brought none.
@@ -554,6 +582,10 @@ pub enum WriteError<T> {
     /// This is a forked child, and its parent opened the handle. Open the channel again in the child.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked(T),
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted(T),
     /// This end is [hardened](crate::Queue::hardened), and the call would lend a slot of the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"

@@ -2,7 +2,7 @@
 
 use crate::error::Peer;
 use crate::layout::unpadded;
-use crate::segment::{Access, HugePages, Lifetime, Segment, Spec};
+use crate::segment::{HugePages, Lifetime, Segment, Spec};
 use std::path::PathBuf;
 
 /// A channel's actual options, which may differ from what this program asked for, and who created it.
@@ -63,7 +63,7 @@ impl ChannelInfo {
             lifetime: geometry.lifetime(),
             timestamps: geometry.has_timestamps(),
             mode: segment.mode() & 0o7777,
-            hardened: segment.hardens(&Access::default()),
+            hardened: segment.trusts_nobody(),
             huge_pages: segment.huge_pages().clone(),
             created: false,
             creator: segment.creator(),

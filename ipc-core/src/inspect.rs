@@ -30,7 +30,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod eviction;
+
 pub use crate::histogram::{Iter, Latency};
+pub use eviction::Eviction;
 
 use crate::dynamic::Kind;
 use crate::error::{OpenError, Role};
@@ -40,6 +43,7 @@ use crate::name::SegmentName;
 use crate::os;
 use crate::segment::{self, Segment};
 use core::fmt;
+use eviction::Identity;
 use std::fs;
 use std::path::PathBuf;
 
@@ -68,6 +72,8 @@ pub struct Participant {
     pub program: String,
     /// Whether it lives.
     pub state: State,
+    /// Which one it is, for [`evict`](Observer::evict).
+    identity: Identity,
 }
 
 /// Whether a participant lives.
@@ -76,6 +82,8 @@ pub struct Participant {
 pub enum State {
     /// It lives: its process holds its lock. It may be idle or stopped.
     Live,
+    /// It lives, and was [sent away](Observer::evict).
+    Evicted,
     /// It has closed, and its line has not been reused.
     Closed,
     /// It died without closing, and its line has not been reused.
@@ -163,20 +171,7 @@ impl Observer {
 
     /// The participants, in the order of their lines, with past ones whose lines have not been reused.
     pub fn participants(&self) -> Vec<Participant> {
-        let geometry = self.segment.geometry();
-        let roles = roles(self.kind);
-        let participant = |line| {
-            let (standing, peer) = liveness::standing(&self.segment, line);
-            let state = match standing {
-                Standing::Vacant => return None,
-                Standing::Live => State::Live,
-                Standing::Closed => State::Closed,
-                Standing::Dead => State::Dead,
-            };
-            let role = roles[usize::from(line >= geometry.first_role)];
-            Some(Participant { line, role, pid: peer.pid, program: peer.program.to_string(), state })
-        };
-        (0..geometry.participants).filter_map(participant).collect()
+        participants_of(&self.segment, self.kind)
     }
 
     /// The number of messages in a queue; `None` for channels of other kinds.
@@ -233,6 +228,26 @@ impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observer").field("channel", &self.info.name).field("kind", &self.kind).finish_non_exhaustive()
     }
+}
+
+/// Those who have a line in a segment, in the order of their lines.
+fn participants_of(segment: &Segment, kind: Kind) -> Vec<Participant> {
+    let geometry = segment.geometry();
+    let roles = roles(kind);
+    let participant = |line| {
+        let (standing, peer, generation) = liveness::standing(segment, line);
+        let state = match standing {
+            Standing::Vacant => return None,
+            Standing::Live => State::Live,
+            Standing::Evicted => State::Evicted,
+            Standing::Closed => State::Closed,
+            Standing::Dead => State::Dead,
+        };
+        let role = roles[usize::from(line >= geometry.first_role)];
+        let identity = Identity { instance: geometry.instance, generation };
+        Some(Participant { line, role, pid: peer.pid, program: peer.program.to_string(), state, identity })
+    };
+    (0..geometry.participants).filter_map(participant).collect()
 }
 
 /// What those on the two sides of a channel do.

@@ -5,7 +5,7 @@
 //! is merely stopped keeps it. The lock is the truth about life; the line says what the lock cannot:
 //!
 //! ```text
-//! state = generation << 32 | crashes << 2 | phase
+//! state = generation << 32 | EVICTED << 31 | BY_VALUE << 30 | crashes << 2 | phase
 //!
 //!             join                       leave
 //!   VACANT ---------> LIVE (g+1, c) -------------> CLOSED (g, c) ---.
@@ -19,7 +19,8 @@
 //! # Invariants
 //!
 //! P1. Only the holder of the lock stores to the line, except that anyone may move LIVE (g, c) to CRASHED (g, c+1), by a
-//!     compare-and-swap of the exact word and after having found the lock free.
+//!     compare-and-swap of the exact word and after having found the lock free. Or, under the lifecycle lock, set EVICTED, and
+//!     perhaps move it to CRASHED at the same time: `liveness/eviction.rs` has who may be sent away, and how far.
 //! P2. Every death of a participant that had not closed raises `crashes` by exactly one. The word changes in one step,
 //!     so whoever dies on the way has changed nothing; of two finders, or a finder and a successor, one swap wins; and
 //!     the generation, which every join raises, keeps a late finder from striking down the successor.
@@ -37,13 +38,17 @@ use crate::os;
 use crate::ring::Life;
 use crate::segment::{self, Lifecycle, Lifetime, Segment};
 use core::ops::Range;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
+mod eviction;
 mod roster;
 mod watch;
 
+pub use eviction::Eviction;
+pub(crate) use eviction::evict;
 pub(crate) use roster::{Living, Probed, Process, Roster};
 pub(crate) use watch::{Sight, Watch};
 
@@ -64,12 +69,18 @@ enum Phase {
 struct State {
     /// How many have joined on this line. It may wrap.
     generation: u32,
-    /// How many of them died without closing, modulo 2^30.
+    /// Whether it was sent away.
+    is_evicted: bool,
+    /// Whether it neither refers to places in the segment nor relies on others not to.
+    is_by_value: bool,
+    /// How many of them died without closing, modulo 2^28.
     crashes: u32,
     phase: Phase,
 }
 
-const CRASHES_MASK: u32 = (1 << 30) - 1;
+const CRASHES_MASK: u32 = (1 << 28) - 1;
+const EVICTED: u64 = 1 << 31;
+const BY_VALUE: u64 = 1 << 30;
 
 impl State {
     fn from_word(word: u64) -> Self {
@@ -79,11 +90,18 @@ impl State {
             2 => Phase::Closed,
             _ => Phase::Crashed,
         };
-        State { generation: (word >> 32) as u32, crashes: (word as u32) >> 2, phase }
+        State {
+            generation: (word >> 32) as u32,
+            is_evicted: word & EVICTED != 0,
+            is_by_value: word & BY_VALUE != 0,
+            crashes: (word as u32) >> 2 & CRASHES_MASK,
+            phase,
+        }
     }
 
     fn word(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.crashes & CRASHES_MASK) << 2 | self.phase as u64
+        let marks = if self.is_evicted { EVICTED } else { 0 } | if self.is_by_value { BY_VALUE } else { 0 };
+        u64::from(self.generation) << 32 | marks | u64::from(self.crashes & CRASHES_MASK) << 2 | self.phase as u64
     }
 
     fn load(slot: &ParticipantSlot) -> Self {
@@ -92,9 +110,10 @@ impl State {
         State::from_word(slot.state.load(Ordering::Acquire))
     }
 
-    /// What the state becomes when its live owner is found dead.
+    /// What the state becomes when its live owner is found dead. That it was sent away is over with its life.
     fn crashed(self) -> Self {
-        State { crashes: self.crashes.wrapping_add(1) & CRASHES_MASK, phase: Phase::Crashed, ..self }
+        let crashes = self.crashes.wrapping_add(1) & CRASHES_MASK;
+        State { crashes, phase: Phase::Crashed, is_evicted: false, ..self }
     }
 }
 
@@ -105,6 +124,10 @@ impl State {
 /// looks on: it has no place, and nobody knows of it.
 pub(crate) struct Participant {
     segment: Arc<Segment>,
+    /// The state of its line, in the mapping that `segment` keeps.
+    state: NonNull<AtomicU64>,
+    /// What the upper bits of that are if this participant was sent away. Nothing that they can be, without a place.
+    evicted: u64,
     /// Without a place, a line of the side that it is on all the same.
     index: u32,
     has_place: bool,
@@ -120,13 +143,21 @@ pub(crate) enum Claim {
     Leaving(Peer),
 }
 
+// SAFETY: the word is an atomic in a mapping that `segment` keeps alive and that any thread may use; everything else in here is
+// `Send` by itself.
+unsafe impl Send for Participant {}
+// SAFETY: as for `Send`; nothing is done through a shared reference but atomic accesses and system calls.
+unsafe impl Sync for Participant {}
+
 impl Participant {
     /// Joins on the first line of `range` whose owner is gone. `sweep` resolves what a dead owner of a line has left
-    /// undone in the ring; a line where it cannot yet (`false`) is passed over.
+    /// undone in the ring; a line where it cannot yet (`false`) is passed over. `is_by_value` says whether the newcomer will
+    /// do without references into the segment.
     pub(crate) fn join(
         segment: &Arc<Segment>,
         lifecycle: &Lifecycle,
         range: Range<u32>,
+        is_by_value: bool,
         sweep: impl Fn(u32) -> bool,
     ) -> Result<Claim, OpenError> {
         let (first, mut lines) = (range.start, range.clone());
@@ -136,12 +167,14 @@ impl Participant {
                     lifecycle.let_go(index);
                     continue;
                 }
-                let participant = Participant { segment: segment.clone(), index, has_place: true };
+                let mut participant = Participant { has_place: true, ..Participant::without_place(segment, index) };
                 let predecessor = if segment.is_writable() {
-                    roster::enrol(segment, || occupy(segment.participant(index)))
+                    roster::enrol(segment, || occupy(segment.participant(index), is_by_value))
                 } else {
-                    occupy_by_file(segment, index)?
+                    occupy_by_file(segment, index, is_by_value)?
                 };
+                participant.evicted =
+                    State { is_evicted: true, ..State::load(segment.participant(index)) }.word() >> EVICTED.ilog2();
                 participant.publish_processor();
                 return Ok(Claim::Joined(participant, predecessor));
             }
@@ -155,7 +188,8 @@ impl Participant {
 
     /// Looks on, on the side that has the line `index`.
     pub(crate) fn without_place(segment: &Arc<Segment>, index: u32) -> Self {
-        Participant { segment: segment.clone(), index, has_place: false }
+        let state = NonNull::from(&segment.participant(index).state);
+        Participant { segment: segment.clone(), state, evicted: u64::MAX, index, has_place: false }
     }
 
     /// The line in the participant table.
@@ -195,16 +229,42 @@ impl Participant {
             return;
         }
         let slot = self.segment.participant(self.index);
-        let state = State { phase: Phase::Closed, ..State::load(slot) };
+        let closed = |state| State { phase: Phase::Closed, is_evicted: false, ..state };
+        let mut before = State::load(slot);
+        if before.phase != Phase::Live {
+            return;
+        }
         if !self.segment.is_writable() {
-            let low = state.word() as u8;
+            let low = closed(before).word() as u8;
             // One byte, which the kernel stores in one piece. Should it be refused, this looks like a death.
             let _ = self.segment.write_at(slot.state.as_ptr().cast::<u8>(), LOW_BYTE, &[low]);
             return;
         }
         crash::point();
-        // Release: publishes all that was sent before; pairs with the Acquire in `State::load`.
-        slot.state.store(state.word(), Ordering::Release);
+        // Release: publishes all that was sent before; pairs with the Acquire in `State::load`. Relaxed on failure: an
+        // eviction came in between, and either struck (E5) or left it LIVE, which is seen anew.
+        while let Err(found) =
+            slot.state.compare_exchange(before.word(), closed(before).word(), Ordering::Release, Ordering::Relaxed)
+        {
+            before = State::from_word(found);
+            if before.phase != Phase::Live {
+                return;
+            }
+        }
+    }
+
+    /// Whether this participant was sent away.
+    #[inline(always)]
+    pub(crate) fn is_evicted(&self) -> bool {
+        // SAFETY: the word is mapped for as long as `self.segment` is there.
+        let state = unsafe { self.state.as_ref() };
+        // Relaxed: the mark is all there is to see; whoever set it takes nothing away that this participant relies on (E1, E2).
+        state.load(Ordering::Relaxed) >> EVICTED.ilog2() == self.evicted
+    }
+
+    /// Whether the others do as if it had died.
+    pub(crate) fn is_struck(&self) -> bool {
+        self.is_evicted() && State::load(self.segment.participant(self.index)).phase == Phase::Crashed
     }
 
     /// Gives the place back, and removes the segment if this was the last one and its lifetime says so.
@@ -242,6 +302,9 @@ pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     let state = State::load(slot);
     match state.phase {
         Phase::Vacant | Phase::Closed => Life::Absent,
+        // Who was struck has the lock for as long as it likes. If it is a successor already who has it, two resolve what was
+        // left, which does no harm.
+        Phase::Crashed if state.is_evicted && segment.trusts_nobody() => Life::Dead { generation: state.generation },
         Phase::Live | Phase::Crashed if segment.is_alive(index) => Life::Live,
         Phase::Crashed => Life::Dead { generation: state.generation },
         Phase::Live => match mark_crashed(segment, slot, state) {
@@ -259,6 +322,8 @@ pub(crate) enum Standing {
     Vacant,
     /// It lives.
     Live,
+    /// It lives, and was sent away.
+    Evicted,
     /// It has left.
     Closed,
     /// It died without leaving.
@@ -268,8 +333,8 @@ pub(crate) enum Standing {
 /// How often to look at a line again that changes while one looks.
 const LOOKS: usize = 8;
 
-/// How the owner of line `index` is doing, and who it is, found out without writing anything.
-pub(crate) fn standing(segment: &Segment, index: u32) -> (Standing, Peer) {
+/// How the owner of line `index` is doing, who it is, and which of the line's owners, found out without writing anything.
+pub(crate) fn standing(segment: &Segment, index: u32) -> (Standing, Peer, u32) {
     let slot = segment.participant(index);
     for _ in 0..LOOKS {
         let state = State::load(slot);
@@ -277,17 +342,18 @@ pub(crate) fn standing(segment: &Segment, index: u32) -> (Standing, Peer) {
         let standing = match state.phase {
             Phase::Vacant => Standing::Vacant,
             Phase::Closed => Standing::Closed,
+            Phase::Live | Phase::Crashed if state.is_evicted && segment.is_alive(index) => Standing::Evicted,
             Phase::Crashed => Standing::Dead,
             Phase::Live if segment.is_alive(index) => Standing::Live,
             Phase::Live => Standing::Dead,
         };
         // Otherwise its owner may have closed before it let the lock go, or somebody else may have come.
         if State::load(slot) == state {
-            return (standing, who);
+            return (standing, who, state.generation);
         }
     }
     // So busy a place is not one of the dead.
-    (Standing::Live, peer(slot))
+    (Standing::Live, peer(slot), State::load(slot).generation)
 }
 
 /// Which of the owners of line `index` it has, if it says that it has one. That one may have died since: the kernel is
@@ -295,6 +361,11 @@ pub(crate) fn standing(segment: &Segment, index: u32) -> (Standing, Peer) {
 pub(crate) fn registered(segment: &Segment, index: u32) -> Option<u32> {
     let state = State::load(segment.participant(index));
     (state.phase == Phase::Live).then_some(state.generation)
+}
+
+/// Whether the owner of line `index` does without references into the segment, as far as it has said.
+pub(crate) fn is_by_value(segment: &Segment, index: u32) -> bool {
+    State::load(segment.participant(index)).is_by_value
 }
 
 /// Who died last on line `index`, as far as it is known.
@@ -337,7 +408,7 @@ pub(crate) fn first_living(segment: &Segment, mut lines: Range<u32>) -> Option<(
 }
 
 /// Makes the line ours, and says who died on it. The caller holds its lock.
-fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
+fn occupy(slot: &ParticipantSlot, is_by_value: bool) -> Option<Peer> {
     let before = State::load(slot);
     let died = matches!(before.phase, Phase::Live | Phase::Crashed);
     let predecessor = died.then(|| peer(slot));
@@ -351,7 +422,8 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
         }
     }
     let crashes = if before.phase == Phase::Live { before.crashed().crashes } else { before.crashes };
-    let state = State { generation: before.generation.wrapping_add(1), crashes, phase: Phase::Live };
+    let generation = before.generation.wrapping_add(1);
+    let state = State { generation, is_evicted: false, is_by_value, crashes, phase: Phase::Live };
     crash::point();
     // Relaxed: published by the Release store below.
     slot.pid.store(std::process::id(), Ordering::Relaxed);
@@ -378,10 +450,10 @@ fn occupy(slot: &ParticipantSlot) -> Option<Peer> {
 /// state the generation is written first, and by itself, then the crashes and the phase. In between the line says, as
 /// before, that its owner has closed or died, or that there was none; or, if it said LIVE, it does so rightly from when the
 /// lock was taken, and the generation is that of no subscriber whom anybody waits for.
-fn occupy_by_file(segment: &Segment, index: u32) -> Result<Option<Peer>, OpenError> {
+fn occupy_by_file(segment: &Segment, index: u32, is_by_value: bool) -> Result<Option<Peer>, OpenError> {
     let slot = segment.participant(index);
     let line = slot.copy();
-    let predecessor = occupy(&line);
+    let predecessor = occupy(&line, is_by_value);
     // Relaxed, here and below: a private copy.
     line.processor.store(0, Ordering::Relaxed);
     let (state, bytes) = (line.state.load(Ordering::Relaxed).to_ne_bytes(), line.as_bytes());

@@ -116,6 +116,11 @@ trait Description: Clone {
 }
 
 impl<C> Private<C> {
+    /// The segment, or the two of a pipe.
+    pub(crate) fn segments(&self) -> &[PrivateSegment] {
+        &self.segments
+    }
+
     /// Hands the channel to the process at the other end of a socket, which takes it by `receive_from`. As often as there
     /// are processes to have it. Who was handed it for nothing but reading hands it on like that.
     ///

@@ -197,6 +197,30 @@ pub(crate) fn peek(name: &SegmentName, access: &Access) -> Result<Option<Arc<Seg
     }
 }
 
+/// Takes the lifecycle lock of the segment under `name`, to have a say in who takes part without doing so. `None` if there is no
+/// such segment.
+pub(crate) fn administer(name: &SegmentName) -> Result<Option<(Arc<Segment>, Lifecycle)>, OpenError> {
+    watch_forks()?;
+    let path = name.path();
+    for _ in 0..OPEN_ATTEMPTS {
+        let segment = match registry::find(&path) {
+            Some(segment) => segment,
+            None => match Attachment::open(&path) {
+                Ok(file) => Arc::new(Segment::map(file, &path, Pages::UNTOUCHED, true, &Access::default())?),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(open_error(&path, error)),
+            },
+        };
+        let lifecycle = Lifecycle::lock(&segment)?;
+        if segment.is_linked()? {
+            check_name(&segment.geometry, &path, name)?;
+            return Ok(Some((segment, lifecycle)));
+        }
+        registry::forget(&segment);
+    }
+    Err(OpenError::Busy { path, seconds: 0 })
+}
+
 /// Opens the segment under `name` in order to look at it: a mapping and a descriptor for the caller alone, neither of which
 /// can write. So nothing must be called on it that would. `None` if there is none.
 pub(crate) fn observe(name: &SegmentName) -> Result<Option<Segment>, OpenError> {
@@ -306,6 +330,11 @@ impl Segment {
     /// another user may have a part.
     pub(crate) fn hardens(&self, access: &Access) -> bool {
         access.hardened.unwrap_or(self.geometry.is_hardened() || access::lets_others_in(self.mode))
+    }
+
+    /// Whether the channel is one where ends are hardened unless somebody says otherwise.
+    pub(crate) fn trusts_nobody(&self) -> bool {
+        self.hardens(&Access::default())
     }
 
     /// Whether this process's mapping is one of huge pages.

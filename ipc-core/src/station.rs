@@ -83,6 +83,8 @@ pub(crate) enum Blocked {
     Forked,
     /// The call refers to a place in the segment, and this end is hardened.
     Hardened,
+    /// This participant was sent away.
+    Evicted,
 }
 
 /// A place in a channel that has been taken, with the lifecycle lock still held so that the ring can be attached to.
@@ -180,7 +182,8 @@ pub(crate) fn join_or_init(
             return Ok(Joined { opened, participant, predecessor: None, side });
         }
         let sweep = |line| sweep(&opened.segment, line);
-        let peer = match Participant::join(&opened.segment, &opened.lifecycle, lines, sweep)? {
+        let is_by_value = opened.segment.hardens(&spec.access);
+        let peer = match Participant::join(&opened.segment, &opened.lifecycle, lines, is_by_value, sweep)? {
             Claim::Joined(participant, predecessor) => return Ok(Joined { opened, participant, predecessor, side }),
             Claim::Leaving(_) if started.elapsed() < LEAVING_PATIENCE => {
                 // Lets the lifecycle lock go, which the other one needs to leave.
@@ -295,6 +298,17 @@ impl Station {
         self.epoch.is_past()
     }
 
+    /// Whether this participant was sent away: to be asked before anything is claimed.
+    #[inline(always)]
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.participant.is_evicted()
+    }
+
+    /// Whether it was, and the others do as if it had died. Then it gives nothing back.
+    pub(crate) fn is_struck(&self) -> bool {
+        self.participant.is_struck()
+    }
+
     /// Whether this end may refer to places in the segment, which a hardened one may not.
     pub(crate) fn check_in_place(&self) -> Result<(), Blocked> {
         if self.info.hardened { Err(Blocked::Hardened) } else { Ok(()) }
@@ -336,6 +350,9 @@ impl Station {
         if self.is_forked() {
             return Err(Blocked::Forked);
         }
+        if self.is_evicted() {
+            return Err(Blocked::Evicted);
+        }
         let may_spin = !matches!(patience, Patience::None);
         let shares_processor = self.watch.only_line().is_some_and(|line| self.participant.shares_processor(line));
         let mut found = Ok(false);
@@ -361,6 +378,9 @@ impl Station {
             loop {
                 // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
                 let verdict = watch.sight();
+                if participant.is_evicted() {
+                    return Err(Blocked::Evicted);
+                }
                 if last_tended.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
                     last_tended = Some(Instant::now());
                     tend(end, participant.segment());
@@ -397,7 +417,7 @@ impl Station {
         look: impl Fn(&mut E) -> Result<bool, Corrupt>,
         tend: impl Fn(&mut E, &Segment),
     ) -> bool {
-        if self.is_forked() {
+        if self.is_forked() || self.is_evicted() {
             return true;
         }
         // In the order of `wait`: what the verdict says is believed only after a look that comes later.

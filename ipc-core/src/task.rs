@@ -218,6 +218,7 @@ impl<T: IpcMessage> Async<Receiver<T>> {
             Ok(received) => Some(Ok(received)),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Forked) => Some(Err(RecvError::Forked)),
+            Err(TryRecvError::Evicted) => Some(Err(RecvError::Evicted)),
             Err(TryRecvError::Hardened) => Some(Err(RecvError::Hardened)),
             Err(TryRecvError::SenderDied(peer)) => Some(Err(RecvError::SenderDied(peer))),
             Err(TryRecvError::Corrupt(corrupt)) => Some(Err(RecvError::Corrupt(corrupt))),
@@ -408,6 +409,7 @@ fn no_room<V, W>(error: TrySendError<V>, change: impl FnOnce(V) -> W) -> SendErr
         TrySendError::ReceiverDied(value, peer) => SendError::ReceiverDied(change(value), peer),
         TrySendError::Corrupt(value, corrupt) => SendError::Corrupt(change(value), corrupt),
         TrySendError::Forked(value) => SendError::Forked(change(value)),
+        TrySendError::Evicted(value) => SendError::Evicted(change(value)),
         TrySendError::Hardened(value) => SendError::Hardened(change(value)),
         TrySendError::TooLarge(value, limit) => SendError::TooLarge(change(value), limit),
     }

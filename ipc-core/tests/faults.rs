@@ -6,6 +6,8 @@
 mod broadcast;
 #[path = "faults/broadcast_tails.rs"]
 mod broadcast_tails;
+#[path = "faults/eviction.rs"]
+mod eviction;
 #[path = "faults/fork.rs"]
 mod fork;
 #[path = "faults/latest.rs"]
@@ -51,6 +53,7 @@ fn child_main() {
         pipe::PARTS,
         sync::PARTS,
         segment::PARTS,
+        eviction::PARTS,
         fork::PARTS,
         space::PARTS,
         waiting::PARTS,

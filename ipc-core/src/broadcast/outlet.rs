@@ -194,6 +194,8 @@ impl VariableProducer for Outlet {
 }
 
 impl Tended for Outlet {
+    const CLAIMS_AMONG_OTHERS: bool = true;
+
     fn tend(&mut self, segment: &Segment) {
         if self.last_tended.is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
             // Its locks have been looked at a moment ago, by a call that did not wait.

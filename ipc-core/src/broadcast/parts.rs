@@ -74,6 +74,13 @@ impl Parts {
     }
 }
 
+/// Has publishers no longer wait for the subscriber that owned `line` of the participant table as the owner number
+/// `generation`. `false` if it is known to have been succeeded.
+pub(crate) fn evict_subscriber(segment: &Segment, line: u32, generation: u32) -> bool {
+    let line = line.saturating_sub(segment.geometry().first_role);
+    of_ring!(Parts::of(segment), ring => ring.evict(line as usize, generation))
+}
+
 /// Resolves what the dead owner of a line has left, for whoever holds the line's lock and is about to take it over.
 pub(super) fn sweep(segment: &Segment, line: u32) -> bool {
     if line >= segment.geometry().first_role {

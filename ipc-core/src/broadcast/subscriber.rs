@@ -481,6 +481,7 @@ pub(crate) fn recv_end(hindrance: Hindrance) -> Result<(), BroadcastRecvError> {
         Hindrance::Blocked(Blocked::Died(peer)) => Err(BroadcastRecvError::PublisherDied(peer)),
         Hindrance::Blocked(Blocked::Corrupt(corrupt)) => Err(BroadcastRecvError::Corrupt(corrupt)),
         // A hardened subscriber copies where another one refers.
+        Hindrance::Blocked(Blocked::Evicted) => Err(BroadcastRecvError::Evicted),
         Hindrance::Blocked(Blocked::Forked | Blocked::Hardened) => Err(BroadcastRecvError::Forked),
     }
 }

@@ -39,6 +39,10 @@ pub enum WriteValueError {
     /// This process was forked from the one that opened the channel, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
 }
 
 /// A reading end of a latest value, as a [`Value`]. Its verbs are those of [`Reader`](crate::Reader).
@@ -152,6 +156,9 @@ impl Writer {
     pub fn write(&mut self, value: &Value) -> Result<u64, WriteValueError> {
         if self.station.is_forked() {
             return Err(WriteValueError::Forked);
+        }
+        if self.station.is_evicted() {
+            return Err(WriteValueError::Evicted);
         }
         self.schema.write(value, &mut self.bytes)?;
         let slot = self.ring.open().as_ptr().cast();

@@ -27,6 +27,10 @@ pub enum RecvValueError {
     /// This process was forked from the one that opened the channel, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
 }
 
 /// Why a receive that does not wait returned no value.
@@ -142,6 +146,7 @@ fn ended(blocked: Blocked) -> Result<Option<Value>, RecvValueError> {
         Blocked::Died(peer) => Err(RecvValueError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvValueError::Corrupt(corrupt)),
         // Values are copied out: there is nothing that a hardened end refuses.
+        Blocked::Evicted => Err(RecvValueError::Evicted),
         Blocked::Forked | Blocked::Hardened => Err(RecvValueError::Forked),
     }
 }

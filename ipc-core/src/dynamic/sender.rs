@@ -33,6 +33,10 @@ pub enum SendValueError {
     /// This process was forked from the one that opened the channel, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the channel again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
 }
 
 /// Why a value was not sent at once, or in time.
@@ -139,6 +143,7 @@ pub(super) fn refused(blocked: Blocked) -> SendValueError {
         Blocked::Died(peer) => SendValueError::ReceiverDied(peer),
         Blocked::Corrupt(corrupt) => SendValueError::Corrupt(corrupt),
         // Values are copied in: there is nothing that a hardened end refuses.
+        Blocked::Evicted => SendValueError::Evicted,
         Blocked::Forked | Blocked::Hardened => SendValueError::Forked,
     }
 }

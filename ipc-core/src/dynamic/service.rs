@@ -55,6 +55,10 @@ pub enum CallValueError {
     /// This process was forked from the one that opened the service, and the handle is dead in it.
     #[error("this handle was opened before a fork: open the service again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
 }
 
 impl From<Failure> for CallValueError {
@@ -65,6 +69,7 @@ impl From<Failure> for CallValueError {
             Failure::Full => CallValueError::Full,
             Failure::Corrupt(corrupt) => CallValueError::Corrupt(corrupt),
             Failure::Forked => CallValueError::Forked,
+            Failure::Evicted => CallValueError::Evicted,
         }
     }
 }
@@ -77,6 +82,7 @@ impl From<Fate> for CallValueError {
             Fate::Dropped => CallValueError::Dropped,
             Fate::Corrupt(corrupt) => CallValueError::Corrupt(corrupt),
             Fate::Forked => CallValueError::Forked,
+            Fate::Evicted => CallValueError::Evicted,
         }
     }
 }

@@ -13,9 +13,12 @@ pub enum BroadcastRecvError {
         /// Messages between the one that was received last and the one that comes next.
         missed: u64,
     },
-    /// The subscriber has kept publishers waiting for longer than the channel allows, and they went on without it. It
-    /// gets nothing any more: drop it, and subscribe anew to go on with what is published then.
-    #[error("publishers went on without this subscriber, which was too slow: subscribe anew, and receive faster")]
+    /// The subscriber has kept publishers waiting for longer than the channel allows, and they went on without it; or
+    /// somebody has [sent it away](crate::inspect::Observer::evict). It gets nothing any more: drop it, and subscribe anew to go
+    /// on with what is published then.
+    #[error(
+        "publishers go on without this subscriber, which was too slow or was sent away: subscribe anew, and receive faster"
+    )]
     Evicted,
     /// The last publisher died without closing. Everything it had published was received before; each death is reported
     /// once, and the next call waits for a successor.
@@ -43,7 +46,9 @@ pub enum BroadcastTryRecvError {
         missed: u64,
     },
     /// As [`BroadcastRecvError::Evicted`].
-    #[error("publishers went on without this subscriber, which was too slow: subscribe anew, and receive faster")]
+    #[error(
+        "publishers go on without this subscriber, which was too slow or was sent away: subscribe anew, and receive faster"
+    )]
     Evicted,
     /// As [`BroadcastRecvError::PublisherDied`].
     #[error("the publisher ({0}) died without closing")]
@@ -82,7 +87,9 @@ pub enum BroadcastRecvTimeoutError {
         missed: u64,
     },
     /// As [`BroadcastRecvError::Evicted`].
-    #[error("publishers went on without this subscriber, which was too slow: subscribe anew, and receive faster")]
+    #[error(
+        "publishers go on without this subscriber, which was too slow or was sent away: subscribe anew, and receive faster"
+    )]
     Evicted,
     /// As [`BroadcastRecvError::PublisherDied`].
     #[error("the publisher ({0}) died without closing")]

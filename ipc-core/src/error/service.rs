@@ -31,6 +31,10 @@ pub enum CallError<Req: ?Sized> {
     /// This is a forked child, and its parent opened the handle. Open the service again in the child.
     #[error("this handle was opened before a fork: open the service again in the child")]
     Forked(Option<Box<Req>>),
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted(Option<Box<Req>>),
     /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
@@ -53,7 +57,7 @@ impl<Req: ?Sized> CallError<Req> {
     pub fn into_request(self) -> Option<Box<Req>> {
         match self {
             CallError::ServerDied(request, _) | CallError::Corrupt(request, _) => request,
-            CallError::Timeout(request) | CallError::Forked(request) => request,
+            CallError::Timeout(request) | CallError::Forked(request) | CallError::Evicted(request) => request,
             CallError::Full(request) => Some(request),
             CallError::Dropped | CallError::TooLarge(_) | CallError::Hardened => None,
         }
@@ -78,6 +82,10 @@ pub enum AcceptError {
     /// This is a forked child, and its parent opened the handle. Open the service again in the child.
     #[error("this handle was opened before a fork: open the service again in the child")]
     Forked,
+    /// Somebody has sent this participant away, with [`evict`](crate::inspect::Observer::evict). The handle is dead: drop it, and
+    /// open the channel again if you may.
+    #[error("this participant was evicted: drop the handle, and open the channel again if you may")]
+    Evicted,
     /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"

@@ -325,6 +325,7 @@ pub(crate) fn wait_newer(
         Err(Blocked::Died(peer)) => Err(WaitNewerError::WriterDied(peer)),
         Err(Blocked::Corrupt(corrupt)) => Err(WaitNewerError::Read(corrupt.into())),
         // Values are copied out: there is nothing that a hardened reader refuses.
+        Err(Blocked::Evicted) => Err(WaitNewerError::Read(ReadError::Evicted)),
         Err(Blocked::Forked | Blocked::Hardened) => Err(WaitNewerError::Read(ReadError::Forked)),
     }
 }

@@ -36,7 +36,7 @@ impl<T: IpcMessage> Writer<T> {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Forked`] in a forked child; nothing else.
+    /// [`WriteError::Forked`] in a forked child, [`WriteError::Evicted`] if this writer was evicted; nothing else.
     ///
     /// ```
     /// # let level = ipc_core::Latest::<u32>::new("write").domain(format!("doc-{}", std::process::id()));
@@ -49,6 +49,9 @@ impl<T: IpcMessage> Writer<T> {
     pub fn write(&mut self, value: T) -> Result<u64, WriteError<T>> {
         if self.station.is_forked() {
             return Err(WriteError::Forked(value));
+        }
+        if self.station.is_evicted() {
+            return Err(WriteError::Evicted(value));
         }
         let slot = self.ring.open().as_ptr().cast();
         // SAFETY: the open slot is this writer's to store to, and large and aligned enough for a `T`, which the
@@ -77,6 +80,9 @@ impl<T: IpcMessage> Writer<T> {
     pub fn loan(&mut self) -> Result<Draft<'_, T>, WriteError<()>> {
         if self.station.is_forked() {
             return Err(WriteError::Forked(()));
+        }
+        if self.station.is_evicted() {
+            return Err(WriteError::Evicted(()));
         }
         if self.station.check_in_place().is_err() {
             return Err(WriteError::Hardened(()));

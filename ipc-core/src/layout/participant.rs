@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// One participant's line in the table.
 ///
 /// ```text
-///   0  state    u64   generation << 32 | crashes << 2 | phase
+///   0  state    u64   generation << 32 | EVICTED << 31 | BY_VALUE << 30 | crashes << 2 | phase
 ///   8  pid      u32
 ///  12  processor u32  0: may run on several; n + 1: on processor n alone
 ///  16  program  40 bytes, zero-padded UTF-8
@@ -18,9 +18,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// 120  losses   u64
 /// ```
 ///
-/// Owned by whoever holds the write lock on the slot's byte of the segment file (byte [`lock_byte`](super::lock_byte)). Only the owner
-/// writes, with two exceptions: anyone who found the lock free may move `state` from live to crashed, and repair what the
-/// last three words say, each by compare-and-swaps of the exact word observed.
+/// Owned by whoever holds the write lock on the slot's byte of the segment file (byte [`lock_byte`](super::lock_byte)). Only
+/// the owner writes, with exceptions, each by compare-and-swaps of the exact word observed: anyone who found the lock free
+/// may move `state` from live to crashed, and repair what the last three words say; whoever has the lifecycle lock may evict
+/// the owner.
 #[repr(C, align(128))]
 pub(crate) struct ParticipantSlot {
     /// See [`liveness`](crate::liveness) for the state machine. Written by the owner, and once by whoever finds it dead.

@@ -23,6 +23,10 @@ use core::mem::MaybeUninit;
 
 /// An end of a ring that can repair what dead participants left behind in it.
 pub(crate) trait Tended: End {
+    /// Whether what this end claims stands in the way of others of its side, so that an eviction counts at once. An end that
+    /// has its side for itself learns of one when it waits.
+    const CLAIMS_AMONG_OTHERS: bool = Self::IS_SHARED;
+
     /// Repairs whatever blocks this end.
     fn tend(&mut self, segment: &Segment);
 
@@ -66,7 +70,8 @@ impl<E: Tended> Port<E> {
     /// returns the error.
     #[inline(always)]
     pub(crate) fn is_ready(&mut self) -> bool {
-        !self.station.is_forked() && self.end.is_ready()
+        let is_refused = self.station.is_forked() || E::CLAIMS_AMONG_OTHERS && self.station.is_evicted();
+        !is_refused && self.end.is_ready()
     }
 
     /// Whether this process was forked from the one that opened the channel.
@@ -362,7 +367,9 @@ impl<E: Tended + VariableProducer> Port<E> {
 impl<E: Tended> Drop for Port<E> {
     fn drop(&mut self) {
         let Port { end, station, .. } = self;
-        end.detach();
+        if !station.is_struck() {
+            end.detach();
+        }
         station.close();
         station.leave(|| end.is_drained());
     }

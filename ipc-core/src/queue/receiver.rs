@@ -550,6 +550,7 @@ fn recv_end(blocked: Blocked) -> Result<(), RecvError> {
         Blocked::Died(peer) => Err(RecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvError::Corrupt(corrupt)),
         Blocked::Forked => Err(RecvError::Forked),
+        Blocked::Evicted => Err(RecvError::Evicted),
         Blocked::Hardened => Err(RecvError::Hardened),
     }
 }
@@ -563,6 +564,7 @@ fn try_recv_end(blocked: Blocked) -> Result<(), TryRecvError> {
         Blocked::Died(peer) => Err(TryRecvError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(TryRecvError::Corrupt(corrupt)),
         Blocked::Forked => Err(TryRecvError::Forked),
+        Blocked::Evicted => Err(TryRecvError::Evicted),
         Blocked::Hardened => Err(TryRecvError::Hardened),
     }
 }
@@ -576,6 +578,7 @@ fn recv_timeout_end(blocked: Blocked) -> Result<(), RecvTimeoutError> {
         Blocked::Died(peer) => Err(RecvTimeoutError::SenderDied(peer)),
         Blocked::Corrupt(corrupt) => Err(RecvTimeoutError::Corrupt(corrupt)),
         Blocked::Forked => Err(RecvTimeoutError::Forked),
+        Blocked::Evicted => Err(RecvTimeoutError::Evicted),
         Blocked::Hardened => Err(RecvTimeoutError::Hardened),
     }
 }

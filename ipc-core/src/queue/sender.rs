@@ -425,6 +425,7 @@ pub(crate) fn send_error<V>(value: V, blocked: Blocked) -> SendError<V> {
         Blocked::Died(peer) => SendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendError::Corrupt(value, corrupt),
         Blocked::Forked => SendError::Forked(value),
+        Blocked::Evicted => SendError::Evicted(value),
         Blocked::Hardened => SendError::Hardened(value),
     }
 }
@@ -438,6 +439,7 @@ pub(crate) fn try_send_error<V>(value: V, blocked: Blocked) -> TrySendError<V> {
         Blocked::Died(peer) => TrySendError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => TrySendError::Corrupt(value, corrupt),
         Blocked::Forked => TrySendError::Forked(value),
+        Blocked::Evicted => TrySendError::Evicted(value),
         Blocked::Hardened => TrySendError::Hardened(value),
     }
 }
@@ -451,6 +453,7 @@ pub(crate) fn send_timeout_error<V>(value: V, blocked: Blocked) -> SendTimeoutEr
         Blocked::Died(peer) => SendTimeoutError::ReceiverDied(value, peer),
         Blocked::Corrupt(corrupt) => SendTimeoutError::Corrupt(value, corrupt),
         Blocked::Forked => SendTimeoutError::Forked(value),
+        Blocked::Evicted => SendTimeoutError::Evicted(value),
         Blocked::Hardened => SendTimeoutError::Hardened(value),
     }
 }

@@ -72,6 +72,19 @@ impl PrivateSegment {
         !self.0.is_writable()
     }
 
+    /// The segment itself.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.0
+    }
+
+    /// Takes the lifecycle lock, to have a say in who takes part.
+    pub(crate) fn administer(&self) -> Result<Lifecycle, OpenError> {
+        if self.is_read_only() {
+            return Err(OpenError::Unsupported("this process was handed the channel for nothing but reading"));
+        }
+        Lifecycle::lock(&self.0)
+    }
+
     /// Hands segments to the process at the other end of a socket: to take part, if this process can, or only to read.
     pub(crate) fn send_over(segments: &[Self], is_writable: bool, socket: &UnixStream) -> Result<(), OpenError> {
         let files = segments.iter().map(|segment| segment.open_for_another(is_writable));

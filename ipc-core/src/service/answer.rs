@@ -50,6 +50,9 @@ impl Acceptor {
         if self.desk.is_forked() {
             return Err(AcceptError::Forked);
         }
+        if self.desk.is_evicted() {
+            return Err(AcceptError::Evicted);
+        }
         let taken = match self.look() {
             Some(found) => found?,
             None => self.wait(patience)?,
@@ -70,6 +73,9 @@ impl Acceptor {
         if self.desk.is_forked() {
             return Some(Err(AcceptError::Forked));
         }
+        if self.desk.is_evicted() {
+            return Some(Err(AcceptError::Evicted));
+        }
         self.look().map(|found| found.map_err(AcceptError::from))
     }
 
@@ -82,7 +88,7 @@ impl Acceptor {
 
     /// Whether there is a call to be taken, or another reason not to wait: R2 of the waiting protocol.
     pub(super) fn probe(&mut self) -> bool {
-        if self.desk.is_forked() {
+        if self.desk.is_forked() || self.desk.is_evicted() {
             return true;
         }
         self.desk.tend();
@@ -139,13 +145,13 @@ impl Acceptor {
     }
 
     #[cold]
-    fn wait(&self, patience: Patience) -> Result<Option<Taken>, Corrupt> {
+    fn wait(&self, patience: Patience) -> Result<Option<Taken>, AcceptError> {
+        let look = || self.look().map(|found| found.map_err(AcceptError::from));
         let probe = || {
             self.desk.tend();
-            None
+            self.desk.is_evicted().then_some(Err(AcceptError::Evicted))
         };
-        let found = self.desk.wait(self.desk.call_word(), patience, || self.look(), probe);
-        found.unwrap_or(Ok(None))
+        self.desk.wait(self.desk.call_word(), patience, look, probe).unwrap_or(Ok(None))
     }
 }
 

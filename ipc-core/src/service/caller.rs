@@ -38,6 +38,7 @@ pub(crate) enum Failure {
     Full,
     Corrupt(Corrupt),
     Forked,
+    Evicted,
 }
 
 impl Caller {
@@ -70,6 +71,9 @@ impl Caller {
         if self.desk.is_forked() {
             return Err(Failure::Forked);
         }
+        if self.desk.is_evicted() {
+            return Err(Failure::Evicted);
+        }
         // Relaxed: a count of this end's own. Whoever sees an older one takes a death that was reported for a new one,
         // once.
         let deaths = self.deaths.load(Ordering::Relaxed);
@@ -94,7 +98,7 @@ impl Caller {
 
     /// The same for one of several tasks, which wait for each other's slots.
     pub(crate) fn probe_slot(&self) -> bool {
-        if self.desk.is_forked() {
+        if self.desk.is_forked() || self.desk.is_evicted() {
             return true;
         }
         self.desk.tend();
@@ -191,6 +195,9 @@ impl Caller {
 
     /// Does what is to be done for the dead while waiting for the queue or the table.
     fn probe_queue(&self, deaths: u64) -> Option<Failure> {
+        if self.desk.is_evicted() {
+            return Some(Failure::Evicted);
+        }
         self.desk.tend();
         self.nobody_left(deaths).map(Failure::Died)
     }
@@ -280,6 +287,7 @@ pub(crate) enum Fate {
     Dropped,
     Corrupt(Corrupt),
     Forked,
+    Evicted,
 }
 
 /// What came of giving a call up.
@@ -384,7 +392,7 @@ impl<'c> Ongoing<'c> {
     /// [`next`](Ongoing::next), which takes steps of its own.
     pub(crate) fn probe_ready(&self) -> bool {
         let desk = &self.caller.desk;
-        if self.stage != Stage::Posted || desk.is_forked() {
+        if self.stage != Stage::Posted || desk.is_forked() || desk.is_evicted() {
             return true;
         }
         let is_ended = match desk.calls.holder(self.call) {
@@ -527,6 +535,9 @@ impl<'c> Ongoing<'c> {
     /// Finds out whether there is still somebody to wait for. If the server that took the call has died, the call ends.
     fn probe(&self) -> Option<Outcome> {
         let desk = &self.caller.desk;
+        if desk.is_evicted() {
+            return Some(Outcome::Evicted);
+        }
         match desk.calls.holder(self.call) {
             Holder::Nobody => {
                 let peer = self.caller.nobody_left(self.deaths)?;
@@ -552,6 +563,11 @@ impl<'c> Ongoing<'c> {
             Outcome::NobodyLeft(peer) => {
                 self.stage = Stage::Back;
                 Found::Failed(Fate::Untaken(peer))
+            }
+            Outcome::Evicted => {
+                // Given back, if it is still this client's to give back.
+                self.cancel();
+                Found::Failed(Fate::Evicted)
             }
             Outcome::Corrupt(corrupt) => {
                 // The slot is left alone, since it cannot be known whose it is.
@@ -591,6 +607,8 @@ enum Outcome {
     /// No server has taken it, none is left, and this one died. It has been taken back.
     NobodyLeft(Peer),
     Corrupt(Corrupt),
+    /// This client was sent away.
+    Evicted,
 }
 
 fn census(desk: &Desk) -> Census {

@@ -83,6 +83,12 @@ impl Desk {
         self.epoch.is_past()
     }
 
+    /// Whether this participant was sent away: to be asked before anything is claimed.
+    #[inline(always)]
+    pub(super) fn is_evicted(&self) -> bool {
+        self.participant.is_evicted()
+    }
+
     /// Whether this end refuses what refers to a place in the segment.
     pub(super) fn is_hardened(&self) -> bool {
         self.info.hardened
@@ -238,6 +244,10 @@ impl Desk {
     pub(super) fn leave(&mut self, detach: impl FnOnce()) {
         if self.is_forked() {
             return;
+        }
+        if self.participant.is_struck() {
+            // Its calls are resolved by those who hold it for dead, or by its successor.
+            return self.participant.leave(|| true);
         }
         let me = self.line();
         for index in 0..self.calls.slots() {

@@ -239,6 +239,7 @@ impl<'c, Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Pending<'c, Req, Re
             Fate::Dropped => CallError::Dropped,
             Fate::Corrupt(corrupt) => CallError::Corrupt(None, corrupt),
             Fate::Forked => CallError::Forked(None),
+            Fate::Evicted => CallError::Evicted(None),
         }
     }
 
@@ -263,6 +264,7 @@ impl Failure {
             (Failure::Full, None) => CallError::Timeout(None),
             (Failure::Corrupt(corrupt), request) => CallError::Corrupt(request, corrupt),
             (Failure::Forked, request) => CallError::Forked(request),
+            (Failure::Evicted, request) => CallError::Evicted(request),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Door, PATIENCE, become_nobody, memory, receive, seal, send};
 use crate::support::{Child, Domain, is_root, say, skip};
+use ipc_core::inspect::{Eviction, State};
 use ipc_core::{Broadcast, BroadcastRecvTimeoutError, CallError, Latest, OpenError, Queue, Service, WaitNewerError};
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
@@ -284,6 +285,33 @@ fn a_private_service_survives_the_death_of_either_side() {
     assert_eq!(client.call(14).unwrap(), 7);
     drop(client);
     server.kill();
+}
+
+#[test]
+fn a_participant_of_a_private_channel_is_evicted() {
+    let (here, there) = UnixStream::pair().unwrap();
+    let channel = news().private().unwrap();
+    channel.send_over(&here).unwrap();
+    // The other side takes part in the same segment, with locks of its own.
+    let taken = news().receive_from(&there).unwrap();
+    let (mut publisher, mut subscriber) = (channel.publisher().unwrap(), taken.subscriber().unwrap());
+    while publisher.try_send(1).is_ok() {}
+    let participants = channel.participants();
+    assert_eq!(participants.len(), 2);
+    assert_eq!(participants, taken.participants());
+    assert_eq!(channel.evict(&participants[1]).unwrap(), Eviction::Struck);
+    assert_eq!(channel.participants()[1].state, State::Evicted);
+    (0..20).for_each(|message| publisher.send_timeout(message, PATIENCE).unwrap());
+    assert_eq!(subscriber.recv_timeout(PATIENCE), Err(BroadcastRecvTimeoutError::Evicted));
+    drop(subscriber);
+    assert_eq!(channel.evict(&participants[1]).unwrap(), Eviction::Gone);
+    // Of another channel, and by one who may only read.
+    let other = level().private().unwrap();
+    let _writer = other.writer().unwrap();
+    assert_eq!(channel.evict(&other.participants()[0]).unwrap(), Eviction::Gone);
+    other.send_read_only_over(&here).unwrap();
+    let reading = level().receive_from(&there).unwrap();
+    assert!(matches!(reading.evict(&reading.participants()[0]), Err(OpenError::Unsupported(_))));
 }
 
 #[test]

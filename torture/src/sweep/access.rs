@@ -1,11 +1,13 @@
-//! Channels that are not simply a user's own: the victim makes one for a group, or one without a name, which it hands over.
+//! Channels that are not simply a user's own: the victim makes one for a group, or one without a name, which it hands over; or
+//! it sends somebody away.
 
 use super::case::Scene;
 use super::play::{Play, Stage};
 use crate::check::{Check, Context, Message, PATIENCE, PAUSE, ensure, message, number};
 use crate::trace::act;
+use slipring::inspect::{Eviction, Observer};
 use slipring::private::Private;
-use slipring::{OpenError, Queue, Receiver, RecvTimeoutError};
+use slipring::{OpenError, Queue, Receiver, RecvTimeoutError, Role, SendError};
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -19,6 +21,9 @@ const FOR_GROUP: &str = "create-for-group";
 /// To make a channel without a name, to hand it over, and to send over it.
 const HAND_OVER: &str = "hand-over";
 
+/// To evict a sender.
+const EVICT: &str = "evict";
+
 /// Messages that the victim sends.
 const SENT: u64 = 2;
 
@@ -28,7 +33,7 @@ const AFTER: u64 = 500;
 
 pub(super) fn scenes() -> Vec<Scene> {
     let scene = |operation| Scene { kind: KIND, operation, role: "creator", has_company: false };
-    [FOR_GROUP, HAND_OVER].map(scene).into()
+    [FOR_GROUP, HAND_OVER, EVICT].map(scene).into()
 }
 
 fn queue(domain: &str) -> Queue<Message> {
@@ -46,19 +51,36 @@ fn meeting(domain: &str) -> Check<SocketAddr> {
     SocketAddr::from_abstract_name(domain).at("the socket is named")
 }
 
+/// A queue on which the one who is evicted shares its side with another.
+fn hardened_queue(domain: &str) -> Queue<Message> {
+    Queue::new("work").domain(domain).capacity(8).hardened(true)
+}
+
 /// The victim's part.
 pub(super) fn victim(stage: &Stage) -> Check {
-    if stage.scene().operation == FOR_GROUP {
-        stage.join()?;
-        let sender = act(|| group_queue(&stage.domain).sender())?.at("the victim attaches")?;
-        stage.done(&[])?;
-        drop(sender);
-    } else {
-        let socket = UnixStream::connect_addr(&meeting(&stage.domain)?).at("the victim connects")?;
-        stage.join()?;
-        let ends = act(|| hand_over(&queue(&stage.domain), &socket))??;
-        stage.done(&[])?;
-        drop(ends);
+    match stage.scene().operation {
+        FOR_GROUP => {
+            stage.join()?;
+            let sender = act(|| group_queue(&stage.domain).sender())?.at("the victim attaches")?;
+            stage.done(&[])?;
+            drop(sender);
+        }
+        EVICT => {
+            let observer = Observer::open_in(&stage.domain, "work").at("the victim looks")?;
+            let participants = observer.participants();
+            let sender = participants.iter().find(|other| other.role == Role::Sender).ok_or("nobody sends")?;
+            stage.join()?;
+            let eviction = act(|| observer.evict(sender))?.at("the victim evicts")?;
+            ensure(eviction == Eviction::Struck, || format!("the sender is {eviction:?}"))?;
+            stage.done(&[])?;
+        }
+        _ => {
+            let socket = UnixStream::connect_addr(&meeting(&stage.domain)?).at("the victim connects")?;
+            stage.join()?;
+            let ends = act(|| hand_over(&queue(&stage.domain), &socket))??;
+            stage.done(&[])?;
+            drop(ends);
+        }
     }
     stage.rest(&[])
 }
@@ -75,7 +97,11 @@ fn hand_over(queue: &Queue<Message>, socket: &UnixStream) -> Check<impl Sized + 
 
 /// The survivors' part.
 pub(super) fn survivors(play: &mut Play) -> Check {
-    if play.scene().operation == FOR_GROUP { survive_in_group(play) } else { survive_hand_over(play) }?;
+    match play.scene().operation {
+        FOR_GROUP => survive_in_group(play),
+        EVICT => survive_eviction(play),
+        _ => survive_hand_over(play),
+    }?;
     play.end()
 }
 
@@ -90,6 +116,28 @@ fn survive_in_group(play: &mut Play) -> Check {
     ensure(info.mode == 0o660 && info.hardened, || format!("the channel's mode is {:o}", info.mode))?;
     ensure(!(info.created && play.progress().is_finished), || "what was made is not there".to_string())?;
     exchange(queue.sender(), receiver)
+}
+
+/// The sender is evicted, or it is not; the others go on.
+fn survive_eviction(play: &mut Play) -> Check {
+    let queue = hardened_queue(play.domain.name());
+    let mut evicted = queue.sender().at("the first sender attaches")?;
+    let (other, mut receiver) =
+        (queue.sender().at("another sender attaches")?, queue.receiver().at("a receiver attaches")?);
+    play.enter()?;
+    play.strike()?;
+    let sent = evicted.send(message(VICTIMS));
+    play.saw("the sender", sent.is_ok());
+    match sent {
+        Err(SendError::Evicted(_)) => {}
+        Ok(()) if !play.progress().is_finished => {
+            let received = receiver.recv_timeout(PATIENCE).at("a survivor receives")?.ok_or("an early end")?;
+            ensure(number(received)? == VICTIMS, || "another message comes".to_string())?;
+        }
+        sent => return Err(format!("the evicted sends: {:?}", sent.is_ok())),
+    }
+    drop(evicted);
+    exchange(Ok(other), receiver)
 }
 
 /// The channel comes whole or not at all; a survivor that has it goes on with it, and can hand it on.

@@ -51,7 +51,10 @@ pub(crate) const KINDS: &[Kind] = &[
 impl Scene {
     /// Whether the operation opens or closes an end, so that it cannot be said from outside whether there is one.
     pub(crate) fn comes_or_goes(&self) -> bool {
-        matches!(self.operation, "attach" | "create" | "create-for-group" | "hand-over" | "close" | "close-last")
+        matches!(
+            self.operation,
+            "attach" | "create" | "create-for-group" | "hand-over" | "evict" | "close" | "close-last"
+        )
     }
 
     /// Whether it happens at a place in a ring.
