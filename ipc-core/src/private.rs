@@ -3,7 +3,7 @@
 //! Everybody who may open a named channel can write to it, cut its file short, or be faster in making one of that name. A
 //! *private* channel is memory without a name. Its creator hands it to one process at a time, over a Unix socket, and
 //! nobody else comes by it. It is sealed: no process can change its size, so none can be ended by a page that is gone. Its
-//! ends are [hardened](Queue::hardened) unless somebody says otherwise: they send and receive by value, so that whatever the
+//! ends are [hardened](crate::Queue::hardened) unless somebody says otherwise: they send and receive by value, so that whatever the
 //! other side writes, they get a message that is valid, or an error.
 //!
 //! ```
@@ -32,7 +32,7 @@
 //! Who reads a latest value, or subscribes to a lossy broadcast, has nothing to write, and can be handed the channel so that
 //! it cannot: with `send_read_only_over`. Its descriptor is open for reading, so the kernel refuses it a mapping that can be
 //! written, now or later. It takes no place, nobody knows of it, and nobody can wake it: it looks at the channel every 50 ms
-//! while it waits. (One that looks by itself, as with [`Reader::read`], is as fast as any.)
+//! while it waits. (One that looks by itself, as with [`Reader::read`](crate::Reader::read), is as fast as any.)
 //!
 //! ```
 //! use ipc_core::Latest;
