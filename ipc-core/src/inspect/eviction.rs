@@ -1,6 +1,6 @@
 //! Sending participants away.
 
-use super::{Observer, Participant, participants_of};
+use super::{Observer, Participant};
 use crate::broadcast;
 use crate::dynamic::Kind;
 use crate::error::OpenError;
@@ -77,7 +77,7 @@ impl<C> Private<C> {
     pub fn participants(&self) -> Vec<Participant> {
         let segments = self.segments().iter().map(|segment| segment.segment());
         segments
-            .filter_map(|segment| Some(participants_of(segment, Kind::of(segment.geometry().kind)?)))
+            .filter_map(|segment| Some(super::participants_of(segment, Kind::of(segment.geometry().kind)?)))
             .flatten()
             .collect()
     }
