@@ -2,7 +2,9 @@
 
 use crate::Result;
 use slipring::process::{Exit, Pool, SubmitError, TaskError, Worker};
+use slipring::sync::{self, Condvar, LockError, Semaphore};
 use slipring::{Latest, Lifetime, Queue, RecvError};
+use std::fmt::Display;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
@@ -41,8 +43,8 @@ macro_rules! situation {
     };
 }
 
-/// All situations. Those of locks and conditions are to be put behind these.
-pub(crate) static ALL: [Situation; 11] = [
+/// All situations.
+pub(crate) static ALL: [Situation; 14] = [
     situation!(worker_killed, "a worker of a pool is killed in the middle of `map`"),
     situation!(executor_crash, "1 of 100 tasks that were submitted kills its worker"),
     situation!(strange_exception, "a task fails with an exception that cannot be unpickled"),
@@ -54,6 +56,9 @@ pub(crate) static ALL: [Situation; 11] = [
     situation!(reader_killed, "a process is killed while it waits for a queue"),
     situation!(writer_killed, "a process is killed in the middle of sending 4 MB"),
     situation!(attacher_exits, "a process that has attached to shared memory exits"),
+    situation!(lock_owner_killed, "a process is killed while it has a lock"),
+    situation!(permit_holder_killed, "a process is killed while it has the only permit of a semaphore"),
+    situation!(waiter_killed, "one of two processes that wait for a condition is killed, and all are notified"),
 ];
 
 /// Does what a process of its own does in a situation: the parts of [`part`].
@@ -78,6 +83,25 @@ pub(crate) fn play(part: &str) -> Result<()> {
             let pids: Vec<_> = pool.workers().iter().map(|worker| worker.pid.to_string()).collect();
             println!("{}", pids.join(" "));
             thread::sleep(PATIENCE);
+        }
+        "lock" => {
+            let lock = lock()?;
+            let _guard = lock.lock().map_err(text)?;
+            println!("has it");
+            thread::sleep(PATIENCE);
+        }
+        "take a permit" => {
+            let permits = permits()?;
+            let _permit = permits.acquire()?;
+            println!("has it");
+            thread::sleep(PATIENCE);
+        }
+        "wait for a condition" => {
+            let (lock, condition) = (lock()?, condition()?);
+            let is_over = lock.lock().map_err(text)?;
+            // Whoever locks the mutex after this finds that the wait has begun.
+            println!("waits");
+            drop(condition.wait_while(is_over, |is_over| !*is_over).map_err(text)?);
         }
         other => return Err(format!("there is no part {other:?}").into()),
     }
@@ -116,6 +140,18 @@ fn pool(workers: usize) -> Result<Pool<u64, u64>> {
     Ok(Pool::builder("gauntlet").workers(workers).start()?)
 }
 
+fn lock() -> Result<sync::Mutex<bool>> {
+    Ok(sync::Mutex::open("gauntlet.lock", || false)?)
+}
+
+fn permits() -> Result<Semaphore> {
+    Ok(Semaphore::bounded("gauntlet.permits", 1)?)
+}
+
+fn condition() -> Result<Condvar> {
+    Ok(Condvar::open("gauntlet.condition")?)
+}
+
 /// A process that plays a part, in the domain of this one.
 fn part(name: &str) -> Result<Worker> {
     let mut command = Command::new(std::env::current_exe()?);
@@ -133,6 +169,11 @@ fn line_of(worker: &Worker) -> Result<String> {
 
 fn expect(is_so: bool) -> Result<()> {
     if is_so { Ok(()) } else { Err("not what was expected".into()) }
+}
+
+/// What an error says, without the guard that may be in it.
+fn text(error: impl Display) -> String {
+    error.to_string()
 }
 
 fn worker_killed() -> Result<Verdict> {
@@ -235,5 +276,44 @@ fn attacher_exits() -> Result<Verdict> {
     writer.write(7)?;
     expect(part("attach")?.join() == Exit::Code(0))?;
     expect(latest.reader()?.read()? == Some(7))?;
+    Ok(Verdict::Ok)
+}
+
+fn lock_owner_killed() -> Result<Verdict> {
+    let lock = lock()?;
+    let owner = part("lock")?;
+    line_of(&owner)?;
+    owner.kill()?;
+    owner.join();
+    match lock.lock() {
+        Err(LockError::OwnerDied(mut guard)) => guard.make_consistent(),
+        _ => return Err("the death is not reported".into()),
+    }
+    drop(lock.lock().map_err(text)?);
+    Ok(Verdict::Reported)
+}
+
+fn permit_holder_killed() -> Result<Verdict> {
+    let permits = permits()?;
+    let holder = part("take a permit")?;
+    line_of(&holder)?;
+    expect(permits.try_acquire().is_err())?;
+    holder.kill()?;
+    holder.join();
+    drop(permits.acquire()?);
+    Ok(Verdict::Ok)
+}
+
+fn waiter_killed() -> Result<Verdict> {
+    let (lock, condition) = (lock()?, condition()?);
+    let waiters = [part("wait for a condition")?, part("wait for a condition")?];
+    for waiter in &waiters {
+        line_of(waiter)?;
+    }
+    waiters[0].kill()?;
+    waiters[0].join();
+    *lock.lock().map_err(text)? = true;
+    condition.notify_all()?;
+    expect(waiters[1].join() == Exit::Code(0))?;
     Ok(Verdict::Ok)
 }
