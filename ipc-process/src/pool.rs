@@ -6,6 +6,7 @@ mod crew;
 mod ears;
 mod error;
 mod flow;
+mod items;
 mod job;
 mod notice;
 mod numbered;
@@ -23,9 +24,10 @@ pub use job::Job;
 pub use options::TaskOptions;
 pub use serve::TaskContext;
 
-use self::core::Phase;
+use self::core::{Phase, check_length};
+use self::items::Items;
 use self::report::Owner;
-use self::seat::Ticket;
+use self::seat::{Run, Ticket};
 use self::shared::Shared;
 use ::core::borrow::Borrow;
 use ipc_core::IpcMessage;
@@ -75,6 +77,8 @@ pub struct Pool<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> {
     /// Until it is waited for.
     keeper: Option<JoinHandle<()>>,
     options: TaskOptions,
+    /// Bytes of the longest task, where they vary in length.
+    limit_bytes: usize,
     name: String,
 }
 
@@ -168,10 +172,12 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> Pool<Task, Output> 
     ///
     /// As for [`submit`](Self::submit).
     pub fn submit_with(&self, task: impl Borrow<Task>, options: TaskOptions) -> Result<Job<Task, Output>, SubmitError> {
+        check_length(task.borrow(), self.limit_bytes)?;
+        let tasks = Items::one(task.borrow());
         let mut core = self.shared.core();
         let job = core.reports.open_job();
         let ticket = Ticket { owner: Owner::Job(job), options, attempts: 0 };
-        if let Err(error) = core.submit(task.borrow(), ticket) {
+        if let Err(error) = core.submit(Run { ticket, tasks }) {
             core.reports.forget_job(job);
             return Err(error);
         }
@@ -266,6 +272,10 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> Pool<Task, Output> 
         self.options
     }
 
+    fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
     fn wait_for_end(&mut self) {
         self.shared.wait(None, |core| (core.phase == Phase::Ended).then_some(()));
         if let Some(keeper) = self.keeper.take() {
@@ -276,8 +286,14 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> Pool<Task, Output> 
         }
     }
 
-    fn new(shared: Arc<Shared<Task, Output>>, keeper: JoinHandle<()>, options: TaskOptions, name: String) -> Self {
-        Pool { shared, keeper: Some(keeper), options, name }
+    fn new(
+        shared: Arc<Shared<Task, Output>>,
+        keeper: JoinHandle<()>,
+        options: TaskOptions,
+        limit_bytes: usize,
+        name: String,
+    ) -> Self {
+        Pool { shared, keeper: Some(keeper), options, limit_bytes, name }
     }
 }
 

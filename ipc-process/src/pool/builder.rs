@@ -158,7 +158,7 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> PoolBuilder<Task, O
         let (quota, options, join_limit, limit) = (self.quota, self.options, self.join_limit, self.limits[0]);
         // Before there are any workers: the name is this pool's.
         let bell = channels.bell().receiver().map_err(open)?;
-        let core = Core::new(channels.bell().sender().map_err(open)?, limit);
+        let core = Core::new(channels.bell().sender().map_err(open)?);
         let spawn = |source| PoolError::Spawn { name: name.clone(), source };
         let launcher = (workers > 0).then(|| self.launcher(&channels)).transpose().map_err(spawn)?;
         let mut crew = Crew::new(launcher, workers, join_limit);
@@ -167,7 +167,7 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> PoolBuilder<Task, O
         let keeper = Arc::clone(&shared);
         let thread = thread::Builder::new().name("slipring-pool".to_owned());
         let thread = thread.spawn(move || keeper.keep()).map_err(PoolError::System)?;
-        Ok(Pool::new(shared, thread, options, name))
+        Ok(Pool::new(shared, thread, options, limit, name))
     }
 
     fn channels(&self) -> Channels {

@@ -18,18 +18,18 @@
 //!
 //! # What a death costs
 //!
-//! A worker takes its tasks out of a channel one at a time, in order, and answers each before it takes the next. When it
-//! has died, what it has answered is received first, then what it has not taken is taken back. At most one task is left:
-//! the one that it had taken, and only that has been begun.
+//! Tasks travel by the parcel, but a worker begins with one at a time, in order, and answers each before it begins with the
+//! next. Before it begins, it counts a number up that it shares with the pool; to take tasks back, the pool counts it up
+//! past them (see [`Channels::begun`](super::notice::Channels::begun)). When it has died, what it has answered is received
+//! first, then what it has not begun is taken back. At most one task is left: the one that it had begun.
 
 use super::error::{SubmitError, TaskError};
+use super::items::Items;
 use super::notice::MAX_WORKERS;
-use super::numbered::Numbered;
 use super::report::{Outcome, Owner, Reports};
-use super::seat::{Flight, Queued, Seat, Ticket};
+use super::seat::{Answered, Run, Seat, Ticket};
 use crate::exit::Exit;
 use ipc_core::error::TooLarge;
-use ipc_core::message::boxed;
 use ipc_core::{IpcMessage, Sender};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub(super) enum Lead {
 #[derive(Debug)]
 pub(super) struct Core<T: ?Sized, O: ?Sized> {
     pub(super) seats: Vec<Seat<T>>,
-    backlog: VecDeque<Queued<T>>,
+    backlog: VecDeque<Run<T>>,
     pub(super) reports: Reports<O>,
     /// Tasks that were cancelled while a worker had them: the seat, and the number.
     pub(super) withdrawals: Vec<(u32, u64)>,
@@ -82,11 +82,10 @@ pub(super) struct Core<T: ?Sized, O: ?Sized> {
     bell: Option<Sender<u64>>,
     /// Why there are no workers and will be none.
     no_workers: Option<Arc<str>>,
-    limit_bytes: usize,
 }
 
 impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
-    pub(super) fn new(bell: Sender<u64>, limit_bytes: usize) -> Self {
+    pub(super) fn new(bell: Sender<u64>) -> Self {
         Core {
             seats: Vec::with_capacity(MAX_WORKERS),
             backlog: VecDeque::new(),
@@ -98,50 +97,43 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
             left_at: Instant::now(),
             bell: Some(bell),
             no_workers: None,
-            limit_bytes,
         }
     }
 
-    /// Takes a task, and gives it to a worker that has room for it.
-    #[inline]
-    pub(super) fn submit(&mut self, task: &T, ticket: Ticket) -> Result<(), SubmitError> {
-        self.check(task)?;
-        if !self.backlog.is_empty() || !self.place(task, ticket) {
-            self.backlog.push_back(Queued { task: boxed(task), ticket });
-        }
-        Ok(())
-    }
-
-    /// Whether a task can be taken.
-    fn check(&self, task: &T) -> Result<(), SubmitError> {
+    /// Takes a task, or several that follow each other, and gives them to workers that have room for them.
+    pub(super) fn submit(&mut self, run: Run<T>) -> Result<(), SubmitError> {
         if self.phase != Phase::Open {
             return Err(SubmitError::Closed);
         }
         if let Some(reason) = &self.no_workers {
             return Err(SubmitError::NoWorkers(reason.clone()));
         }
-        match T::TYPE.tail() {
-            Some(_) if size_of_val(task) > self.limit_bytes => {
-                Err(SubmitError::TooLarge(TooLarge { bytes: size_of_val(task), limit: self.limit_bytes }))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Gives a task to the worker that has the fewest. `false` if none has room.
-    #[inline]
-    fn place(&mut self, task: &T, ticket: Ticket) -> bool {
-        let roomy = self.seats.iter_mut().filter(|seat| seat.room() > 0);
-        roomy.min_by_key(|seat| seat.load()).is_some_and(|seat| seat.give(task, ticket))
+        self.backlog.push_back(run);
+        self.dispatch();
+        Ok(())
     }
 
     /// Gives out what waits, as far as there is room.
     pub(super) fn dispatch(&mut self) {
-        while let Some(Queued { task, ticket }) = self.backlog.pop_front() {
-            if !self.place(&task, ticket) {
-                self.backlog.push_front(Queued { task, ticket });
+        while let Some(run) = self.backlog.pop_front() {
+            let (rest, is_given) = self.place(run);
+            if let Some(rest) = rest {
+                self.backlog.push_front(rest);
+            }
+            if !is_given {
                 break;
             }
+        }
+    }
+
+    /// Gives tasks to the worker that has the fewest: its share, if others have room too. Returns those that are left, and
+    /// whether any were given.
+    fn place(&mut self, run: Run<T>) -> (Option<Run<T>>, bool) {
+        let roomy = self.seats.iter().filter(|seat| seat.room() > 0).count();
+        let share = run.tasks.len().div_ceil(roomy.max(1));
+        match self.seats.iter_mut().filter(|seat| seat.room() > 0).min_by_key(|seat| seat.load()) {
+            Some(seat) => seat.give(run, share),
+            None => (Some(run), false),
         }
     }
 
@@ -153,13 +145,20 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
         if self.backlog.is_empty() { self.seats.iter().map(Seat::room).sum() } else { 0 }
     }
 
-    /// Notes what a worker has answered.
-    #[inline]
-    pub(super) fn answer(&mut self, seat: u32, number: u64, outcome: Outcome<O>, now: Instant) {
-        let Some(seat) = self.seat(seat) else { return };
-        let Some(flight) = seat.answer(number, now) else { return };
-        if !flight.is_reported {
-            self.reports.deliver(flight.ticket.owner, outcome);
+    /// Notes what a worker has answered: the outcome of the task of this number, or outputs of this one and of those that
+    /// follow it.
+    pub(super) fn answer(&mut self, seat: u32, mut number: u64, mut outcome: Outcome<O>, now: Instant) {
+        loop {
+            let most = outcome.as_ref().map_or(1, Items::len);
+            let answered = self.seat(seat).and_then(|seat| seat.answer(number, most, now));
+            let count = answered.map_or(1, |answered| answered.count);
+            let rest = outcome.as_mut().ok().filter(|_| count < most).map(|outputs| outputs.split_off(count));
+            if let Some(Answered { owner, count, is_reported: false }) = answered {
+                self.reports.deliver(owner, count, outcome);
+            }
+            let Some(rest) = rest else { return };
+            number += count as u64;
+            outcome = Ok(rest);
         }
     }
 
@@ -173,31 +172,31 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
         let Some(flight) = self.seat(seat).and_then(|seat| seat.flight(number)) else { return };
         if !flight.is_reported {
             flight.is_reported = true;
-            let owner = flight.ticket.owner;
-            self.reports.deliver(owner, Err(error));
+            let owner = flight.run.ticket.owner;
+            self.reports.deliver(owner, 1, Err(error));
         }
     }
 
     /// Notes how far a task is.
     pub(super) fn progress(&mut self, seat: u32, number: u64, progress: (u64, u64)) {
         let flight = self.seat(seat).and_then(|seat| seat.flight(number));
-        if let Some(owner) = flight.filter(|flight| !flight.is_reported).map(|flight| flight.ticket.owner) {
+        if let Some(owner) = flight.filter(|flight| !flight.is_reported).map(|flight| flight.run.ticket.owner) {
             self.reports.set_progress(owner, progress);
         }
     }
 
     /// Cancels the task of an owner. `false` if it has its report.
     pub(super) fn cancel(&mut self, owner: Owner) -> bool {
-        if let Some(at) = self.backlog.iter().position(|queued| queued.ticket.owner == owner) {
+        if let Some(at) = self.backlog.iter().position(|run| run.ticket.owner == owner) {
             self.backlog.remove(at);
-            self.reports.deliver(owner, Err(TaskError::Cancelled));
+            self.reports.deliver(owner, 1, Err(TaskError::Cancelled));
             return true;
         }
         let found = self.seats.iter_mut().find_map(|seat| Some((seat.id, seat.flight_of(owner)?)));
         let Some((seat, flight)) = found else { return false };
         flight.is_reported = true;
         self.withdrawals.push((seat, flight.number));
-        self.reports.deliver(owner, Err(TaskError::Cancelled));
+        self.reports.deliver(owner, 1, Err(TaskError::Cancelled));
         self.ring();
         true
     }
@@ -205,22 +204,29 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
     /// Forgets the tasks of an iterator that was dropped, as far as no worker has them.
     pub(super) fn abandon_flow(&mut self, flow: usize) {
         let is_of = |owner: Owner| matches!(owner, Owner::Flow { flow: of, .. } if of == flow);
-        let before = self.backlog.len();
-        self.backlog.retain(|queued| !is_of(queued.ticket.owner));
-        for _ in self.backlog.len()..before {
-            self.reports.deliver(Owner::Flow { flow, index: 0 }, Err(TaskError::Cancelled));
-        }
+        let reports = &mut self.reports;
+        self.backlog.retain(|run| {
+            let is_kept = !is_of(run.ticket.owner);
+            if !is_kept {
+                reports.deliver(run.ticket.owner, run.tasks.len(), Err(TaskError::Cancelled));
+            }
+            is_kept
+        });
         self.reports.abandon_flow(flow);
     }
 
-    /// Puts tasks that were taken out of a worker's channel back to the head of the backlog, except those that have their
-    /// report.
-    pub(super) fn take_back(&mut self, seat: u32, taken: Vec<Box<Numbered<T>>>) {
+    /// The number past which a worker's tasks are taken back.
+    pub(super) fn next_number(&mut self, seat: u32) -> Option<u64> {
+        Some(self.seat(seat)?.next_number())
+    }
+
+    /// Puts a worker's tasks from this number on, which were taken back, to the head of the backlog, except those that have
+    /// their report.
+    pub(super) fn take_back(&mut self, seat: u32, number: u64) {
         let Some(seat) = self.seat(seat) else { return };
-        let back = seat.take_back(taken);
-        for (Flight { ticket, is_reported, .. }, task) in back.into_iter().rev() {
-            if !is_reported {
-                self.backlog.push_front(Queued { task, ticket });
+        for flight in seat.take_back(number) {
+            if !flight.is_reported {
+                self.backlog.push_front(flight.run);
             }
         }
     }
@@ -233,12 +239,13 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
             if flight.is_reported {
                 continue;
             }
-            match flight.retry() {
-                Ok(queued) => self.backlog.push_front(queued),
+            let count = flight.run.tasks.len();
+            match flight.run.retry() {
+                Ok(run) => self.backlog.push_front(run),
                 Err(Ticket { owner, attempts, .. }) => {
                     let signal = exit.and_then(Exit::signal);
                     let error = TaskError::WorkerDied { signal, exit, attempts: attempts + 1 };
-                    self.reports.deliver(owner, Err(error));
+                    self.reports.deliver(owner, count, Err(error));
                 }
             }
         }
@@ -248,9 +255,9 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
     pub(super) fn lose_workers(&mut self, reason: &str) {
         let reason: Arc<str> = reason.into();
         self.no_workers = Some(reason.clone());
-        for queued in std::mem::take(&mut self.backlog) {
+        for run in std::mem::take(&mut self.backlog) {
             let error = SubmitError::NoWorkers(reason.clone()).into();
-            self.reports.deliver(queued.ticket.owner, Err(error));
+            self.reports.deliver(run.ticket.owner, run.tasks.len(), Err(error));
         }
     }
 
@@ -274,12 +281,14 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
             return;
         }
         self.phase = Phase::Ending;
-        for queued in std::mem::take(&mut self.backlog) {
-            self.reports.deliver(queued.ticket.owner, Err(TaskError::PoolEnded));
+        for run in std::mem::take(&mut self.backlog) {
+            self.reports.deliver(run.ticket.owner, run.tasks.len(), Err(TaskError::PoolEnded));
         }
-        let numbers = |seat: &Seat<T>| seat.flights().map(|flight| (seat.id, flight.number)).collect::<Vec<_>>();
-        for (seat, number) in self.seats.iter().flat_map(numbers).collect::<Vec<_>>() {
-            self.give_up(seat, number, TaskError::PoolEnded);
+        for flight in self.seats.iter_mut().flat_map(Seat::flights_mut) {
+            if !flight.is_reported {
+                flight.is_reported = true;
+                self.reports.deliver(flight.run.ticket.owner, flight.run.tasks.len(), Err(TaskError::PoolEnded));
+            }
         }
         self.ring();
     }
@@ -311,7 +320,7 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
     pub(super) fn overdue(&self, now: Instant) -> Vec<(u32, u64, Duration)> {
         let overdue = |seat: &Seat<T>| {
             let first = seat.first().filter(|first| !first.is_reported)?;
-            let limit = first.ticket.options.timeout?;
+            let limit = first.run.ticket.options.timeout?;
             (now.saturating_duration_since(seat.busy_since) >= limit).then_some((seat.id, first.number, limit))
         };
         self.seats.iter().filter_map(overdue).collect()
@@ -320,7 +329,7 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
     /// How long until a task may have run for longer than it may, if that can be.
     pub(super) fn next_timeout(&self, now: Instant) -> Option<Duration> {
         let left = |seat: &Seat<T>| {
-            let limit = seat.first().filter(|first| !first.is_reported)?.ticket.options.timeout?;
+            let limit = seat.first().filter(|first| !first.is_reported)?.run.ticket.options.timeout?;
             Some(limit.saturating_sub(now.saturating_duration_since(seat.busy_since)))
         };
         self.seats.iter().filter_map(left).min()
@@ -341,5 +350,16 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
 
     fn seat(&mut self, id: u32) -> Option<&mut Seat<T>> {
         self.seats.iter_mut().find(|seat| seat.id == id)
+    }
+}
+
+/// Whether a task can be taken, as far as its length goes.
+#[inline]
+pub(super) fn check_length<T: IpcMessage + ?Sized>(task: &T, limit_bytes: usize) -> Result<(), SubmitError> {
+    match T::TYPE.tail() {
+        Some(_) if size_of_val(task) > limit_bytes => {
+            Err(SubmitError::TooLarge(TooLarge { bytes: size_of_val(task), limit: limit_bytes }))
+        }
+        _ => Ok(()),
     }
 }

@@ -13,15 +13,19 @@
 use super::core::{Core, Phase};
 use super::crew::Crew;
 use super::error::TaskError;
-use super::notice::{Channels, MAX_VERDICT_BYTES, MAX_WORKERS, Notice, NoticeKind, Verdict};
+use super::items::Packer;
+use super::notice::{Channels, MAX_VERDICT_BYTES, MAX_WORKERS, Notice, NoticeKind, Parcel, Verdict};
 use super::numbered::Numbered;
 use super::report::Outcome;
 use super::seat::Seat;
 use super::shared::Shared;
 use crate::worker::Worker;
+use core::marker::PhantomData;
 use ipc_core::error::{Corrupt, OpenError, TooLarge, TryRecvError};
+use ipc_core::message::Invalid;
 use ipc_core::schema::diff;
-use ipc_core::{IpcMessage, Queue, Receiver, Sender, Server, Source, WaitSet};
+use ipc_core::sync::Atomic;
+use ipc_core::{IpcMessage, Receiver, Sender, Server, Source, WaitSet};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -35,7 +39,7 @@ const RESTLESS_SLICE: Duration = Duration::from_millis(5);
 const HOARD_SLICE: Duration = Duration::from_millis(2);
 
 /// Answers that are received from a worker before the next one has its turn.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 
 /// How long a worker that was started by hand has to open the channels of its seat.
 const SEATING_LIMIT: Duration = Duration::from_secs(10);
@@ -48,16 +52,17 @@ pub(super) struct Ears<T: ?Sized, O: ?Sized> {
     channels: Channels,
     desk: Server<Notice, Verdict>,
     bell: Receiver<u64>,
-    lines: Vec<Line<T, O>>,
+    lines: Vec<Line<O>>,
     crew: Crew,
     /// Tasks that a worker does before it is replaced.
     quota: Option<u64>,
     set: WaitSet,
     answers: Vec<Answer<O>>,
+    tasks: PhantomData<fn(&T)>,
 }
 
 /// The channels from and to one worker.
-struct Line<T: ?Sized, O: ?Sized> {
+struct Line<O: ?Sized> {
     seat: u32,
     pid: u32,
     /// Whether it is a process that the pool has started.
@@ -65,8 +70,9 @@ struct Line<T: ?Sized, O: ?Sized> {
     since: Instant,
     outputs: Receiver<Numbered<O>>,
     /// For the books, once the worker is ready.
-    tasks: Option<Sender<Numbered<T>>>,
-    queue: Queue<Numbered<T>>,
+    tasks: Option<Sender<Parcel>>,
+    /// See [`Channels::begun`].
+    begun: Atomic<u64>,
     end: Option<End>,
 }
 
@@ -79,10 +85,10 @@ enum End {
     Died,
 }
 
-/// What a worker has said about a task.
+/// What a worker has said about a task, or about several that follow each other.
 struct Answer<O: ?Sized> {
     seat: u32,
-    /// `None` for the first that it has.
+    /// That of the first of them. `None` for the first that it has.
     number: Option<u64>,
     outcome: Outcome<O>,
 }
@@ -95,7 +101,8 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
         quota: Option<u64>,
     ) -> Result<Self, OpenError> {
         let desk = channels.desk().server()?;
-        Ok(Ears { channels, desk, bell, lines: Vec::new(), crew, quota, set: WaitSet::new(), answers: Vec::new() })
+        let (lines, set, answers) = (Vec::new(), WaitSet::new(), Vec::new());
+        Ok(Ears { channels, desk, bell, lines, crew, quota, set, answers, tasks: PhantomData })
     }
 
     /// One round: waits at most `limit` until workers have something to say, and enters it.
@@ -165,7 +172,8 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
             let mut verdict = Ok(seat);
             match notice.kind {
                 NoticeKind::Join => {
-                    verdict = seat_worker(&self.channels, &mut self.lines, &mut self.crew, notice, core.phase, now);
+                    verdict =
+                        seat_worker::<T, O>(&self.channels, &mut self.lines, &mut self.crew, notice, core.phase, now);
                 }
                 NoticeKind::Ready => {
                     if let Some(line) = self.lines.iter_mut().find(|line| line.seat == seat) {
@@ -216,7 +224,7 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
                     self.crew.fail("it left before it had done anything".to_owned(), now);
                 }
             }
-            core.take_back(seat, unbegun(&line.queue));
+            line.take_back(core);
             core.vacate(seat, exit);
         }
     }
@@ -266,7 +274,7 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
     /// Takes everything back that a worker has not begun.
     fn take_back(&mut self, core: &mut Core<T, O>, seat: u32) {
         if let Some(line) = self.lines.iter().find(|line| line.seat == seat) {
-            core.take_back(seat, unbegun(&line.queue));
+            line.take_back(core);
         }
     }
 
@@ -323,28 +331,77 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
     }
 }
 
-impl<T: ?Sized, O: IpcMessage + ?Sized> Line<T, O> {
+impl<O: IpcMessage + ?Sized> Line<O> {
     /// Receives at most `most` answers, without waiting.
     fn receive(&mut self, answers: &mut Vec<Answer<O>>, most: usize) {
-        let seat = self.seat;
+        let mut run = AnswerRun { seat: self.seat, first: 0, next: 0, outputs: Packer::new() };
         for _ in 0..most {
-            match self.outputs.try_recv_boxed() {
-                Ok(Some(output)) => answers.push(Answer { seat, number: Some(output.number), outcome: Ok(output) }),
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Corrupt(Corrupt::Message(invalid))) => {
-                    let outcome = Err(TaskError::Corrupt(invalid.to_string()));
-                    answers.push(Answer { seat, number: None, outcome });
-                }
+            match self.outputs.try_recv_ref() {
+                Ok(Some(output)) => run.push(&output, answers),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Corrupt(Corrupt::Message(invalid))) => run.fail(None, &invalid, answers),
                 Ok(None) => {
                     self.end = Some(End::Left);
-                    return;
+                    break;
                 }
                 // If the channel is damaged, nothing that it holds can be relied on, so it is as good as dead.
                 Err(_) => {
                     self.end = Some(End::Died);
-                    return;
+                    break;
                 }
             }
+        }
+        run.finish(answers);
+    }
+
+    /// Takes everything back that the worker has not begun.
+    fn take_back<T: IpcMessage + ?Sized>(&self, core: &mut Core<T, O>) {
+        let Some(next) = core.next_number(self.seat) else { return };
+        // In a forked child, where it cannot be had, there is nothing to be taken back.
+        let begun = self.begun.swap(next).unwrap_or(next);
+        core.take_back(self.seat, begun);
+    }
+}
+
+/// Outputs of one worker, of tasks that follow each other.
+struct AnswerRun<O: ?Sized> {
+    seat: u32,
+    /// The number of the first of them, and that of the one that would come next.
+    first: u64,
+    next: u64,
+    outputs: Packer<O>,
+}
+
+impl<O: IpcMessage + ?Sized> AnswerRun<O> {
+    /// Adds an output, after what was there if that is of other tasks.
+    #[inline]
+    fn push(&mut self, output: &Numbered<O>, answers: &mut Vec<Answer<O>>) {
+        let number = output.number;
+        if number != self.next {
+            self.finish(answers);
+        }
+        if self.outputs.is_empty() {
+            self.first = number;
+        }
+        match self.outputs.push_checked(&output.message) {
+            Ok(()) => self.next = number.wrapping_add(1),
+            Err(invalid) => self.fail(Some(number), &invalid, answers),
+        }
+    }
+
+    /// Notes an output that is none.
+    #[cold]
+    fn fail(&mut self, number: Option<u64>, invalid: &Invalid, answers: &mut Vec<Answer<O>>) {
+        self.finish(answers);
+        let outcome = Err(TaskError::Corrupt(invalid.to_string()));
+        answers.push(Answer { seat: self.seat, number, outcome });
+    }
+
+    /// Passes on what there is.
+    fn finish(&mut self, answers: &mut Vec<Answer<O>>) {
+        if !self.outputs.is_empty() {
+            let outcome = Ok(self.outputs.pack());
+            answers.push(Answer { seat: self.seat, number: Some(self.first), outcome });
         }
     }
 }
@@ -352,7 +409,7 @@ impl<T: ?Sized, O: IpcMessage + ?Sized> Line<T, O> {
 /// Gives a worker a seat, or says why not.
 fn seat_worker<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized>(
     channels: &Channels,
-    lines: &mut Vec<Line<T, O>>,
+    lines: &mut Vec<Line<O>>,
     crew: &mut Crew,
     notice: &Notice,
     phase: Phase,
@@ -370,18 +427,19 @@ fn seat_worker<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized>(
         if lines.iter().any(|line| line.seat == seat) {
             continue;
         }
-        let (queue, outputs) = (channels.tasks::<T>(seat), channels.outputs::<O>(seat));
+        let (tasks, outputs, begun) = (channels.tasks::<T>(seat), channels.outputs::<O>(seat), channels.begun(seat));
         // What a pool has left behind that was killed. Where somebody lives who still uses it, another seat will do.
         let open = || {
-            queue.remove()?;
+            tasks.remove()?;
             outputs.remove()?;
-            Ok::<_, OpenError>((queue.sender()?, outputs.receiver()?))
+            begun.remove()?;
+            Ok::<_, OpenError>((tasks.sender()?, outputs.receiver()?, Atomic::open(begun.clone(), 0)?))
         };
         match open() {
-            Ok((tasks, outputs)) => {
+            Ok((tasks, outputs, begun)) => {
                 let is_own = notice.number == channels.token && crew.seat(notice.pid, seat);
                 let (tasks, pid, since) = (Some(tasks), notice.pid, now);
-                lines.push(Line { seat, pid, is_own, since, outputs, tasks, queue, end: None });
+                lines.push(Line { seat, pid, is_own, since, outputs, tasks, begun, end: None });
                 return Ok(seat);
             }
             Err(error) => refused = error.to_string(),
@@ -403,21 +461,6 @@ fn differences<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized>(notice: &Notice) 
         }
     }
     (!text.is_empty()).then_some(text)
-}
-
-/// Takes the tasks out of a worker's channel that it has not taken.
-fn unbegun<T: IpcMessage + ?Sized>(queue: &Queue<Numbered<T>>) -> Vec<Box<Numbered<T>>> {
-    let mut taken = Vec::new();
-    // If the channel cannot be opened, the worker keeps them, or they count as begun.
-    let Ok(mut tasks) = queue.receiver() else { return taken };
-    loop {
-        match tasks.try_recv_boxed() {
-            Ok(Some(task)) => taken.push(task),
-            // What is no task is none that could be given to anybody.
-            Err(TryRecvError::Corrupt(Corrupt::Message(_))) => {}
-            Ok(None) | Err(_) => return taken,
-        }
-    }
 }
 
 /// Text that fits into a verdict.

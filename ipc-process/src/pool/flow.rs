@@ -1,18 +1,20 @@
 //! Outputs of many tasks, one after the other, while the tasks are read from an iterator.
 
 use super::Pool;
+use super::core::check_length;
 use super::error::TaskError;
-use super::job::{reboxed, unboxed};
-use super::report::{Outcome, Owner};
-use super::seat::Ticket;
+use super::items::{Items, Packer};
+use super::report::{Arrival, Owner};
+use super::seat::{Run, Ticket};
 use core::borrow::Borrow;
 use core::iter::Fuse;
 use ipc_core::IpcMessage;
+use ipc_core::message::boxed;
 use std::collections::VecDeque;
 use std::fmt;
 
 /// Tasks that are read at a time.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 
 /// The outputs of many tasks: what [`Pool::map`], [`Pool::map_unordered`] and [`Pool::imap`] return.
 ///
@@ -33,11 +35,11 @@ pub struct Outputs<'p, Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized, T
     /// Tasks that were read, and outputs that were returned.
     read: u64,
     returned: u64,
-    /// Outcomes to be returned; if they are ordered, the first is the next, with gaps for those that are not there.
-    ready: VecDeque<Option<Outcome<Output>>>,
+    /// Outcomes to be returned; if they are to be in order, they are.
+    ready: VecDeque<Arrival<Output>>,
     /// How many of them there are.
     present: u64,
-    arrived: Vec<(u64, Outcome<Output>)>,
+    arrived: Vec<Arrival<Output>>,
     batch: Vec<Tasks::Item>,
 }
 
@@ -71,7 +73,11 @@ where
     ///
     /// [`TaskError`] says why there is none.
     pub fn next_boxed(&mut self) -> Option<Result<Box<Output>, TaskError>> {
-        self.next_outcome().map(reboxed)
+        self.next_outcome(|outputs| {
+            let output = boxed(outputs.first());
+            outputs.skip(1);
+            output
+        })
     }
 
     /// An iterator over outputs of any length.
@@ -79,23 +85,32 @@ where
         Boxed { outputs: self }
     }
 
+    /// The next outcome, of whose outputs `take` takes the first out.
     #[inline]
-    fn next_outcome(&mut self) -> Option<Outcome<Output>> {
+    fn next_outcome<R>(&mut self, take: impl FnOnce(&mut Items<Output>) -> R) -> Option<Result<R, TaskError>> {
         loop {
             let under_way = self.read - self.returned - self.present;
             if !self.is_exhausted && under_way <= self.present {
                 self.feed();
             }
-            if let Some(outcome) = self.ready.front_mut().and_then(Option::take) {
-                self.ready.pop_front();
-                self.returned += 1;
-                self.present -= 1;
-                return Some(outcome);
+            match self.ready.front_mut() {
+                Some(first) if !self.is_ordered || first.index == self.returned => {
+                    let outcome = match &mut first.outcome {
+                        Ok(outputs) => Ok(take(outputs)),
+                        Err(error) => Err(error.clone()),
+                    };
+                    first.index += 1;
+                    first.count -= 1;
+                    if first.count == 0 {
+                        self.ready.pop_front();
+                    }
+                    self.returned += 1;
+                    self.present -= 1;
+                    return Some(outcome);
+                }
+                _ if self.is_exhausted && self.read == self.returned => return None,
+                _ => self.fetch(),
             }
-            if self.is_exhausted && self.read == self.returned {
-                return None;
-            }
-            self.fetch();
         }
     }
 
@@ -120,21 +135,39 @@ where
         }
     }
 
+    /// Submits the tasks that were read. Those that are too long come to that at once.
     fn submit(&mut self) {
-        let mut core = self.pool.shared().core();
-        let mut taken = 0;
-        for task in self.batch.drain(..) {
-            let owner = Owner::Flow { flow: self.flow, index: self.read };
-            let ticket = Ticket { owner, options: self.pool.options(), attempts: 0 };
-            match core.submit(task.borrow(), ticket) {
-                Ok(()) => taken += 1,
-                Err(error) => self.arrived.push((self.read, Err(error.into()))),
+        let (limit, mut packer) = (self.pool.limit_bytes(), Packer::new());
+        let mut batch = std::mem::take(&mut self.batch);
+        for task in batch.drain(..) {
+            match check_length(task.borrow(), limit) {
+                Ok(()) => packer.push(task.borrow()),
+                Err(error) => {
+                    self.submit_run(packer.pack());
+                    self.arrived.push(Arrival { index: self.read, count: 1, outcome: Err(error.into()) });
+                    self.read += 1;
+                }
             }
-            self.read += 1;
         }
-        core.reports.expect(self.flow, taken);
-        drop(core);
+        self.batch = batch;
+        self.submit_run(packer.pack());
         self.sort();
+    }
+
+    /// Submits tasks that follow each other.
+    fn submit_run(&mut self, tasks: Items<Task>) {
+        let (index, count) = (self.read, tasks.len());
+        if count == 0 {
+            return;
+        }
+        self.read += count as u64;
+        let owner = Owner::Flow { flow: self.flow, index };
+        let ticket = Ticket { owner, options: self.pool.options(), attempts: 0 };
+        let mut core = self.pool.shared().core();
+        match core.submit(Run { ticket, tasks }) {
+            Ok(()) => core.reports.expect(self.flow, count as u64),
+            Err(error) => self.arrived.push(Arrival { index, count, outcome: Err(error.into()) }),
+        }
     }
 
     /// Waits until there is an outcome, or another task can be read.
@@ -159,17 +192,15 @@ where
     /// Puts what has arrived in its place.
     #[inline]
     fn sort(&mut self) {
-        for (index, outcome) in self.arrived.drain(..) {
-            self.present += 1;
-            if !self.is_ordered {
-                self.ready.push_back(Some(outcome));
-                continue;
-            }
-            let at = (index - self.returned) as usize;
-            while self.ready.len() <= at {
-                self.ready.push_back(None);
-            }
-            self.ready[at] = Some(outcome);
+        for arrival in self.arrived.drain(..) {
+            self.present += arrival.count as u64;
+            let at = match self.ready.back() {
+                Some(last) if self.is_ordered && arrival.index < last.index => {
+                    self.ready.partition_point(|other| other.index < arrival.index)
+                }
+                _ => self.ready.len(),
+            };
+            self.ready.insert(at, arrival);
         }
     }
 }
@@ -184,7 +215,7 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_outcome().map(unboxed)
+        self.next_outcome(Items::take_first)
     }
 }
 

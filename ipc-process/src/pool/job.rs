@@ -182,10 +182,10 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> fmt::Debug for Job<
 /// An outcome whose output has one length.
 #[inline]
 pub(super) fn unboxed<O: IpcMessage>(outcome: Outcome<O>) -> Result<O, TaskError> {
-    outcome.map(|output| output.message)
+    outcome.map(|mut output| output.take_first())
 }
 
 /// An outcome whose output has any length.
 pub(super) fn reboxed<O: IpcMessage + ?Sized>(outcome: Outcome<O>) -> Result<Box<O>, TaskError> {
-    outcome.map(|output| boxed(&output.message))
+    outcome.map(|output| boxed(output.first()))
 }

@@ -1,6 +1,7 @@
 //! What a worker tells its pool beside the outputs, the answer to it, and how the channels between the two are called.
 
 use super::numbered::Numbered;
+use ipc_core::sync::Options;
 use ipc_core::{IpcMessage, Lifetime, Queue, Service};
 use ipc_macros::IpcMessage;
 
@@ -13,8 +14,8 @@ pub(super) const POOL_VARIABLE: &str = "SLIPRING_POOL";
 /// Tells a pool's own workers from those that were started by hand.
 pub(super) const TOKEN_VARIABLE: &str = "SLIPRING_POOL_TOKEN";
 
-/// Tasks that fit into a seat's channel if they have one length and are not large.
-pub(super) const MAX_WINDOW: usize = 256;
+/// Tasks that a worker has at a time, at most, and outputs that fit into its channel if they have one length and are not large.
+pub(super) const MAX_WINDOW: usize = 1024;
 
 /// Notices that can be under way at the same time. More wait for their turn.
 const NOTICES: usize = 16;
@@ -77,6 +78,19 @@ pub(super) struct Verdict {
     pub(super) reason: str,
 }
 
+/// Tasks that follow each other, on their way to a worker.
+#[derive(IpcMessage)]
+#[ipc(crate = "ipc_core")]
+#[repr(C)]
+pub(super) struct Parcel {
+    /// The number of the first of them, which the others follow.
+    pub(super) first: u64,
+    /// How many they are.
+    pub(super) count: u64,
+    /// The tasks, as [`Items`](super::items::Items) have them.
+    pub(super) words: [u64],
+}
+
 /// The channels of a pool.
 #[derive(Clone, Debug)]
 pub(super) struct Channels {
@@ -104,9 +118,18 @@ impl Channels {
         self.queue(format!("{}.bell", self.name)).capacity(64).spsc()
     }
 
-    /// Where the worker on `seat` gets its tasks. It is shared, so that the pool can take back what has not been begun.
-    pub(super) fn tasks<T: IpcMessage + ?Sized>(&self, seat: u32) -> Queue<Numbered<T>> {
-        self.queue(format!("{}.{seat}.tasks", self.name)).capacity(capacity::<Numbered<T>>(self.limits[0]))
+    /// Where the worker on `seat` gets its tasks.
+    pub(super) fn tasks<T: IpcMessage + ?Sized>(&self, seat: u32) -> Queue<Parcel> {
+        let limit = if T::TYPE.tail().is_some() { self.limits[0] } else { T::TYPE.size };
+        self.queue(format!("{}.{seat}.tasks", self.name)).capacity(capacity::<Parcel>(limit)).spsc()
+    }
+
+    /// The number of the task that the worker on `seat` begins next. The worker counts it up by one before it begins with a
+    /// task, and begins with none whose number it is not; the pool counts it up to take tasks back. So each task is begun
+    /// or taken back, and whoever counted past its number has it.
+    pub(super) fn begun(&self, seat: u32) -> Options {
+        let options = Options::new(format!("{}.{seat}.begun", self.name)).lifetime(Lifetime::Attached);
+        if let Some(domain) = &self.domain { options.domain(domain) } else { options }
     }
 
     /// Where it puts its outputs.

@@ -1,4 +1,4 @@
-//! A message with a number in front, by which the two ends of a seat mean the same task.
+//! An output with the number of its task in front.
 //!
 //! ```text
 //! offset   0              8 (or the alignment of the message, if that is more)

@@ -1,13 +1,14 @@
 //! What became of tasks, and whom it is told.
 
 use super::error::TaskError;
-use super::numbered::Numbered;
+use super::items::Items;
 use super::slab::Slab;
 use std::fmt;
 use std::task::Waker;
 
-/// An output, or why there is none.
-pub(super) type Outcome<O> = Result<Box<Numbered<O>>, TaskError>;
+/// An output, or why there is none. Of several tasks of an iterator that follow each other, the output of each, or why there
+/// are none.
+pub(super) type Outcome<O> = Result<Items<O>, TaskError>;
 
 /// What is called with an outcome.
 pub(super) type Callback<O> = Box<dyn FnOnce(Outcome<O>) + Send>;
@@ -19,6 +20,16 @@ pub(super) enum Owner {
     Job(usize),
     /// An iterator over outputs, and where in it the output belongs.
     Flow { flow: usize, index: u64 },
+}
+
+impl Owner {
+    /// Whom the task is for that comes so many after this one's.
+    pub(super) fn after(self, tasks: usize) -> Self {
+        match self {
+            Owner::Job(job) => Owner::Job(job),
+            Owner::Flow { flow, index } => Owner::Flow { flow, index: index + tasks as u64 },
+        }
+    }
 }
 
 /// Whoever is told of outcomes.
@@ -53,8 +64,17 @@ struct FlowEntry<O: ?Sized> {
     /// Those that were submitted and have no outcome yet.
     outstanding: u64,
     /// Outcomes that the iterator has not fetched.
-    arrived: Vec<(u64, Outcome<O>)>,
+    arrived: Vec<Arrival<O>>,
     is_dropped: bool,
+}
+
+/// What became of tasks of an iterator that follow each other.
+pub(super) struct Arrival<O: ?Sized> {
+    /// Where in the iterator the first of them is.
+    pub(super) index: u64,
+    /// How many they are; at least one.
+    pub(super) count: usize,
+    pub(super) outcome: Outcome<O>,
 }
 
 /// What is to be done about an outcome when no lock is held.
@@ -81,16 +101,15 @@ impl<O: ?Sized> Reports<O> {
         std::mem::take(&mut self.due)
     }
 
-    /// Tells `owner` what became of a task: called once for each.
-    #[inline]
-    pub(super) fn deliver(&mut self, owner: Owner, outcome: Outcome<O>) {
+    /// Tells `owner` what became of `count` tasks that follow each other: called once for each task.
+    pub(super) fn deliver(&mut self, owner: Owner, count: usize, outcome: Outcome<O>) {
         match owner {
             Owner::Job(job) => self.deliver_job(job, outcome),
             Owner::Flow { flow, index } => {
                 let Some(entry) = self.flows.get_mut(flow) else { return };
-                entry.outstanding = entry.outstanding.saturating_sub(1);
+                entry.outstanding = entry.outstanding.saturating_sub(count as u64);
                 if !entry.is_dropped {
-                    entry.arrived.push((index, outcome));
+                    entry.arrived.push(Arrival { index, count, outcome });
                 } else if entry.outstanding == 0 {
                     self.flows.remove(flow);
                 }
@@ -191,7 +210,7 @@ impl<O: ?Sized> Reports<O> {
     }
 
     /// Moves what has arrived for an iterator to `arrived`, which is empty. `false` if there is nothing.
-    pub(super) fn fetch(&mut self, flow: usize, arrived: &mut Vec<(u64, Outcome<O>)>) -> bool {
+    pub(super) fn fetch(&mut self, flow: usize, arrived: &mut Vec<Arrival<O>>) -> bool {
         match self.flows.get_mut(flow) {
             Some(entry) if !entry.arrived.is_empty() => {
                 std::mem::swap(&mut entry.arrived, arrived);

@@ -1,10 +1,12 @@
 //! What a worker does: joins its pool, takes one task after the other, and answers each before it takes the next.
 
 use super::error::ServeError;
-use super::notice::{Channels, MAX_NOTICE_BYTES, Notice, NoticeKind, POOL_VARIABLE, TOKEN_VARIABLE, Verdict};
+use super::items::Items;
+use super::notice::{Channels, MAX_NOTICE_BYTES, Notice, NoticeKind, POOL_VARIABLE, Parcel, TOKEN_VARIABLE, Verdict};
 use super::numbered::{self, Numbered};
 use core::borrow::Borrow;
 use ipc_core::error::{CallError, OpenError, RecvError, SendError};
+use ipc_core::sync::Atomic;
 use ipc_core::{Client, IpcMessage, Sender};
 use std::any::Any;
 use std::cell::Cell;
@@ -72,27 +74,80 @@ where
     let desk = channels.desk().client().map_err(open)?;
     let mut state = initialize();
     let seat = join::<T, O>(&desk, &channels)?;
-    let mut tasks = channels.tasks::<T>(seat).receiver().map_err(open)?;
+    let mut parcels = channels.tasks::<T>(seat).receiver().map_err(open)?;
     let mut outputs = channels.outputs::<O>(seat).sender().map_err(open)?;
+    let begun = Atomic::open(channels.begun(seat), 0).map_err(open)?;
     tell(&desk, Head { seat, ..Head::of(NoticeKind::Ready) }, &[]).map_err(gone)?;
     let mut done = 0;
     loop {
-        let task = match tasks.recv_boxed() {
-            Ok(Some(task)) => task,
+        let parcel = match parcels.recv_boxed() {
+            Ok(Some(parcel)) => parcel,
             Ok(None) => return Ok(done),
             Err(RecvError::SenderDied(peer)) => return Err(gone(format!("{peer} has died"))),
             Err(error) => return Err(gone(error.to_string())),
         };
-        let context = TaskContext { desk: &desk, seat, number: task.number, reported_at: Cell::new(None) };
-        let output = catch_unwind(AssertUnwindSafe(|| function(&mut state, &task.message, &context)));
-        match output {
-            Ok(output) => answer(&desk, &mut outputs, seat, task.number, output.borrow()).map_err(gone)?,
-            Err(panic) => {
-                let head = Head { seat, number: task.number, ..Head::of(NoticeKind::Panicked) };
-                tell(&desk, head, text_of(&*panic).as_bytes()).map_err(gone)?;
+        let mut tasks = Tasks::<T>::of(&parcel).ok_or_else(|| gone(DAMAGED.to_owned()))?;
+        while let Some((number, task)) = tasks.begin(&begun).map_err(gone)? {
+            let context = TaskContext { desk: &desk, seat, number, reported_at: Cell::new(None) };
+            let output = catch_unwind(AssertUnwindSafe(|| function(&mut state, task, &context)));
+            match output {
+                Ok(output) => answer(&desk, &mut outputs, seat, number, output.borrow()).map_err(gone)?,
+                Err(panic) => {
+                    let head = Head { seat, number, ..Head::of(NoticeKind::Panicked) };
+                    tell(&desk, head, text_of(&*panic).as_bytes()).map_err(gone)?;
+                }
+            }
+            done += 1;
+        }
+    }
+}
+
+/// What a worker says of tasks that are none.
+const DAMAGED: &str = "it has sent what are no tasks";
+
+/// Tasks that have come together.
+struct Tasks<T: ?Sized> {
+    tasks: Items<T>,
+    /// The number of the first of them that is left.
+    next: u64,
+    /// How many of them, from there on, were begun before: none, or one.
+    begun: usize,
+}
+
+impl<T: IpcMessage + ?Sized> Tasks<T> {
+    /// `None` if the parcel does not hold what it says.
+    fn of(parcel: &Parcel) -> Option<Self> {
+        let tasks = Items::received(&parcel.words, usize::try_from(parcel.count).ok()?)?;
+        Some(Tasks { tasks, next: parcel.first, begun: 0 })
+    }
+
+    /// Begins with the next task, if the pool has not taken it back, nor those that come after it. Returns its number too.
+    #[inline]
+    fn begin(&mut self, begun: &Atomic<u64>) -> Result<Option<(u64, &T)>, String> {
+        self.drop_first(self.begun);
+        while self.tasks.len() != 0 {
+            let number = self.next;
+            match begun.compare_exchange(number, number.wrapping_add(1)).map_err(|error| error.to_string())? {
+                Ok(_) => {
+                    self.begun = 1;
+                    self.tasks.check_first().map_err(|invalid| format!("{DAMAGED}: {invalid}"))?;
+                    return Ok(Some((number, self.tasks.first())));
+                }
+                // The pool has counted past it.
+                Err(next) if next > number => {
+                    let taken = usize::try_from(next - number).unwrap_or(usize::MAX).min(self.tasks.len());
+                    self.drop_first(taken);
+                }
+                Err(_) => return Err(DAMAGED.to_owned()),
             }
         }
-        done += 1;
+        Ok(None)
+    }
+
+    fn drop_first(&mut self, count: usize) {
+        self.tasks.skip(count);
+        self.next += count as u64;
+        self.begun = 0;
     }
 }
 
