@@ -54,7 +54,7 @@ fn cases(_: &Plan) -> Vec<Case> {
             work: WORK.name,
             variant: variant.to_owned(),
             size_bytes: size_of::<u64>(),
-            capacity: 256,
+            capacity: 1024,
             metric,
             filing: Filing::As("any"),
             contestants: contestants.into_iter().chain(in_python(python)).collect(),

@@ -265,6 +265,9 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     /// assert_eq!(rx.recv_ref()?.unwrap()[..], [7, 8, 9]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    // Inlined, so that the guard is not moved: its fields would be read as soon as they were stored, and in wider pieces, for
+    // which a processor waits until all stores before them are done, those to the last slot as well.
+    #[inline]
     pub fn loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, LoanError> {
         self.link.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
         self.link.take_turn_in_place(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
@@ -277,6 +280,7 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     ///
     /// [`TrySendError::Full`] if there is no room; otherwise as for `loan_len`. An empty channel has room for every
     /// message that is not too large.
+    #[inline]
     pub fn try_loan_len(&mut self, len: usize) -> Result<Loan<'_, T>, TryLoanError> {
         self.link.claim::<T>(len).map_err(|too_large| TrySendError::TooLarge((), too_large))?;
         self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;

@@ -114,7 +114,8 @@ unsafe impl<M: IpcMessage + ?Sized> IpcMessage for Numbered<M> {
     }
 }
 
-/// Sends a copy of a message with a number, if there is room.
+/// Sends a copy of a message with a number.
+#[inline]
 pub(super) fn send<M: IpcMessage + ?Sized>(mut place: ipc_core::Loan<'_, Numbered<M>>, number: u64, message: &M) {
     place.number = number;
     // SAFETY: the place was loaned for a message with a tail of this length, is this process's own until it is sent, and
