@@ -21,7 +21,7 @@ impl TaskOptions {
     }
 
     /// Says that the task may be done again if a worker dies with it, however much of it was done: three times at most,
-    /// unless [`max_attempts`](Self::max_attempts) says otherwise. The pool keeps a copy of it until it is done.
+    /// unless [`max_attempts`](Self::max_attempts) says otherwise.
     #[must_use]
     pub const fn idempotent(self) -> Self {
         TaskOptions { is_idempotent: true, ..self }
