@@ -127,6 +127,7 @@ impl<T: IpcMessage> RwLock<T> {
     /// # Errors
     ///
     /// As for [`read`](RwLock::read).
+    #[inline]
     pub fn write(&self) -> WriteResult<'_, T> {
         self.admit_writer(self.begin_write(Patience::Forever)).map_err(|error| match error {
             LockTimeoutError::Timeout => LockError::WouldDeadlock,
@@ -173,6 +174,9 @@ impl<T: IpcMessage> RwLock<T> {
         }
     }
 
+    // As for readers, inlined with its callers, so that a guard is not moved right after its fields were stored: it would be
+    // read in one piece, for which a processor waits until all stores before are done.
+    #[inline(always)]
     fn admit_writer(&self, write: Result<bool, Refused>) -> WriteResult<'_, T, LockTimeoutError<WriteGuard<'_, T>>> {
         let is_marked = write.map_err(refusal)?;
         let guard = WriteGuard { lock: self, is_marked, was_panicking: thread::panicking(), thread: PhantomData };
@@ -253,6 +257,7 @@ impl<T> RwLock<T> {
     }
 
     /// Enters the gate, and waits for those who read. Returns whether the value may be half changed.
+    #[inline]
     fn begin_write(&self, patience: Patience) -> Result<bool, Refused> {
         let is_marked = self.door.enter(&self.member, Purpose::Pass, patience)?;
         self.readers.shut_out();
@@ -281,6 +286,7 @@ impl<T> RwLock<T> {
     }
 
     /// Leaves the gate. Those who want to read are woken, with whoever is next.
+    #[inline]
     fn leave(&self, is_marked: bool) {
         self.door.leave(&self.member, self.member.me(), is_marked);
         self.member.wake(Queue::Turn, u32::MAX);
@@ -415,6 +421,7 @@ impl<T: IpcMessage> DerefMut for WriteGuard<'_, T> {
 }
 
 impl<T> Drop for WriteGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         if !self.lock.member.is_forked() {
             let is_panicking = !self.was_panicking && thread::panicking();

@@ -88,6 +88,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`PermitError::Forked`] in a forked child.
+    #[inline]
     pub fn acquire(&self) -> Result<Permit<'_>, PermitError> {
         self.acquire_many(1)
     }
@@ -98,6 +99,7 @@ impl Semaphore {
     ///
     /// [`PermitError::TooMany`] if the semaphore can never have that many; otherwise as for
     /// [`acquire`](Semaphore::acquire).
+    #[inline]
     pub fn acquire_many(&self, permits: u32) -> Result<Permit<'_>, PermitError> {
         self.acquire_within(permits, Patience::Forever).map_err(|error| match error {
             PermitTimeoutError::Permit(error) => error,
@@ -111,6 +113,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`TryPermitError::WouldBlock`] if none is free.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, TryPermitError> {
         self.try_acquire_many(1)
     }
@@ -121,6 +124,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`TryPermitError::WouldBlock`] if too few are free.
+    #[inline]
     pub fn try_acquire_many(&self, permits: u32) -> Result<Permit<'_>, TryPermitError> {
         self.acquire_within(permits, Patience::None).map_err(|error| match error {
             PermitTimeoutError::Permit(error) => error.into(),
@@ -146,21 +150,31 @@ impl Semaphore {
         self.acquire_within(permits, Patience::from_timeout(limit))
     }
 
+    #[inline(always)]
     fn acquire_within(&self, permits: u32, patience: Patience) -> Result<Permit<'_>, PermitTimeoutError> {
         self.member.check_forked().map_err(PermitError::from)?;
         if permits > self.bound() {
             return Err(PermitError::TooMany { asked: permits, most: self.bound() }.into());
         }
-        let take = || {
-            let take = |free: u32, held: u32| free.checked_sub(permits).map(|free| (free, held + permits)).ok_or(());
-            (self.change(take) == Change::Made).then(|| Permit { semaphore: self, permits })
-        };
-        let wait = || {
-            self.member.wait(Queue::Turn, patience, |round| {
-                take().or_else(|| if round.probes && self.bring_back() { take() } else { None })
-            })
-        };
-        take().or_else(wait).ok_or(PermitTimeoutError::Timeout)
+        if self.take(permits) || self.take_patiently(permits, patience) {
+            Ok(Permit { semaphore: self, permits })
+        } else {
+            Err(PermitTimeoutError::Timeout)
+        }
+    }
+
+    /// Takes so many permits, if they are free.
+    #[inline]
+    fn take(&self, permits: u32) -> bool {
+        let take = |free: u32, held: u32| free.checked_sub(permits).map(|free| (free, held + permits)).ok_or(());
+        self.change(take) == Change::Made
+    }
+
+    /// Waits until it can take so many permits. `false` if the patience is over before.
+    #[cold]
+    fn take_patiently(&self, permits: u32, patience: Patience) -> bool {
+        let look = |probes: bool| self.take(permits) || probes && self.bring_back() && self.take(permits);
+        self.member.wait(Queue::Turn, patience, |round| look(round.probes).then_some(())).is_some()
     }
 
     /// Creates `permits` new permits, and wakes threads that wait for them.
@@ -207,6 +221,7 @@ impl Semaphore {
     }
 
     /// Changes what this participant holds.
+    #[inline]
     fn change<E>(&self, change: impl Fn(u32, u32) -> Result<(u32, u32), E>) -> Change<E> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.ledger.change(self.member.line(), change)
@@ -229,6 +244,7 @@ impl Semaphore {
     }
 
     /// Takes permits from this participant, and frees so many of them.
+    #[inline]
     fn put_back(&self, permits: u32, freed: u32) {
         // A participant holds what its permits say, so that there is nothing to be refused.
         let give = |free: u32, held: u32| Ok::<_, ()>(((free + freed).min(MAX_PERMITS), held.saturating_sub(permits)));
@@ -287,6 +303,7 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
         if !self.semaphore.member.is_forked() {
             self.semaphore.put_back(self.permits, self.permits);
