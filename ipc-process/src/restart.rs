@@ -111,6 +111,12 @@ impl History {
         History { policy, recent: VecDeque::new(), doublings: 0 }
     }
 
+    /// Forgets what has been: the program begins anew.
+    pub(crate) fn forget(&mut self) {
+        self.recent.clear();
+        self.doublings = 0;
+    }
+
     /// Decides what to do at `now` about a program that has ended after `ran_for`.
     pub(crate) fn decide(&mut self, now: Instant, ran_for: Duration, is_success: bool) -> Decision {
         let window = self.policy.window;

@@ -13,7 +13,7 @@ pub use program::Program;
 use crate::error::SpawnError;
 use crate::poll::Wake;
 use output::{OnLine, print};
-use program::Supervised;
+use program::{Order, Supervised};
 use signals::Signals;
 use std::collections::HashSet;
 use std::fmt;
@@ -55,6 +55,8 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// - *Logs.* What programs write goes line by line to [`on_line`](SupervisorBuilder::on_line), by default to standard
 ///   error with the program's name in front. The last line of a program that crashed is not lost, even if it has no
 ///   end.
+/// - *One of them.* [`restart_program`](Self::restart_program), [`end_program`](Self::end_program) and
+///   [`start_program`](Self::start_program) act on one program while the others go on.
 /// - *Shutdown.* [`stop`](Self::stop), or a signal after [`stop_on_signals`](SupervisorBuilder::stop_on_signals),
 ///   ends the programs one after the other, the last one first: SIGTERM, and SIGKILL if it has not ended when the
 ///   grace is over.
@@ -86,6 +88,40 @@ impl Supervisor {
     /// How the programs are at the moment, in the order in which they were given.
     pub fn status(&self) -> Vec<Status> {
         self.shared.status().clone()
+    }
+
+    /// Begins to end a program and to start it again, whatever its [`Restart`](crate::Restart) says, and does not wait; one
+    /// that does not run is just started. [Events](SupervisorBuilder::on_event) and [`status`](Self::status) show how it
+    /// goes. `false` if there is no program of this name.
+    ///
+    /// As a program that is started by hand begins anew, restarts that were before do not count any more for its policy.
+    ///
+    /// ```
+    /// # use ipc_process::{Program, Supervisor};
+    /// # use std::process::Command;
+    /// # let mut feed = Command::new("sleep");
+    /// # feed.arg("1000");
+    /// let supervisor = Supervisor::builder().program(Program::new("feed", feed)).start()?;
+    /// assert!(supervisor.restart_program("feed"));
+    /// assert!(supervisor.end_program("feed"));
+    /// supervisor.wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restart_program(&self, name: &str) -> bool {
+        self.shared.order(name, Order::Restart)
+    }
+
+    /// Has a program started that does not run: one that has ended for good, was given up, or waits to be started again. Does
+    /// not wait. `false` if there is no program of this name. When all programs have ended for good, the supervisor has too,
+    /// and nothing is started any more.
+    pub fn start_program(&self, name: &str) -> bool {
+        self.shared.order(name, Order::Start)
+    }
+
+    /// Begins to end a program for good, with SIGTERM, and SIGKILL when the grace is over, and does not wait. The others go on.
+    /// `false` if there is no program of this name.
+    pub fn end_program(&self, name: &str) -> bool {
+        self.shared.order(name, Order::End)
     }
 
     /// Begins to end the programs, and does not wait.

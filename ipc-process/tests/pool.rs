@@ -2,6 +2,7 @@
 
 mod support;
 
+use ipc_core::sync::{Atomic, Event, Options};
 use ipc_process::{Exit, Pool, TaskError, TaskOptions, Worker};
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 use support::{PATIENCE, Part, part, play, pool, wait_until};
 
-const PARTS: &[(&str, Part)] = &[("numbers", numbers), ("words", words), ("counted", counted)];
+const PARTS: &[(&str, Part)] = &[("numbers", numbers), ("words", words), ("counted", counted), ("patient", patient)];
 
 #[test]
 #[ignore = "the other process of the tests in this file"]
@@ -287,6 +288,39 @@ fn counted() {
             *count
         },
     )
+    .unwrap();
+}
+
+#[test]
+fn what_was_taken_back_is_begun_by_one_worker_only() {
+    let domain = format!("once-{}", std::process::id());
+    let named = |name| Options::new(name).domain(&domain);
+    let (begun, go) = (Atomic::open(named("begun-tasks"), 0).unwrap(), Event::manual(named("go")).unwrap());
+    let pool = pool::<u64, u64>("patient", 2).domain(&domain).start().unwrap();
+    assert!(pool.wait_for_workers(2, PATIENCE));
+    // Windows are wide after this.
+    assert!(pool.map(0..20_000).all(|outcome| outcome.is_ok()));
+    let waits = pool.submit(HANG).unwrap();
+    // The other worker does those that were given to the one that waits.
+    assert!(pool.map(0..1_000).all(|outcome| outcome.is_ok()));
+    go.set().unwrap();
+    assert_eq!(waits.wait(), Ok(HANG));
+    assert!(pool.map(0..1_000).all(|outcome| outcome.is_ok()));
+    pool.join();
+    assert_eq!(begun.load(), Ok(22_001));
+}
+
+/// A worker that notes how many tasks are begun, and has one of them wait for the test.
+fn patient() {
+    let begun = Atomic::<u64>::open("begun-tasks", 0).unwrap();
+    let go = Event::manual("go").unwrap();
+    Pool::<u64, u64>::work("patient", |&task| {
+        begun.fetch_add(1).unwrap();
+        if task == HANG {
+            go.wait().unwrap();
+        }
+        task
+    })
     .unwrap();
 }
 

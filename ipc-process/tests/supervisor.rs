@@ -128,6 +128,59 @@ fn a_killed_program_is_started_again() {
 }
 
 #[test]
+fn one_program_is_restarted_ended_and_started_while_the_others_go_on() {
+    let [one, other] = ["one", "other"].map(|name| once(name, endless()));
+    let (builder, events) = observed(Supervisor::builder().program(one).program(other));
+    let supervisor = builder.start().unwrap();
+    let (first, bystander) = (started(&events), started(&events));
+
+    assert!(supervisor.restart_program("one"));
+    match next(&events) {
+        Event::Exited { program, pid, exit, restart_in: Some(Duration::ZERO) } => {
+            assert_eq!((&*program, pid, exit.signal()), ("one", first, Some(libc::SIGTERM)));
+        }
+        other => panic!("{other}"),
+    }
+    let second = started(&events);
+    assert_ne!(first, second);
+
+    assert!(supervisor.end_program("one"));
+    assert!(matches!(next(&events), Event::Exited { pid, restart_in: None, .. } if pid == second));
+    assert_eq!(supervisor.status()[0].state, State::Ended);
+
+    assert!(supervisor.start_program("one"));
+    let third = started(&events);
+    // What runs is left as it is, and so there is no event.
+    assert!(supervisor.start_program("one"));
+    assert!(!supervisor.restart_program("none of them"));
+    assert_eq!(supervisor.status()[1].state, State::Running { pid: bystander });
+
+    supervisor.stop();
+    let pids = [(); 2].map(|()| match next(&events) {
+        Event::Exited { pid, restart_in: None, .. } => pid,
+        other => panic!("{other}"),
+    });
+    assert_eq!(pids, [bystander, third]);
+    assert_eq!(supervisor.wait()[0].restarts, 2);
+}
+
+#[test]
+fn a_program_that_was_given_up_can_be_started_by_hand() {
+    let policy = Restart::always().at_most(0, Duration::from_secs(3600));
+    let failing = Program::new("fails", sh("exit 1")).restart(policy);
+    let (builder, events) = observed(Supervisor::builder().program(failing).program(once("stays", endless())));
+    let supervisor = builder.start().unwrap();
+    started(&events);
+    started(&events);
+    for _ in 0..2 {
+        assert!(matches!(next(&events), Event::Exited { .. }));
+        assert!(matches!(next(&events), Event::GaveUp { .. }));
+        assert!(supervisor.start_program("fails"));
+        started(&events);
+    }
+}
+
+#[test]
 fn a_wait_before_a_restart_is_cut_short_by_the_shutdown() {
     let policy = Restart::always().backoff(Duration::from_secs(3600), Duration::from_secs(3600));
     let (builder, events) = observed(Supervisor::builder().program(Program::new("p", sh("exit 0")).restart(policy)));

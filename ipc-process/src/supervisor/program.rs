@@ -47,8 +47,21 @@ pub(super) struct Supervised {
     launcher: Launcher,
     history: History,
     phase: Phase,
+    /// Whether it is to be started at once when the run that is being ended has ended.
+    is_wanted_again: bool,
     restarts: u64,
     last_exit: Option<Exit>,
+}
+
+/// What a program of a supervisor that runs is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// To run, if it does not.
+    Start,
+    /// To end, and stay so.
+    End,
+    /// To end, if it runs, and to be started again.
+    Restart,
 }
 
 /// What a program under supervision is doing.
@@ -87,8 +100,8 @@ impl Supervised {
         let mut launcher = Launcher::new(program.command)?;
         let run = Run::start(&program.name, &mut launcher)?;
         let history = History::new(program.restart);
-        let phase = Phase::Running(run);
-        Ok(Supervised { name: program.name, launcher, history, phase, restarts: 0, last_exit: None })
+        let (phase, is_wanted_again) = (Phase::Running(run), false);
+        Ok(Supervised { name: program.name, launcher, history, phase, is_wanted_again, restarts: 0, last_exit: None })
     }
 
     /// Its run, if it runs.
@@ -174,8 +187,31 @@ impl Supervised {
         }
     }
 
+    /// Carries out what the supervisor's handle asks for.
+    pub(super) fn obey(&mut self, order: Order, now: Instant, grace: Duration) {
+        match order {
+            Order::End => {
+                self.stay();
+                self.ask_to_end(now, grace);
+            }
+            Order::Restart if self.run().is_some() => {
+                self.is_wanted_again = true;
+                self.ask_to_end(now, grace);
+            }
+            Order::Start | Order::Restart => match &self.phase {
+                Phase::Running(run) => self.is_wanted_again = run.ending != Ending::No,
+                Phase::Waiting { .. } | Phase::Ended | Phase::GivenUp => {
+                    // That somebody asks for it counts for more than how often it has failed.
+                    self.history.forget();
+                    self.phase = Phase::Waiting { until: now };
+                }
+            },
+        }
+    }
+
     /// Does not start it again, if that was to be done.
     pub(super) fn stay(&mut self) {
+        self.is_wanted_again = false;
         if let Phase::Waiting { .. } = self.phase {
             self.phase = Phase::Ended;
         }
@@ -199,6 +235,7 @@ impl Supervised {
         let ran_for = now.saturating_duration_since(run.started);
         let decision = match run.ending {
             Ending::No => self.history.decide(now, ran_for, exit.is_success()),
+            _ if std::mem::take(&mut self.is_wanted_again) => Decision::RestartIn(Duration::ZERO),
             Ending::Asked { .. } | Ending::Killed => Decision::Leave,
         };
         let pid = run.worker.id();

@@ -2,7 +2,7 @@
 
 use super::event::{Event, Status};
 use super::output::OnLine;
-use super::program::Supervised;
+use super::program::{Order, Supervised};
 use super::signals::Signals;
 use crate::poll::{Wake, poll, readable};
 use std::os::fd::AsFd;
@@ -18,13 +18,15 @@ pub(super) type OnEvent = Box<dyn FnMut(Event) + Send>;
 pub(super) struct Shared {
     pub(super) wake: Wake,
     stop: AtomicBool,
+    /// What programs, by their indices, are told to do, in the order in which that was said.
+    orders: Mutex<Vec<(usize, Order)>>,
     status: Mutex<Vec<Status>>,
 }
 
 impl Shared {
     pub(super) fn new(wake: Wake, programs: &[Supervised]) -> Self {
         let status = programs.iter().map(Supervised::status).collect();
-        Shared { wake, stop: AtomicBool::new(false), status: Mutex::new(status) }
+        Shared { wake, stop: AtomicBool::new(false), orders: Mutex::new(Vec::new()), status: Mutex::new(status) }
     }
 
     /// Asks the thread to end all programs.
@@ -32,6 +34,14 @@ impl Shared {
         // Relaxed: nothing but the flag itself is passed on, and ringing makes a system call after it.
         self.stop.store(true, Ordering::Relaxed);
         self.wake.ring();
+    }
+
+    /// Asks the thread to have a program do something. `false` if there is none of this name.
+    pub(super) fn order(&self, program: &str, order: Order) -> bool {
+        let Some(at) = self.status().iter().position(|status| *status.program == *program) else { return false };
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push((at, order));
+        self.wake.ring();
+        true
     }
 
     /// How the programs are.
@@ -119,6 +129,14 @@ impl Watch {
         // Relaxed: as of the store in `Shared::stop`.
         if self.shared.stop.load(Ordering::Relaxed) {
             self.stop();
+        }
+        let orders = std::mem::take(&mut *self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        for (at, order) in orders {
+            // A shutdown is the last order.
+            if !self.is_stopping {
+                self.programs[at].obey(order, Instant::now(), self.grace);
+                self.publish(at);
+            }
         }
     }
 
