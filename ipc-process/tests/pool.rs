@@ -295,7 +295,7 @@ fn counted() {
 fn what_was_taken_back_is_begun_by_one_worker_only() {
     let domain = format!("once-{}", std::process::id());
     let named = |name| Options::new(name).domain(&domain);
-    let (begun, go) = (Atomic::open(named("begun-tasks"), 0).unwrap(), Event::manual(named("go")).unwrap());
+    let (begun, go) = (Atomic::<u64>::open(named("begun-tasks"), 0).unwrap(), Event::manual(named("go")).unwrap());
     let pool = pool::<u64, u64>("patient", 2).domain(&domain).start().unwrap();
     assert!(pool.wait_for_workers(2, PATIENCE));
     // Windows are wide after this.
