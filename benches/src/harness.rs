@@ -20,10 +20,11 @@ pub(crate) fn run(plan: &Plan) -> Result<(Vec<Figure>, Vec<f64>), Failure> {
         .iter()
         .filter(|work| plan.wants(work.name))
         .flat_map(|work| (work.cases)(plan))
+        .filter(|case| plan.wants_variant(&case.variant))
         .filter_map(|case| case.only(&plan.contestants))
         .collect();
     if cases.is_empty() {
-        return Err("none of these contestants takes part in any of these works".into());
+        return Err("none of these contestants takes part in any of these works and variants".into());
     }
     let bar = progress(cases.iter().map(|case| plan.rounds * case.contestants.len()).sum());
     let line_case = works::line::case();

@@ -47,6 +47,9 @@ struct Args {
     /// Sizes of messages in bytes, in place of those that a work has by itself.
     #[arg(long, value_name = "BYTES", value_delimiter = ',')]
     sizes: Vec<usize>,
+    /// Only variants of works whose names contain one of these, such as `lossless 1 to 8`.
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    variants: Vec<String>,
     /// Rounds per case; every contestant takes one sample in a round.
     #[arg(long, value_name = "N")]
     repeat: Option<usize>,
@@ -103,6 +106,7 @@ fn measure(args: &Args) -> Result<Vec<Row>, Failure> {
         pins: [first, second],
         only: args.only.clone(),
         contestants: args.contestants.clone(),
+        variants: args.variants.clone(),
         sizes: args.sizes.clone(),
     };
     let (figures, lines) = harness::run(&plan)?;

@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) only: Vec<String>,
     /// Only these contestants; all if there are none.
     pub(crate) contestants: Vec<String>,
+    /// Only variants whose names contain one of these; all if there are none.
+    pub(crate) variants: Vec<String>,
     /// Sizes of messages in bytes; those of the work if there are none.
     pub(crate) sizes: Vec<usize>,
 }
@@ -28,6 +30,11 @@ impl Plan {
     /// Whether the work is to be done.
     pub(crate) fn wants(&self, work: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == work)
+    }
+
+    /// Whether the variant of a work is to be measured.
+    pub(crate) fn wants_variant(&self, variant: &str) -> bool {
+        self.variants.is_empty() || self.variants.iter().any(|part| variant.contains(part.as_str()))
     }
 
     /// The sizes of messages to measure in a work that has these by itself, and that can have any of `possible`.
