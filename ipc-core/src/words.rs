@@ -1,6 +1,7 @@
 //! Copying between private and shared memory, word by word and in ascending order.
 //!
-//! Every access to shared memory here is a relaxed atomic of at most eight bytes. That buys three things:
+//! Every access to shared memory here is a relaxed atomic of at most eight bytes, or a load of two such words. That buys three
+//! things:
 //!
 //! - another process that writes at the same time causes no data race in this one: each word is read once, and is
 //!   one of the values that were stored there;
@@ -19,6 +20,10 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Bytes in a word: the widest access that is atomic on every supported platform.
 const WORD_BYTES: usize = size_of::<u64>();
+
+/// Bytes of two words.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+const PAIR_BYTES: usize = 2 * WORD_BYTES;
 
 /// Asks for the cache line of `at`, to be written soon. It is a hint, and any address will do.
 #[inline(always)]
@@ -108,14 +113,15 @@ unsafe fn store_words(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// As [`load`], two words at a time where the processor can, and then a word at a time.
+/// As [`load`], two words at a time where that is worth it, and then a word at a time.
 ///
 /// What is done with a copy first is mostly to move it, sixteen bytes at a time, and no processor forwards two stores of
-/// eight bytes to one load of sixteen: it waits until both have left for the cache.
+/// eight bytes to one load of sixteen: it waits until both have left for the cache. What is shorter than two pairs stays in
+/// registers as words.
 #[inline(always)]
 unsafe fn load_words(from: *const u8, to: *mut u8, len: usize) {
     let mut at = 0;
-    while pairs::ARE_LOADED && at + pairs::BYTES <= len {
+    while pairs::ARE_LOADED && len >= 2 * pairs::BYTES && at + pairs::BYTES <= len {
         // SAFETY: the caller vouches for `from .. from + len`.
         let pair = unsafe { pairs::load(from.wrapping_add(at)) };
         // SAFETY: `at + BYTES <= len` bytes of `to` are writable.
