@@ -9,7 +9,7 @@ use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::tail::{Copied, extent_of};
 use crate::message::{Invalid, IpcMessage};
-use crate::queue::port::check;
+use crate::queue::port::{check, validate};
 use crate::station::{Blocked, Patience};
 use crate::words;
 use core::fmt;
@@ -77,8 +77,7 @@ impl<T: IpcMessage> Subscriber<T> {
     /// ```
     #[inline(always)]
     pub fn recv(&mut self) -> Result<Option<T>, BroadcastRecvError> {
-        self.recv_within(|| Patience::Forever)
-            .map_or_else(|hindrance| recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::Forever, recv_end)
     }
 
     /// Receives the next message without waiting.
@@ -89,8 +88,7 @@ impl<T: IpcMessage> Subscriber<T> {
     /// [`recv`](Subscriber::recv).
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<T>, BroadcastTryRecvError> {
-        self.recv_within(|| Patience::None)
-            .map_or_else(|hindrance| try_recv_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::None, try_recv_end)
     }
 
     /// Receives the next message, and waits for one for at most `limit`.
@@ -100,8 +98,7 @@ impl<T: IpcMessage> Subscriber<T> {
     /// [`BroadcastRecvTimeoutError::Timeout`] if no message came in time; otherwise as for [`recv`](Subscriber::recv).
     #[inline(always)]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<T>, BroadcastRecvTimeoutError> {
-        self.recv_within(|| Patience::from_timeout(limit))
-            .map_or_else(|hindrance| recv_timeout_end(hindrance).map(|()| None), |taken| Ok(Some(taken?)))
+        self.recv_within(|| Patience::from_timeout(limit), recv_timeout_end)
     }
 
     /// Appends up to `max` messages to `batch`, and returns how many. Waits for the first one; 0 means end of stream.
@@ -124,10 +121,7 @@ impl<T: IpcMessage> Subscriber<T> {
         if max == 0 {
             return Ok(0);
         }
-        let first = match self.recv_within(|| Patience::Forever) {
-            Ok(taken) => taken?,
-            Err(hindrance) => return recv_end(hindrance).map(|()| 0),
-        };
+        let Some(first) = self.recv()? else { return Ok(0) };
         batch.push(first);
         let mut received = 1;
         while received < max && self.feed.is_ready() {
@@ -150,14 +144,27 @@ impl<T: IpcMessage> Subscriber<T> {
         Iter { subscriber: self }
     }
 
+    /// Receives the next message. `end` converts the reason for which a wait ended without one; `Ok` is the end of the stream.
+    ///
+    /// What is returned is made of the copy here, at once, for the reason that `Port::recv` has.
     #[inline(always)]
-    fn recv_within(&mut self, patience: impl Fn() -> Patience) -> Result<Result<T, Corrupt>, Hindrance> {
+    fn recv_within<F: From<Corrupt>>(
+        &mut self,
+        patience: impl Fn() -> Patience,
+        end: impl FnOnce(Hindrance) -> Result<(), F>,
+    ) -> Result<Option<T>, F> {
         loop {
-            self.feed.take_turn(&patience)?;
+            if let Err(hindrance) = self.feed.take_turn(&patience) {
+                return end(hindrance).map(|()| None);
+            }
             let copy = self.copy();
             if self.feed.accept() {
                 self.feed.wake();
-                return Ok(check(copy));
+                return match validate(&copy) {
+                    // SAFETY: `validate` has found that the copy, all of whose bytes have been loaded, is a `T`.
+                    Ok(()) => Ok(Some(unsafe { copy.assume_init() })),
+                    Err(corrupt) => Err(corrupt.into()),
+                };
             }
             // The next look says what has become of the message, and so there is no third.
         }

@@ -406,7 +406,7 @@ pub(crate) fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
 
 /// Checks that a copy that was loaded from a slot is a `T`.
 #[inline(always)]
-fn validate<T: IpcMessage>(copy: &MaybeUninit<T>) -> Result<(), Corrupt> {
+pub(crate) fn validate<T: IpcMessage>(copy: &MaybeUninit<T>) -> Result<(), Corrupt> {
     if !T::ANY_BITS {
         // SAFETY: every byte of the copy is initialised: `Port::copy` has loaded them all.
         unsafe { T::validate(copy.as_ptr()) }?;
