@@ -321,6 +321,13 @@ impl Station {
         waiting::wake(unsafe { self.theirs.as_ref() });
     }
 
+    /// As [`wake`](Station::wake), if `is_due` says so, which is asked only when somebody sleeps. It is handed the segment.
+    #[inline(always)]
+    pub(crate) fn wake_if(&self, is_due: impl FnOnce(&Segment) -> bool) {
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        waiting::wake_if(unsafe { self.theirs.as_ref() }, || is_due(self.segment()));
+    }
+
     /// Wakes everybody on this participant's own side who sleeps.
     #[inline(always)]
     pub(crate) fn wake_own_side(&self) {

@@ -87,7 +87,7 @@ use std::time::Instant;
 mod word;
 
 use word::FENCE;
-pub(crate) use word::{SLEEPING_BYTE, Sleepers, announce, announced, is_unreliable, retract, wake, wake_some};
+pub(crate) use word::{SLEEPING_BYTE, Sleepers, announce, announced, is_unreliable, retract, wake, wake_if, wake_some};
 
 /// Longest sleep without a look around.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);

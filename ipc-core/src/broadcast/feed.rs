@@ -97,6 +97,10 @@ pub(crate) fn open(spec: &Spec) -> Result<Feed, OpenError> {
     match intake {
         Ok(intake) => {
             let timing = Timing::new(station.segment(), Side::Second);
+            if intake.end.is_lossless() {
+                // While it joined, its cursor may have kept others from waking publishers that there is room for.
+                station.wake();
+            }
             Ok(Feed { intake, station, stays, timing })
         }
         Err(Evidence { found, .. }) => {
@@ -324,11 +328,17 @@ impl Feed {
         unsafe { self.timing.as_ref()?.latency() }
     }
 
-    /// Wakes publishers that wait for room.
+    /// Wakes publishers that sleep until there is room, if there is any.
     #[inline(always)]
-    pub(crate) fn wake(&self) {
-        if self.intake.end.is_lossless() {
-            self.station.wake();
+    pub(crate) fn wake(&mut self) {
+        let Feed { intake, station, .. } = self;
+        match &mut intake.end {
+            End::Lossless(end) => station.wake_if(|segment| {
+                let first = segment.geometry().first_role;
+                end.makes_room(|line| liveness::registered(segment, first + line as u32))
+            }),
+            End::Frames(end) if end.is_waited_for() => station.wake(),
+            End::Lossy(_) | End::Frames(_) => {}
         }
     }
 
@@ -351,10 +361,12 @@ impl Feed {
     #[cold]
     #[inline(never)]
     fn wait(&mut self, patience: Patience) -> Result<(), Hindrance> {
-        let Feed { intake, station, .. } = self;
-        if station.is_forked() {
+        if self.station.is_forked() {
             return Err(Blocked::Forked.into());
         }
+        // The last look may have stepped over messages that were given up.
+        self.wake();
+        let Feed { intake, station, .. } = self;
         // Between two looks the word may change once, or twice, and not over and over but by somebody who means it.
         for _ in 0..MOST_LOOKS {
             if intake.is_evicted {

@@ -99,6 +99,14 @@ pub(crate) fn wake(word: &impl Word) {
     }
 }
 
+/// As [`wake`], if `is_due` says so, which is asked only when somebody sleeps.
+#[inline(always)]
+pub(crate) fn wake_if(word: &impl Word, is_due: impl FnOnce() -> bool) {
+    if needs_attention(word) && is_sleeper_certain(word) && is_due() {
+        wake_all(word);
+    }
+}
+
 /// Wakes up to `count` of those who sleep on `word`, as [`wake`] does.
 #[inline(always)]
 pub(crate) fn wake_some(word: &impl Word, count: u32) {
@@ -123,12 +131,17 @@ pub(super) fn needs_attention(word: &impl Word) -> bool {
 #[cold]
 fn wake_all_slow(word: &impl Word) {
     if is_sleeper_certain(word) {
-        // Release, twice: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
-        // place in the word's own order is what `futex_wait` needs, which compares.
-        word.fetch_add(WAKE_UP, Ordering::Release);
-        word.fetch_and(!SLEEPING, Ordering::Release);
-        word.wake_sleepers(u32::MAX);
+        wake_all(word);
     }
+}
+
+#[cold]
+fn wake_all(word: &impl Word) {
+    // Release, twice: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
+    // place in the word's own order is what `futex_wait` needs, which compares.
+    word.fetch_add(WAKE_UP, Ordering::Release);
+    word.fetch_and(!SLEEPING, Ordering::Release);
+    word.wake_sleepers(u32::MAX);
 }
 
 #[cold]
@@ -148,6 +161,7 @@ fn wake_some_slow(word: &impl Word, count: u32) {
 }
 
 /// Whether somebody sleeps on a word that needs attention.
+#[cold]
 fn is_sleeper_certain(word: &impl Word) -> bool {
     // Relaxed: FENCE is never cleared, and a late sight of it is covered by W2.
     if word.load(Ordering::Relaxed) & FENCE != 0 {

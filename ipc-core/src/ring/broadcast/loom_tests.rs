@@ -278,6 +278,52 @@ fn loom_publishers_wait_for_the_slowest_subscriber() {
 }
 
 #[test]
+fn loom_of_two_that_make_room_one_says_so() {
+    explore("lossless, 1 sleeping publisher, 2 subscribers", None, || {
+        let memory = Memory::new(1, Some(0));
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+        let subscribers = [0, 1].map(|which| memory.subscribe(SUBSCRIBER + which, 0));
+        memory.publish(&mut publisher, 0);
+        assert_eq!(publisher.claim(everyone), Turn::Theirs);
+        // It sleeps, and everybody has seen that: no fence but their own comes between their cursors and their looks.
+        let says_so = subscribers.map(|mut subscriber| {
+            thread::spawn(move || {
+                subscriber.pass();
+                subscriber.makes_room(everyone)
+            })
+        });
+        assert!(says_so.map(|thread| thread.join().unwrap()).contains(&true), "the publisher sleeps on");
+        assert_eq!(publisher.claim(everyone), Turn::Ours);
+    });
+}
+
+#[test]
+fn loom_a_publisher_that_goes_to_sleep_is_woken() {
+    explore("lossless, 1 publisher that goes to sleep, 2 subscribers", Some(3), || {
+        let memory = Memory::new(1, Some(0));
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+        let subscribers = [0, 1].map(|which| memory.subscribe(SUBSCRIBER + which, 0));
+        memory.publish(&mut publisher, 0);
+        let is_asleep = Arc::new(AtomicU64::new(0));
+        let wake = subscribers.map(|mut subscriber| {
+            let is_asleep = is_asleep.clone();
+            thread::spawn(move || {
+                subscriber.pass();
+                crate::atomics::light_fence();
+                // Relaxed: the fence orders it after the cursor.
+                is_asleep.load(Ordering::Relaxed) == 1 && subscriber.makes_room(everyone)
+            })
+        });
+        // Relaxed: the fence, which is in the place of the barrier, orders it before the look.
+        is_asleep.store(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let sleeps = publisher.claim(everyone) == Turn::Theirs;
+        let is_woken = wake.map(|thread| thread.join().unwrap()).contains(&true);
+        assert!(!sleeps || is_woken, "the publisher sleeps on");
+    });
+}
+
+#[test]
 fn loom_a_newcomer_gets_its_history_and_everything_after_it() {
     explore("lossless, joining beside a publisher", Some(3), || {
         let memory = Memory::new(2, Some(1));

@@ -1,4 +1,33 @@
 //! A subscriber that publishers wait for. It has a record of its own, whose claim is its cursor.
+//!
+//! # Who wakes a publisher
+//!
+//! A publisher that has found the ring full may sleep, and the subscriber whose cursor gives it room has to wake it. Any
+//! other one would wake it in vain: with eight subscribers on a processor, that happened ten times a lap, and each
+//! time the publisher announced its next sleep by a barrier on every processor. So those who find that somebody sleeps look
+//! at each other's cursors first.
+//!
+//! ```text
+//! publisher, which needs position p               subscriber
+//! A1  word := SLEEPING                            N1  cursor := next;  word = SLEEPING?
+//! A2  barrier                                     N2  T := counter;  cursor at least a lap behind T?  then it is not me
+//! A3  load the cursors; one at least a lap        N3  fence   (SeqCst)
+//!     behind p?  then sleep                       N4  load the cursors; one at least a lap behind T?  then it is they
+//!                                                 N5  wake
+//! ```
+//!
+//! *Nobody is forgotten.* Let a publisher sleep, with nobody else publishing (who does, wakes the others). Each cursor that is a
+//! lap behind p comes out of that by one store, its *step*. A3 has not seen some subscriber's step. By the case proof of
+//! [`waiting`](crate::waiting) this one looks at the word after the barrier A2, so that it finds SLEEPING, or has been
+//! preceded by a wake-up, and finds T = p. It has not left this T to others before, since its cursor was in the way. So it
+//! comes to N4, and wakes, or finds a cursor whose step it does not see. That step was not before the barrier either, and
+//! its subscriber's fence N3 comes after this one's. So the same holds for that one; there are finitely many, and the last
+//! one wakes.
+//!
+//! A step over a message that was given up has its look at the word when its subscriber has received what follows, or waits for
+//! it. A subscriber that dies, or is evicted, wakes nobody; publishers look for that themselves, every time that they have
+//! slept for a slice. One that leaves wakes everybody, and so does one that has joined, whose preliminary cursor others may
+//! have found.
 
 use super::*;
 
@@ -10,6 +39,8 @@ pub(crate) struct Subscriber {
     generation: u32,
     /// The position to read next.
     next: Position,
+    /// What the counter was when others were found to keep the ring full: then it is for them to wake publishers.
+    left_to_others: Option<Position>,
 }
 
 impl Subscriber {
@@ -23,7 +54,7 @@ impl Subscriber {
             Ok(tail) => parts.before(tail, gate.history),
             Err(evidence) => return Some(Err(evidence)),
         };
-        let mut joined = Subscriber { parts, gate, line, generation, next: preliminary };
+        let mut joined = Subscriber { parts, gate, line, generation, next: preliminary, left_to_others: None };
         joined.publish_cursor();
         // SeqCst (J2): with the fence in `Publisher::scan`, either that finds the cursor stored above, or the counter
         // loaded below is the one that it was based on (B5).
@@ -88,6 +119,27 @@ impl Subscriber {
     pub(crate) fn pass(&mut self) {
         self.next = self.parts.cells.after(self.next, 1);
         self.publish_cursor();
+    }
+
+    /// Whether it is for this subscriber, which has [passed](Self::pass) something, to wake publishers that sleep because
+    /// the ring was full. `counted` is that of [`Publisher::claim`].
+    #[cold]
+    pub(crate) fn makes_room(&mut self, counted: impl Fn(usize) -> Option<u32>) -> bool {
+        let (cells, gate) = (&self.parts.cells, &self.gate);
+        // N2. That the ring is damaged, publishers find out for themselves.
+        let Ok(tail) = self.parts.publishers.counter.load(cells) else { return true };
+        let leaves_room = |cursor: Position| cursor.ahead(tail) < cells.one_lap() as i64;
+        if self.left_to_others == Some(tail) || !leaves_room(self.next) {
+            return false;
+        }
+        // SeqCst (N3): of two subscribers that leave room for the same publisher, the one whose fence comes later finds the
+        // other's cursor.
+        fence(Ordering::SeqCst);
+        let cursor = |line| gate.cursor(cells, line, counted(line)?);
+        let is_behind = |line| cursor(line).is_some_and(|cursor| !leaves_room(cursor));
+        let is_full = (0..gate.subscribers.lines()).any(is_behind);
+        self.left_to_others = is_full.then_some(tail);
+        !is_full
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use crate::atomics::mortal::die_after;
 use proptest::prelude::*;
 
 mod threads;
+mod waking;
 
 /// Words of a cell: some of payload and the stamp.
 const STRIDE: usize = 4;
