@@ -5,7 +5,7 @@ mod support;
 use ipc_core::message::{IpcMessage, Reason};
 use ipc_core::{
     Corrupt, Lifetime, OpenError, Opt, Queue, RecvError, SendError, SendTimeoutError, Str, TooLarge, TooLong,
-    TryRecvError, TrySendError,
+    TryRecvError, TrySendError, WaitSet,
 };
 use ipc_macros::IpcMessage;
 use std::time::Duration;
@@ -199,6 +199,25 @@ fn a_loan_that_is_not_sent_is_given_back() {
     loan.send();
     assert_eq!(*rx.recv_boxed().unwrap().unwrap(), [1, 2, 3]);
     assert_eq!(*rx.recv_boxed().unwrap().unwrap(), [4, 5]);
+}
+
+#[test]
+fn room_that_was_waited_for_is_used() {
+    let domain = Domain::new("waited-for");
+    let text = "x".repeat(500);
+    for queue in [Queue::<str>::new("x").spsc(), Queue::<str>::new("s")] {
+        let queue = queue.domain(domain.name()).capacity(4096).lifetime(Lifetime::Attached);
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        let mut set = WaitSet::new();
+        // Further than around the ring, so that what is given back without need would fill it.
+        for _ in 0..20 {
+            while tx.try_send_copy(&text).is_ok() {}
+            assert!(set.try_wait([&mut tx]).next().is_none());
+            assert!(rx.recv_boxed().unwrap().is_some());
+            assert!(set.try_wait([&mut tx]).next().is_some());
+            tx.try_send_copy(&text[1..]).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -172,9 +172,9 @@ impl End for Outlet {
 
 /// The slots of messages of one length are as long as they are, whatever is asked for.
 impl VariableProducer for Outlet {
-    fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize> {
+    fn ask_for(&mut self, payload_bytes: usize) -> Result<bool, usize> {
         match &mut self.ring {
-            Ring::Slots(_) => Ok(()),
+            Ring::Slots(_) => Ok(false),
             Ring::Frames(publisher) => publisher.ask_for(payload_bytes),
         }
     }

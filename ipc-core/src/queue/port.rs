@@ -325,7 +325,10 @@ impl<E: Tended + VariableProducer> Port<E> {
 
     /// Requests a slot of `bytes` bytes.
     pub(crate) fn claim_bytes(&mut self, bytes: usize) -> Result<(), TooLarge> {
-        self.end.ask_for(bytes).map_err(|limit| TooLarge { bytes, limit })
+        if self.end.ask_for(bytes).map_err(|limit| TooLarge { bytes, limit })? {
+            self.flush(1);
+        }
+        Ok(())
     }
 
     /// As [`send_batch`](Port::send_batch), for copies of messages of any length.

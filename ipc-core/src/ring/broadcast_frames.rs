@@ -288,6 +288,11 @@ impl Publisher {
         self.claimed.map(|(at, _)| self.parts.cells.payload(at))
     }
 
+    /// Cells of the claimed frame; 0 if there is none.
+    pub(crate) fn units(&self) -> u16 {
+        self.claimed.map_or(0, |(_, units)| units)
+    }
+
     /// Publishes the message in the claimed frame.
     pub(crate) fn pass(&mut self) {
         self.finish(State::Full, 0);

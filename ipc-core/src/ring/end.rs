@@ -102,9 +102,10 @@ pub(crate) fn pauses_when_full(slots: u64) -> u32 {
 
 /// An end that fills frames for messages that vary in length. Its slot is a frame of the length that was asked for.
 pub(crate) trait VariableProducer: End {
-    /// Asks for a frame with so many bytes of payload, in place of the one asked for before. The error is the most that
-    /// there can be.
-    fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize>;
+    /// Asks for a frame with so many bytes of payload, in place of the one asked for before. A frame that is this end's own
+    /// already is kept if it is large enough, and otherwise given back: `Ok(true)`, and the other side is to be told. The
+    /// error is the most that there can be.
+    fn ask_for(&mut self, payload_bytes: usize) -> Result<bool, usize>;
 
     /// Makes the frame that was asked for shorter, to so many bytes of payload. It stays where it is.
     fn shorten(&mut self, payload_bytes: usize);

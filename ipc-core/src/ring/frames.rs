@@ -433,7 +433,7 @@ impl End for Producer {
 
 impl VariableProducer for Producer {
     #[inline]
-    fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize> {
+    fn ask_for(&mut self, payload_bytes: usize) -> Result<bool, usize> {
         let shape = self.parts.shape;
         if payload_bytes > shape.limit_bytes() {
             return Err(shape.limit_bytes());
@@ -441,7 +441,8 @@ impl VariableProducer for Producer {
         let (units, left) = (shape.units_of(payload_bytes), shape.units - self.place.unit);
         let padding = if units <= left { 0 } else { left };
         self.claim = Some(Claim { padding, units, bytes: payload_bytes as u32 });
-        Ok(())
+        // Nobody else has a place here, so there is none to give back.
+        Ok(false)
     }
 
     fn shorten(&mut self, payload_bytes: usize) {

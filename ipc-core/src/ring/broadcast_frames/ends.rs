@@ -31,12 +31,14 @@ impl FramePublisher {
     }
 
     /// See [`VariableProducer::ask_for`](crate::ring::VariableProducer::ask_for).
-    pub(crate) fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize> {
+    pub(crate) fn ask_for(&mut self, payload_bytes: usize) -> Result<bool, usize> {
         let Some(units) = self.shape.units_of(payload_bytes) else { return Err(self.limit_bytes()) };
-        // Whoever had a frame that is still claimed has forgotten it.
-        self.publisher.abandon();
+        let is_too_short = (1..units).contains(&self.publisher.units());
+        if is_too_short {
+            self.publisher.abandon();
+        }
         (self.bytes, self.units) = (payload_bytes, units);
-        Ok(())
+        Ok(is_too_short)
     }
 
     /// See [`VariableProducer::shorten`](crate::ring::VariableProducer::shorten).

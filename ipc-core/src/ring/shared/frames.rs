@@ -127,14 +127,14 @@ impl End for FrameProducer {
 }
 
 impl VariableProducer for FrameProducer {
-    fn ask_for(&mut self, payload_bytes: usize) -> Result<(), usize> {
+    fn ask_for(&mut self, payload_bytes: usize) -> Result<bool, usize> {
         let Some(units) = self.shape.units_of(payload_bytes) else { return Err(self.limit_bytes()) };
-        if self.producer.units() != 0 {
-            // Whoever had these cells has forgotten them.
+        let is_too_short = (1..units).contains(&self.producer.units());
+        if is_too_short {
             self.producer.abandon();
         }
         (self.bytes, self.units) = (payload_bytes, units);
-        Ok(())
+        Ok(is_too_short)
     }
 
     fn shorten(&mut self, payload_bytes: usize) {
