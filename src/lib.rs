@@ -52,7 +52,7 @@
 //! | a duplex connection | [`Pipe`], [`PipeEnd`] |
 //! | locks, semaphores, events, barriers, shared values | [`sync`] |
 //! | to wait for any of many channels | [`WaitSet`], [`Source`] |
-//! | to wait as a task (feature `async`) | `Receiver::into_async`, `Sender::into_async`, `Async` |
+//! | to wait as a task (feature `async`) | `into_async` of every end, `Async`, `AsyncPipeEnd` |
 //! | the actual capacity and creator of a channel | [`ChannelInfo`] |
 //! | what happens to a channel when its last participant leaves | [`Lifetime`] |
 //! | channels between parties that do not trust each other | [`private`], [`Queue::hardened`], [`Queue::mode`] |
@@ -98,7 +98,10 @@ pub use ipc_core::{
     TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
 #[cfg(feature = "async")]
-pub use ipc_core::{Async, AsyncClient, AsyncReceiver, AsyncReplies, AsyncSender, AsyncServer, PendingFuture};
+pub use ipc_core::{
+    Async, AsyncClient, AsyncPipeEnd, AsyncPublisher, AsyncReader, AsyncReceiver, AsyncReplies, AsyncSender,
+    AsyncServer, AsyncSubscriber, PendingFuture,
+};
 pub use ipc_macros::IpcMessage;
 #[cfg(target_os = "linux")]
 pub use ipc_process as process;

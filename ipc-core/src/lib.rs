@@ -88,5 +88,8 @@ pub use service::{
     Client, InPlace, Pending, Replies, Reply, ReplyLoan, ReplyStream, Request, RequestLoan, Server, Service, Stopper,
 };
 #[cfg(feature = "async")]
-pub use task::{Async, AsyncClient, AsyncReceiver, AsyncReplies, AsyncSender, AsyncServer, PendingFuture};
+pub use task::{
+    Async, AsyncClient, AsyncPipeEnd, AsyncPublisher, AsyncReader, AsyncReceiver, AsyncReplies, AsyncSender,
+    AsyncServer, AsyncSubscriber, PendingFuture,
+};
 pub use wait_set::WaitSet;

@@ -368,6 +368,12 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
         self.rx.poll(limit)
     }
 
+    /// An end of the halves that [`split`](PipeEnd::split) has made of it.
+    #[cfg(feature = "async")]
+    pub(crate) fn of_halves(tx: Sender<S>, rx: Receiver<R>) -> Self {
+        PipeEnd { tx, rx }
+    }
+
     /// Borrows the two halves: to send in one thread while another one receives, and for the methods that only they
     /// have, such as [`Sender::len`], [`Sender::info`] and [`Sender::loan_batch`].
     pub fn halves(&mut self) -> (&mut Sender<S>, &mut Receiver<R>) {

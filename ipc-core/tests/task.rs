@@ -7,8 +7,8 @@ mod support;
 use futures_util::future::{Either, join, join_all, select};
 use futures_util::{FutureExt, SinkExt, StreamExt, TryStreamExt, stream};
 use ipc_core::{
-    Async, AsyncReceiver, AsyncSender, Broadcast, Latest, Queue, Receiver, RecvError, SendError, Sender, TryRecvError,
-    TrySendError, WaitNewerError, WaitSet,
+    Async, AsyncReceiver, AsyncSender, Broadcast, Latest, Pipe, Queue, Receiver, RecvError, SendError, Sender,
+    TryRecvError, TrySendError, WaitNewerError, WaitSet,
 };
 use std::fs;
 use std::future::{Future, poll_fn};
@@ -277,6 +277,112 @@ fn a_sink_says_why_it_takes_no_more() {
     assert_eq!(queue.receiver().unwrap().recv(), Ok(Some(1)));
 }
 
+#[test]
+fn a_sink_that_lends_nothing_says_why_as_well() {
+    let domain = Domain::new("hardened-sink");
+    for queue in queues(domain.name(), "hardened").map(|queue| queue.capacity(1).hardened(true)) {
+        let (mut tx, mut rx) = (sender(&queue), queue.receiver().unwrap());
+        smol::block_on(async {
+            tx.feed(1).await.unwrap();
+            let (fed, received) = join(tx.feed(2), async { rx.recv() }).await;
+            assert_eq!((fed, received), (Ok(()), Ok(Some(1))));
+            drop(rx);
+            assert_eq!(tx.feed(3).await, Err(SendError::Closed(())));
+        });
+        assert_eq!(queue.receiver().unwrap().recv(), Ok(Some(2)));
+    }
+}
+
+#[test]
+fn messages_of_any_length_wait_for_room_and_are_waited_for() {
+    let long = "long ".repeat(200);
+    let text = |number: usize| &long[..5 + number * 13 % 900];
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("lengths-{runtime}"));
+        let queue = |name: &str| Queue::<str>::new(name).domain(domain.name()).capacity(4096);
+        for queue in [queue("x").spsc(), queue("s")] {
+            let mut tx = queue.sender().unwrap().into_async().unwrap();
+            let mut rx = queue.receiver().unwrap().into_async().unwrap();
+            smol::block_on(async {
+                let sent = async {
+                    for number in 0..500 {
+                        tx.send_copy(text(number)).await.unwrap();
+                    }
+                    assert!(matches!(tx.send_copy(&long.repeat(9)).await, Err(SendError::TooLarge((), _))));
+                    drop(tx);
+                };
+                let received = async {
+                    for number in 0..500 {
+                        after(number as u64 % 7).await;
+                        assert_eq!(rx.recv_boxed().await.unwrap().as_deref(), Some(text(number)));
+                    }
+                    assert_eq!(rx.recv_boxed().await, Ok(None));
+                };
+                join(sent, received).await;
+            });
+        }
+        let notes = Broadcast::<str>::new("notes").domain(domain.name()).capacity(4096);
+        let mut subscriber = notes.subscriber().unwrap().into_async().unwrap();
+        let mut publisher = notes.publisher().unwrap().into_async().unwrap();
+        let published = async {
+            for number in 0..500 {
+                publisher.send_copy(text(number)).await.unwrap();
+            }
+            drop(publisher);
+        };
+        let received = async {
+            for number in 0..500 {
+                after(number as u64 % 7).await;
+                assert_eq!(subscriber.recv_boxed().await.unwrap().as_deref(), Some(text(number)));
+            }
+            assert_eq!(subscriber.recv_boxed().await, Ok(None));
+        };
+        smol::block_on(join(published, received));
+    }
+}
+
+#[test]
+fn a_send_that_is_dropped_asks_for_no_room() {
+    let domain = Domain::new("unsent-length");
+    let queue = Queue::<[u8]>::new("x").spsc().domain(domain.name()).capacity(4096);
+    let (mut tx, mut rx) = (queue.sender().unwrap().into_async().unwrap(), queue.receiver().unwrap());
+    let mut cx = Context::from_waker(Waker::noop());
+    let large = vec![1; tx.get_ref().max_len()];
+    assert_eq!(pin!(tx.send_copy(&large)).poll(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(pin!(tx.send_copy(&large)).poll(&mut cx), Poll::Pending);
+    assert_eq!(pin!(tx.send_copy(&[2])).poll(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(rx.recv_boxed(), Ok(Some(large.into())));
+    assert_eq!(rx.recv_boxed(), Ok(Some([2].into())));
+}
+
+#[test]
+fn both_ends_of_a_pipe_wait() {
+    for runtime in RUNTIMES {
+        let domain = Domain::new(&format!("pipe-{runtime}"));
+        let pipe = Pipe::<u64, u32>::new("pipe").domain(domain.name()).capacity(2);
+        let mut left = pipe.left().unwrap().into_async().unwrap();
+        let right = pipe.right().unwrap().into_async().unwrap();
+        run(runtime, async move {
+            let (mut tx, mut rx) = right.split();
+            let answer = async move {
+                while let Some(number) = rx.next().await {
+                    tx.feed(number.unwrap() as u32 + 1).await.unwrap();
+                }
+            };
+            let ask = async move {
+                for number in 0..500 {
+                    left.send(number).await.unwrap();
+                    assert_eq!(left.recv().await, Ok(Some(number as u32 + 1)));
+                }
+                let mut left = left.into_inner();
+                left.send(500).unwrap();
+                assert_eq!(left.into_async().unwrap().next().await, Some(Ok(501)));
+            };
+            join(answer, ask).await;
+        });
+    }
+}
+
 fn hold_senders(domain: &str) {
     let senders = queues(domain, "held").map(|queue| queue.sender().unwrap());
     say("ready");
@@ -288,7 +394,7 @@ fn hold_senders(domain: &str) {
 fn a_newer_value_wakes_a_task() {
     let domain = Domain::new("value");
     let value = Latest::<u32>::new("value").domain(domain.name());
-    let mut reader = Async::new(value.reader().unwrap()).unwrap();
+    let mut reader = value.reader().unwrap().into_async().unwrap();
     let mut writer = value.writer().unwrap();
     thread::scope(|scope| {
         scope.spawn(move || {

@@ -150,6 +150,12 @@ impl<T: IpcMessage> Publisher<T> {
         self.port.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, 0))
     }
+
+    /// Takes the next slot if that does not take waiting. It is this publisher's until it has published.
+    #[cfg(feature = "async")]
+    pub(crate) fn try_room(&mut self) -> Result<(), TryLoanError> {
+        self.port.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))
+    }
 }
 
 /// Messages of any kind.

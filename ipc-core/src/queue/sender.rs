@@ -228,6 +228,12 @@ impl<T: IpcMessage> Sender<T> {
         Ok(LoanBatch::new(&mut self.link, max))
     }
 
+    /// Takes the next slot if one is free now. It is this sender's until it has sent.
+    #[cfg(feature = "async")]
+    pub(crate) fn try_room(&mut self) -> Result<(), TryLoanError> {
+        self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))
+    }
+
     #[inline(always)]
     fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
         match &mut *self.link {

@@ -357,3 +357,15 @@ impl Drop for Child {
         let _ = self.process.wait();
     }
 }
+
+/// Processor time that this process has used, and how often it has gone to sleep.
+#[cfg(unix)]
+pub(crate) fn usage() -> (Duration, i64) {
+    // SAFETY: `rusage` is a C struct of integers, for which zero is a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is writable.
+    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) }, 0);
+    let duration =
+        |time: libc::timeval| Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64);
+    (duration(usage.ru_utime) + duration(usage.ru_stime), usage.ru_nvcsw as i64)
+}

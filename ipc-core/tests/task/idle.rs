@@ -1,18 +1,8 @@
 //! What tasks cost that wait and have nothing to do.
 
+use super::support::usage;
 use super::*;
 use std::os::unix::fs::FileExt;
-
-/// Processor time that this process has used, and how often it has gone to sleep.
-fn usage() -> (Duration, i64) {
-    // SAFETY: `rusage` is a C struct of integers, for which zero is a valid value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is writable.
-    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) }, 0);
-    let duration =
-        |time: libc::timeval| Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64);
-    (duration(usage.ru_utime) + duration(usage.ru_stime), usage.ru_nvcsw as i64)
-}
 
 const IDLE_RECEIVERS: usize = 1_000;
 
@@ -82,6 +72,6 @@ fn cost_of_idling(test: &str, senders: &str, prepare: impl Fn(&[Sender<u64>])) {
     let (used, sleeps) = said.split_once(' ').unwrap();
     let (percent, sleeps): (f64, u64) = (used.parse::<f64>().unwrap() / 10_000.0, sleeps.parse().unwrap());
     println!("{IDLE_RECEIVERS} idle receivers {senders}: {percent:.2} % of a processor, {sleeps} sleeps a second");
-    assert!(percent < 10.0, "{percent} %");
-    assert!(sleeps < IDLE_RECEIVERS as u64, "{sleeps}: the tasks are being polled");
+    // Who spins does not sleep at all, and who polls each task sleeps for each.
+    assert!((1..IDLE_RECEIVERS as u64).contains(&sleeps), "{sleeps} sleeps: the tasks are being polled");
 }
