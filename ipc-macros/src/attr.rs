@@ -9,11 +9,6 @@ pub(crate) mod channel;
 use crate::errors::Errors;
 use channel::Channel;
 
-/// What may stand in `#[ipc(...)]`.
-const KNOWN: &str = "`name`, `crate`, a channel (`queue`, `broadcast`, `latest` or `service`) and its options \
-                     (`capacity`, `lifetime`, `prefault`, `huge_pages`, `timestamps`, `mode`, `group`, `hardened`, `spsc`, \
-                     `redeliver`, `lossless`, `lossy`, `history`, `evict_after`, `reply`)";
-
 /// The attributes of a message type.
 pub(crate) struct Attrs {
     /// `name`: the type's name in the schema.
@@ -86,7 +81,15 @@ impl Parts {
                 once(meta, &mut self.krate, text.parse_with(Path::parse_mod_style)?)
             }
             _ if self.channel.read(&key, meta)? => Ok(()),
-            _ => Err(meta.error(format!("there is no such attribute: `ipc` knows {KNOWN}"))),
+            "domain" => Err(meta.error(
+                "a domain is chosen by those who run the program, with SLIPRING_DOMAIN, or in the program: \
+                 `channel().domain(\"...\")`",
+            )),
+            _ => Err(meta.error(format!(
+                "there is no such attribute: `ipc` knows `name`, `crate`, a channel (`queue`, `broadcast`, `latest` or \
+                 `service`) and its options ({})",
+                channel::option_names()
+            ))),
         }
     }
 

@@ -69,7 +69,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `latest = "pose"` | generates `channel()`, `writer()` and `reader()` |
 /// | `service = "resize", reply = Thumb` | generates `channel()`, `client()` and `server()`, which replies with a `Thumb` |
 ///
-/// and for the channel, where its kind has it:
+/// and for the channel, where its kind has it (a number may be any constant expression, and an option without a value may be
+/// switched off, as by `hardened = false`):
 ///
 /// | `#[ipc(...)]` | of | meaning |
 /// |---|---|---|
@@ -77,10 +78,11 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `lifetime = "drained"` | all | when the segment goes: `"drained"`, `"attached"` or `"persistent"` |
 /// | `prefault = false`, `huge_pages` | all | see the builder's functions of these names |
 /// | `mode = 0o660`, `group = "robots"`, `hardened` | all | who may open the channel, and whether its ends trust each other |
+/// | `max_request = 4096`, `max_reply = 4096` | `service` | the most bytes of a request, or a reply, of any length |
 /// | `spsc` | `queue` | one sender and one receiver, and the fastest path |
 /// | `redeliver = false` | `queue` | what a receiver died with is dropped and counted, not delivered again |
 /// | `lossless`, `lossy` | `broadcast` | whether the publisher waits for the slowest subscriber; without either, it does |
-/// | `timestamps` | `queue`, `broadcast` | how long messages take is measured |
+/// | `timestamps` | all | how long messages take is measured |
 /// | `history = 16` | `broadcast` | a late subscriber first gets the last 16 messages |
 /// | `evict_after = "2s"` | `broadcast` | a subscriber that holds the publisher up for so long is told so and left behind |
 #[proc_macro_derive(IpcMessage, attributes(ipc))]

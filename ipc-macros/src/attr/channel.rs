@@ -1,7 +1,8 @@
 //! The channel that a message type declares: its kind, its name, and its options.
 
 use syn::meta::ParseNestedMeta;
-use syn::{LitBool, LitInt, LitStr, Path, Token, Type};
+use syn::spanned::Spanned as _;
+use syn::{Expr, ExprLit, Lit, LitBool, LitInt, LitStr, Path, Token, Type};
 
 use super::once;
 use crate::errors::Errors;
@@ -66,6 +67,8 @@ pub(crate) enum Value {
     /// It is given, and that is all.
     Flag,
     Int(LitInt),
+    /// A number that the compiler is to work out.
+    Number(Box<Expr>),
     Bool(LitBool),
     Text(LitStr),
     Type(Box<Type>),
@@ -81,9 +84,13 @@ pub(crate) struct ChannelOption {
 
 /// What stands behind an option's name.
 enum Form {
+    /// Nothing: it is chosen by being there.
     Flag,
-    Int,
+    /// Nothing, or which of the two.
+    Switch,
+    /// Which of the two. By default neither is chosen, or what the name says is.
     Bool,
+    Int,
     Text,
     Type,
 }
@@ -102,11 +109,11 @@ const OPTIONS: &[ChannelOption] = &[
     ChannelOption { name: "evict_after", form: Form::Text, kinds: &[Kind::Broadcast] },
     ChannelOption { name: "lifetime", form: Form::Text, kinds: &Kind::ALL },
     ChannelOption { name: "prefault", form: Form::Bool, kinds: &Kind::ALL },
-    ChannelOption { name: "huge_pages", form: Form::Flag, kinds: &Kind::ALL },
-    ChannelOption { name: "timestamps", form: Form::Flag, kinds: &Kind::ALL },
+    ChannelOption { name: "huge_pages", form: Form::Switch, kinds: &Kind::ALL },
+    ChannelOption { name: "timestamps", form: Form::Switch, kinds: &Kind::ALL },
     ChannelOption { name: "mode", form: Form::Int, kinds: &Kind::ALL },
     ChannelOption { name: "group", form: Form::Text, kinds: &Kind::ALL },
-    ChannelOption { name: "hardened", form: Form::Flag, kinds: &Kind::ALL },
+    ChannelOption { name: "hardened", form: Form::Switch, kinds: &Kind::ALL },
 ];
 
 /// The parts of a channel as they are met.
@@ -139,9 +146,10 @@ impl Parts {
         once(meta, &mut given, ())?;
         let value = match option.form {
             Form::Flag => Value::Flag,
-            Form::Int => Value::Int(meta.value()?.parse()?),
-            Form::Bool => Value::Bool(read_switch(option.name, meta)?),
-            Form::Text => Value::Text(meta.value()?.parse()?),
+            Form::Switch if !meta.input.peek(Token![=]) => Value::Bool(LitBool::new(true, path.span())),
+            Form::Switch | Form::Bool => Value::Bool(read_switch(option.name, meta)?),
+            Form::Int => read_number(meta)?,
+            Form::Text => Value::Text(read_text(option.name, meta)?),
             Form::Type => Value::Type(Box::new(meta.value()?.parse()?)),
         };
         self.options.push(Given { path, option, value });
@@ -162,6 +170,26 @@ impl Parts {
         options.sort_by_key(|given| OPTIONS.iter().position(|option| option.name == given.option.name));
         Some(Channel { kind, name, options })
     }
+}
+
+/// Every option's name, for errors.
+pub(super) fn option_names() -> String {
+    OPTIONS.iter().map(|option| format!("`{}`", option.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Reads `= 4096`, or an expression for a number.
+fn read_number(meta: &ParseNestedMeta<'_>) -> syn::Result<Value> {
+    Ok(match meta.value()?.parse()? {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Value::Int(number),
+        Expr::Lit(other) => return Err(syn::Error::new_spanned(other, "this is a number, without quotes")),
+        number => Value::Number(Box::new(number)),
+    })
+}
+
+/// Reads `= "text"`.
+fn read_text(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
+    let value = meta.value()?;
+    value.parse().map_err(|error| syn::Error::new(error.span(), format!("this is a string: `{name} = \"...\"`")))
 }
 
 /// Reads `= true` or `= false`.

@@ -88,12 +88,12 @@ fn option(given: &Given, krate: &Path) -> Option<TokenStream> {
     let name = format_ident!("{}", given.option.name);
     let argument = match (&given.value, given.option.name) {
         (Value::Type(_), _) => return None,
-        (Value::Flag, "huge_pages" | "timestamps" | "hardened") => quote!(true),
         (Value::Flag, _) => TokenStream::new(),
         (Value::Int(number), _) => {
             let number = Literal::u64_unsuffixed(number.base10_parse().ok()?);
             quote!(#number)
         }
+        (Value::Number(number), _) => quote!(#number),
         (Value::Bool(value), _) => quote!(#value),
         (Value::Text(text), "lifetime") => {
             let variant = format_ident!(

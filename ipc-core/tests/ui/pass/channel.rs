@@ -51,7 +51,37 @@ pub struct Frame {
     pub a: u8,
 }
 
+/// Messages that a channel has room for.
+pub const ROOM: usize = 1 << 4;
+
+/// A message whose channel is described by constants and switches.
+#[derive(IpcMessage, Clone, Copy)]
+#[ipc(crate = "ipc_core", queue = "ui-pass.room", capacity = ROOM * 2, huge_pages = true, timestamps = false, hardened = false)]
+#[repr(C)]
+pub struct Computed {
+    /// A field.
+    pub a: u8,
+}
+
+/// A request of any length.
+#[derive(IpcMessage)]
+#[ipc(
+    crate = "ipc_core", service = "ui-pass.render", reply = str, capacity = 3, max_request = 1_000, max_reply = ROOM * 1_024,
+    timestamps
+)]
+#[repr(C)]
+pub struct Page {
+    /// A field.
+    pub number: u32,
+    /// What is on it.
+    pub text: str,
+}
+
 fn main() {
+    let _: fn() -> ipc_core::Queue<Computed> = Computed::channel;
+    let _: fn() -> ipc_core::Service<Page, str> = Page::channel;
+    let _: fn() -> Result<ipc_core::Client<Page, str>, ipc_core::OpenError> = Page::client;
+    let _: fn() -> Result<ipc_core::Server<Page, str>, ipc_core::OpenError> = Page::server;
     let _: fn() -> ipc_core::Broadcast<Tick> = Tick::channel;
     let _: fn() -> Result<ipc_core::Publisher<Tick>, ipc_core::OpenError> = Tick::publisher;
     let _: fn() -> Result<ipc_core::Subscriber<Tick>, ipc_core::OpenError> = Tick::subscriber;

@@ -1,7 +1,7 @@
 use ipc_macros::IpcMessage;
 
 #[derive(IpcMessage)]
-#[ipc(crate = "ipc_core", queue = "a", spsc, huge_pages = true)]
+#[ipc(crate = "ipc_core", queue = "a", spsc, lifetime = Lifetime::Attached)]
 #[repr(C)]
 struct Message {
     a: u8,
