@@ -3,7 +3,10 @@
 //!
 //! Use it for programs that handle any channel: command line tools, recorders, bridges to other languages. The channel
 //! must exist. Received messages are validated by its schema. Values to be sent are checked against it before anything
-//! reaches the channel.
+//! reaches the channel. Its ends can be waited for in a [`WaitSet`](crate::WaitSet) like others.
+//!
+//! A [`Pipe`](crate::Pipe) is two queues, `<name>.lr` from its left end to its right and `<name>.rl` back, and is opened as
+//! these. A service's ends are [`Client`] and [`Server`].
 //!
 //! ```
 //! use ipc_core::dynamic::Channel;

@@ -3,6 +3,7 @@
 //! An error that refuses a value gives it back. Each message says what is wrong and what to do about it.
 
 mod broadcast;
+mod convert;
 mod service;
 mod sync;
 

@@ -275,6 +275,15 @@ impl<S: IpcMessage, R: IpcMessage + ?Sized> PipeEnd<S, R> {
     pub fn try_loan(&mut self) -> Result<Loan<'_, S>, TryLoanError> {
         self.tx.try_loan()
     }
+
+    /// Lends the next slot, and waits for one at most `limit`: [`Sender::loan_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sender::loan_timeout`].
+    pub fn loan_timeout(&mut self, limit: Duration) -> Result<Loan<'_, S>, LoanTimeoutError> {
+        self.tx.loan_timeout(limit)
+    }
 }
 
 impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
@@ -312,6 +321,15 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
     /// As for [`Sender::send_copy`].
     pub fn send_copy(&mut self, message: &S) -> Result<(), LoanError> {
         self.tx.send_copy(message)
+    }
+
+    /// Sends a copy, and waits for room at most `limit`: [`Sender::send_copy_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sender::send_copy_timeout`].
+    pub fn send_copy_timeout(&mut self, message: &S, limit: Duration) -> Result<(), LoanTimeoutError> {
+        self.tx.send_copy_timeout(message, limit)
     }
 
     /// Sends a copy of a message of any length without waiting: [`Sender::try_send_copy`].
@@ -357,6 +375,24 @@ impl<S: IpcMessage + ?Sized, R: IpcMessage + ?Sized> PipeEnd<S, R> {
     /// As for [`Receiver::recv_boxed`].
     pub fn recv_boxed(&mut self) -> Result<Option<Box<R>>, RecvError> {
         self.rx.recv_boxed()
+    }
+
+    /// Receives a copy of a message of any length if there is one now: [`Receiver::try_recv_boxed`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Receiver::try_recv_boxed`].
+    pub fn try_recv_boxed(&mut self) -> Result<Option<Box<R>>, TryRecvError> {
+        self.rx.try_recv_boxed()
+    }
+
+    /// Receives a copy of a message of any length, and waits for one at most `limit`: [`Receiver::recv_boxed_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Receiver::recv_boxed_timeout`].
+    pub fn recv_boxed_timeout(&mut self, limit: Duration) -> Result<Option<Box<R>>, RecvTimeoutError> {
+        self.rx.recv_boxed_timeout(limit)
     }
 
     /// Waits for at most `limit` until a message, or end of stream, can be received: [`Receiver::poll`].

@@ -26,9 +26,9 @@ mod receiver;
 pub(crate) mod sender;
 mod shared;
 
-pub use chunk::{LoanBatch, ReceivedBatch};
+pub use chunk::{LoanBatch, Messages, ReceivedBatch};
 pub use loan::Loan;
-pub use receiver::{Iter, Received, Receiver};
+pub use receiver::{IntoIter, Iter, Received, Receiver};
 pub use sender::Sender;
 
 use crate::error::{OpenError, Role};

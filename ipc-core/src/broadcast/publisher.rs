@@ -151,6 +151,18 @@ impl<T: IpcMessage> Publisher<T> {
         Ok(Loan::new(&mut *self.port, 0))
     }
 
+    /// Lends the next slot, and waits for it at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError::Timeout`] if there was none in time; otherwise as for [`send`](Publisher::send).
+    pub fn loan_timeout(&mut self, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
+        self.port
+            .take_turn_in_place(|| Patience::from_timeout(limit))
+            .map_err(|blocked| send_timeout_error((), blocked))?;
+        Ok(Loan::new(&mut *self.port, 0))
+    }
+
     /// Takes the next slot if that does not take waiting. It is this publisher's until it has published.
     #[cfg(feature = "async")]
     pub(crate) fn try_room(&mut self) -> Result<(), TryLoanError> {
@@ -246,6 +258,18 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         Ok(())
     }
 
+    /// Publishes a copy of a message, and waits for room at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`loan_len_timeout`](Publisher::loan_len_timeout).
+    pub fn send_copy_timeout(&mut self, message: &T, limit: Duration) -> Result<(), LoanTimeoutError> {
+        self.port.claim::<T>(T::tail_len(message)).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
+        self.port.take_turn(|| Patience::from_timeout(limit)).map_err(|blocked| send_timeout_error((), blocked))?;
+        self.publish(message);
+        Ok(())
+    }
+
     /// Publishes copies of messages of any length in order: see [`send_batch`](Publisher::send_batch).
     ///
     /// # Errors
@@ -265,7 +289,7 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
         &mut self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<usize, SendBatchError<M>> {
-        self.port.send_copy_batch(messages.into_iter())
+        self.port.send_frames(messages.into_iter())
     }
 
     /// The longest tail that this channel can carry, in items or bytes of text; 0 if the message type has no tail.

@@ -13,6 +13,7 @@ use crate::queue::port::{check, validate};
 use crate::station::{Blocked, Patience};
 use crate::words;
 use core::fmt;
+use core::iter;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::time::Duration;
@@ -118,22 +119,54 @@ impl<T: IpcMessage> Subscriber<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, BroadcastRecvError> {
+        self.recv_batch_within(batch, max, Patience::Forever, recv_end)
+    }
+
+    /// As [`recv_batch`](Subscriber::recv_batch), if there is a message now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv`](Subscriber::try_recv), and for `recv_batch`.
+    pub fn try_recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, BroadcastTryRecvError> {
+        self.recv_batch_within(batch, max, Patience::None, try_recv_end)
+    }
+
+    /// As [`recv_batch`](Subscriber::recv_batch), waiting for the first message at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_timeout`](Subscriber::recv_timeout), and for `recv_batch`.
+    pub fn recv_batch_timeout(
+        &mut self,
+        batch: &mut Vec<T>,
+        max: usize,
+        limit: Duration,
+    ) -> Result<usize, BroadcastRecvTimeoutError> {
+        self.recv_batch_within(batch, max, Patience::from_timeout(limit), recv_timeout_end)
+    }
+
+    fn recv_batch_within<F: From<Corrupt>>(
+        &mut self,
+        batch: &mut Vec<T>,
+        max: usize,
+        patience: Patience,
+        end: impl FnOnce(Hindrance) -> Result<(), F>,
+    ) -> Result<usize, F> {
         if max == 0 {
             return Ok(0);
         }
-        let Some(first) = self.recv()? else { return Ok(0) };
+        let Some(first) = self.recv_within(|| patience, end)? else { return Ok(0) };
+        let before = batch.len();
         batch.push(first);
-        let mut received = 1;
-        while received < max && self.feed.is_ready() {
+        while batch.len() - before < max && self.feed.is_ready() {
             let copy = self.copy();
             if !self.feed.accept() {
                 break;
             }
             self.feed.wake();
             batch.push(check(copy)?);
-            received += 1;
         }
-        Ok(received)
+        Ok(batch.len() - before)
     }
 
     /// Iterates over the messages, by value, until end of stream. It waits as [`recv`](Subscriber::recv) does.
@@ -142,6 +175,13 @@ impl<T: IpcMessage> Subscriber<T> {
     /// [`Corrupt::Stamp`]: they would come again and again.
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { subscriber: self }
+    }
+
+    /// Iterates over the messages that are there now, without waiting. An error is an item, as for
+    /// [`iter`](Subscriber::iter).
+    pub fn try_iter(&mut self) -> impl Iterator<Item = Result<T, BroadcastRecvError>> {
+        // A wait that ends in time, and the end of the stream, are both `None`.
+        iter::from_fn(|| self.recv_within(|| Patience::None, recv_end).transpose())
     }
 
     /// Receives the next message. `end` converts the reason for which a wait ended without one; `Ok` is the end of the stream.
@@ -458,6 +498,29 @@ impl<'a, T: IpcMessage> IntoIterator for &'a mut Subscriber<T> {
 
     fn into_iter(self) -> Iter<'a, T> {
         self.iter()
+    }
+}
+
+impl<T: IpcMessage> IntoIterator for Subscriber<T> {
+    type Item = Result<T, BroadcastRecvError>;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { subscriber: self }
+    }
+}
+
+/// The messages of a broadcast, by value, together with its subscriber.
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    subscriber: Subscriber<T>,
+}
+
+impl<T: IpcMessage> Iterator for IntoIter<T> {
+    type Item = Result<T, BroadcastRecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.subscriber.recv().transpose()
     }
 }
 

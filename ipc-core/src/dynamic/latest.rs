@@ -2,6 +2,7 @@
 
 use crate::error::{ReadError, WaitNewerError};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::latest::{fetch, publish, wait_newer};
 use crate::layout::Side;
 use crate::ring::latest as ring;
@@ -122,6 +123,21 @@ impl Drop for Reader {
         self.station.close();
         // A value is never undelivered.
         self.station.leave(|| true);
+    }
+}
+
+impl Sealed for Reader {
+    fn interest(&self) -> Interest {
+        self.station.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.ring.version() != self.seen
+    }
+
+    fn probe(&mut self) -> bool {
+        let Reader { ring, seen, station, .. } = self;
+        station.probe(ring, |ring| Ok(ring.version() != *seen), |_, _| {})
     }
 }
 

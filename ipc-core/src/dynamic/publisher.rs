@@ -3,6 +3,7 @@
 use super::sender::{SendValueError, TrySendValueError, refused, refused_in_time};
 use crate::broadcast::Outlet;
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::queue::port::Port;
 use crate::ring::End;
 use crate::schema::{Schema, Value};
@@ -81,6 +82,20 @@ impl Publisher {
         unsafe { words::store(self.bytes.as_ptr(), self.port.payload(), len) };
         self.port.pass();
         Ok(Ok(()))
+    }
+}
+
+impl Sealed for Publisher {
+    fn interest(&self) -> Interest {
+        self.port.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.port.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.port.probe()
     }
 }
 

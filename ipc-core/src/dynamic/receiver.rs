@@ -2,12 +2,14 @@
 
 use crate::error::{Corrupt, Peer};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::queue::ReceiverLink;
 use crate::schema::value::ValueError;
 use crate::schema::{Schema, Value};
 use crate::station::{Blocked, Patience};
 use crate::words;
 use core::fmt;
+use core::iter;
 use core::time::Duration;
 use thiserror::Error;
 
@@ -109,6 +111,12 @@ impl Receiver {
         }
     }
 
+    /// Receives one message after the other, until the end. An error is an item too; what there is to say about it is said
+    /// at [`Receiver::iter`](crate::Receiver::iter).
+    pub fn iter(&mut self) -> impl Iterator<Item = Result<Value, RecvValueError>> {
+        iter::from_fn(|| self.recv().transpose())
+    }
+
     /// What the messages are.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -129,6 +137,20 @@ impl Receiver {
         unsafe { words::load(self.link.start(), self.bytes.as_mut_ptr(), len) };
         self.link.pass();
         self.schema.read(&self.bytes).map_err(RecvValueError::Invalid)
+    }
+}
+
+impl Sealed for Receiver {
+    fn interest(&self) -> Interest {
+        self.link.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.link.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.link.probe()
     }
 }
 

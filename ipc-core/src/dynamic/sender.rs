@@ -2,6 +2,7 @@
 
 use crate::error::{Corrupt, Peer, TooLarge};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::queue::SenderLink;
 use crate::schema::value::ValueError;
 use crate::schema::{Schema, Value};
@@ -116,6 +117,20 @@ impl Sender {
         unsafe { words::store(self.bytes.as_ptr(), self.link.start(), len) };
         self.link.pass();
         Ok(Ok(()))
+    }
+}
+
+impl Sealed for Sender {
+    fn interest(&self) -> Interest {
+        self.link.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.link.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.link.probe()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{AcceptError, Corrupt, Peer, TooLarge};
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::ring::calls::Progress;
 use crate::schema::value::ValueError;
 use crate::schema::{Schema, Value};
@@ -171,6 +172,20 @@ fn encode(schema: &Schema, value: &Value, room: Place<'_>) -> Result<Vec<u8>, Ca
     Ok(encoded)
 }
 
+impl Sealed for Client {
+    fn interest(&self) -> Interest {
+        self.caller.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.caller.has_slot()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.caller.probe()
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("service", &self.info().name).finish_non_exhaustive()
@@ -235,6 +250,20 @@ impl Iterator for Pending<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_within(Patience::Forever).flatten()
+    }
+}
+
+impl Sealed for Pending<'_> {
+    fn interest(&self) -> Interest {
+        self.ongoing.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.ongoing.is_decided()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.ongoing.probe_ready()
     }
 }
 
@@ -330,6 +359,20 @@ impl Server {
         let bytes = unsafe { answer.request().take_bytes() }.map_err(AcceptError::from)?;
         let value = self.schemas.request.read(&bytes)?;
         Ok(Some(Request { answer, value, schema: &self.schemas.reply }))
+    }
+}
+
+impl Sealed for Server {
+    fn interest(&self) -> Interest {
+        self.acceptor.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.acceptor.has_call()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.acceptor.probe()
     }
 }
 

@@ -4,11 +4,13 @@ use crate::broadcast::{Feed, Hindrance, recv_end};
 use crate::error::BroadcastRecvError;
 use crate::histogram::Latency;
 use crate::info::ChannelInfo;
+use crate::interest::{Interest, Sealed};
 use crate::schema::value::ValueError;
 use crate::schema::{Schema, Value};
 use crate::station::{Blocked, Patience};
 use crate::words;
 use core::fmt;
+use core::iter;
 use core::time::Duration;
 use thiserror::Error;
 
@@ -110,6 +112,12 @@ impl Subscriber {
         self.feed.latency()
     }
 
+    /// Receives one message after the other, until the end. An error is an item too; what there is to say about it is said
+    /// at [`Subscriber::iter`](crate::Subscriber::iter).
+    pub fn iter(&mut self) -> impl Iterator<Item = Result<Value, BroadcastRecvValueError>> {
+        iter::from_fn(|| self.recv().transpose())
+    }
+
     /// What the messages are.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -137,6 +145,20 @@ impl Subscriber {
         }
         self.feed.wake();
         Ok(self.schema.read(&self.bytes))
+    }
+}
+
+impl Sealed for Subscriber {
+    fn interest(&self) -> Interest {
+        self.feed.interest()
+    }
+
+    fn look(&mut self) -> bool {
+        self.feed.look()
+    }
+
+    fn probe(&mut self) -> bool {
+        self.feed.probe()
     }
 }
 

@@ -30,6 +30,36 @@ pub enum LockError<G> {
     Forked(#[from] Forked),
 }
 
+impl<G> LockError<G> {
+    /// The error alone. A guard that is in it is dropped, and the lock is free for the next one, who is told the same.
+    ///
+    /// A guard borrows from its lock and belongs to its thread, so an error with one in it cannot be passed on by `?` to
+    /// whoever called. This can:
+    ///
+    /// ```
+    /// use ipc_core::sync::{LockError, Mutex};
+    /// # use ipc_core::sync::Options;
+    ///
+    /// fn count(total: &Mutex<u64>) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+    ///     let mut total = total.lock().map_err(LockError::without_guard)?;
+    ///     *total += 1;
+    ///     Ok(*total)
+    /// }
+    /// # let domain = format!("doc-{}", std::process::id());
+    /// # let total = Mutex::<u64>::open(Options::new("without-guard").domain(&domain), || 0)?;
+    /// # assert_eq!(count(&total).unwrap(), 1);
+    /// # Ok::<(), ipc_core::OpenError>(())
+    /// ```
+    pub fn without_guard(self) -> LockError<()> {
+        match self {
+            LockError::OwnerDied(_) => LockError::OwnerDied(()),
+            LockError::Invalid(Spoilt { invalid, .. }) => LockError::Invalid(Spoilt { guard: (), invalid }),
+            LockError::WouldDeadlock => LockError::WouldDeadlock,
+            LockError::Forked(forked) => LockError::Forked(forked),
+        }
+    }
+}
+
 /// Why a lock was not had at once. `G` is the guard.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -42,6 +72,16 @@ pub enum TryLockError<G> {
     Lock(#[from] LockError<G>),
 }
 
+impl<G> TryLockError<G> {
+    /// As [`LockError::without_guard`].
+    pub fn without_guard(self) -> TryLockError<()> {
+        match self {
+            TryLockError::WouldBlock => TryLockError::WouldBlock,
+            TryLockError::Lock(error) => TryLockError::Lock(error.without_guard()),
+        }
+    }
+}
+
 /// Why a lock was not had in time. `G` is the guard.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -52,6 +92,16 @@ pub enum LockTimeoutError<G> {
     /// As for those who wait longer.
     #[error(transparent)]
     Lock(#[from] LockError<G>),
+}
+
+impl<G> LockTimeoutError<G> {
+    /// As [`LockError::without_guard`].
+    pub fn without_guard(self) -> LockTimeoutError<()> {
+        match self {
+            LockTimeoutError::Timeout => LockTimeoutError::Timeout,
+            LockTimeoutError::Lock(error) => LockTimeoutError::Lock(error.without_guard()),
+        }
+    }
 }
 
 /// A lock that is held, and whose value is none.

@@ -193,6 +193,23 @@ impl<T: IpcMessage + Copy, const N: usize> TryFrom<&[T]> for List<T, N> {
     }
 }
 
+impl<T: IpcMessage, const N: usize, const M: usize> TryFrom<[T; M]> for List<T, N> {
+    type Error = TooMany;
+
+    fn try_from(items: [T; M]) -> Result<Self, TooMany> {
+        if M > N { Err(TooMany { len: M, capacity: N }) } else { Ok(Self::from_iter_truncated(items)) }
+    }
+}
+
+impl<T: IpcMessage, const N: usize> TryFrom<Vec<T>> for List<T, N> {
+    type Error = TooMany;
+
+    fn try_from(items: Vec<T>) -> Result<Self, TooMany> {
+        let len = items.len();
+        if len > N { Err(TooMany { len, capacity: N }) } else { Ok(Self::from_iter_truncated(items)) }
+    }
+}
+
 impl<'a, T, const N: usize> IntoIterator for &'a List<T, N> {
     type Item = &'a T;
     type IntoIter = core::slice::Iter<'a, T>;

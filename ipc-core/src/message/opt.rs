@@ -82,6 +82,21 @@ impl<T> Opt<T> {
         }
     }
 
+    /// The value, or `default` if there is none.
+    #[inline]
+    pub fn unwrap_or(self, default: T) -> T {
+        self.into_option().unwrap_or(default)
+    }
+
+    /// The value, or that of `Default` if there is none.
+    #[inline]
+    pub fn unwrap_or_default(self) -> T
+    where
+        T: Default,
+    {
+        self.into_option().unwrap_or_default()
+    }
+
     /// Applies a function to the value, if there is one.
     #[inline]
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Opt<U> {

@@ -173,6 +173,14 @@ impl<const N: usize> TryFrom<&str> for Str<N> {
     }
 }
 
+impl<const N: usize> TryFrom<String> for Str<N> {
+    type Error = TooLong;
+
+    fn try_from(text: String) -> Result<Self, TooLong> {
+        Self::new(&text)
+    }
+}
+
 impl<const N: usize> FromStr for Str<N> {
     type Err = TooLong;
 

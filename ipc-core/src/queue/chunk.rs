@@ -5,7 +5,7 @@ use crate::error::Corrupt;
 use crate::message::IpcMessage;
 use core::fmt;
 use core::marker::PhantomData;
-use core::ops::{Index, IndexMut};
+use core::ops::{Index, IndexMut, Range};
 
 /// Several slots of the channel, to be filled in place by index: see [`Sender::loan_batch`](super::Sender::loan_batch).
 ///
@@ -55,6 +55,13 @@ impl<'a, T: IpcMessage> LoanBatch<'a, T> {
             self.len = 0;
         }
         count
+    }
+
+    /// The messages, in order, to be filled.
+    pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
+        let batch = &*self;
+        // SAFETY: as in `index_mut`; each of the slots is given out once, and `self` is borrowed uniquely for as long.
+        (0..batch.len).map(|at| unsafe { &mut *batch.message(at) })
     }
 
     fn message(&self, at: usize) -> *mut T {
@@ -138,8 +145,8 @@ impl<'a, T: IpcMessage> ReceivedBatch<'a, T> {
     }
 
     /// The messages, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
-        (0..self.len).map(|at| &self[at])
+    pub fn iter(&self) -> Messages<'_, T> {
+        self.into_iter()
     }
 
     /// Frees the first `count` slots, or all if there are fewer. The next call receives the other messages again.
@@ -161,6 +168,36 @@ impl<T: IpcMessage> Index<usize> for ReceivedBatch<'_, T> {
         unsafe { &*self.link.payload_ahead::<T>(at) }
     }
 }
+
+impl<'b, T: IpcMessage> IntoIterator for &'b ReceivedBatch<'_, T> {
+    type Item = &'b T;
+    type IntoIter = Messages<'b, T>;
+
+    fn into_iter(self) -> Messages<'b, T> {
+        Messages { batch: self, rest: 0..self.len }
+    }
+}
+
+/// The messages of a [`ReceivedBatch`], in order.
+#[derive(Debug)]
+pub struct Messages<'b, T: IpcMessage> {
+    batch: &'b ReceivedBatch<'b, T>,
+    rest: Range<usize>,
+}
+
+impl<'b, T: IpcMessage> Iterator for Messages<'b, T> {
+    type Item = &'b T;
+
+    fn next(&mut self) -> Option<&'b T> {
+        self.rest.next().map(|at| &self.batch[at])
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rest.size_hint()
+    }
+}
+
+impl<T: IpcMessage> ExactSizeIterator for Messages<'_, T> {}
 
 impl<T: IpcMessage> Drop for ReceivedBatch<'_, T> {
     fn drop(&mut self) {

@@ -1,13 +1,14 @@
 //! One end of a queue, whichever ring the queue has.
 
 use super::port::{Port, Tended};
-use crate::error::{Corrupt, TooLarge};
+use crate::error::{Corrupt, SendBatchError, TooLarge};
 use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::tail::{bytes_with, extent_of, longest_tail};
 use crate::message::{Invalid, IpcMessage};
 use crate::ring::{VariableConsumer, exclusive, frames, shared};
 use crate::station::{Blocked, Patience};
+use core::borrow::Borrow;
 
 /// An end of a queue, whichever ring the queue has. `Sender::send` and `Receiver::recv` match on it once and then call
 /// one port; the methods below match for everything else.
@@ -155,6 +156,19 @@ impl SenderLink {
             Link::Exclusive(_) | Link::Shared(_) => {}
             Link::Frames(port) => port.shorten(bytes),
             Link::SharedFrames(port) => port.shorten(bytes),
+        }
+    }
+
+    /// See [`Port::send_copy_batch`].
+    pub(crate) fn send_copy_batch<T: IpcMessage + ?Sized, M: Borrow<T>>(
+        &mut self,
+        messages: impl Iterator<Item = M>,
+    ) -> Result<usize, SendBatchError<M>> {
+        match self {
+            Link::Exclusive(port) => port.send_copy_batch(messages, |_, _| Ok(())),
+            Link::Frames(port) => port.send_frames(messages),
+            Link::Shared(port) => port.send_copy_batch(messages, |_, _| Ok(())),
+            Link::SharedFrames(port) => port.send_frames(messages),
         }
     }
 

@@ -164,6 +164,33 @@ impl<E: Tended> Port<E> {
         Ok(batch.passed)
     }
 
+    /// As [`send_batch`](Port::send_batch), for copies of messages of any length; `claim` asks for a slot for one with a tail
+    /// of this length.
+    pub(crate) fn send_copy_batch<T: IpcMessage + ?Sized, M: Borrow<T>>(
+        &mut self,
+        messages: impl Iterator<Item = M>,
+        claim: impl Fn(&mut Self, usize) -> Result<(), TooLarge>,
+    ) -> Result<usize, SendBatchError<M>> {
+        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
+        for message in messages {
+            let tail_len = T::tail_len(message.borrow());
+            if let Err(too_large) = claim(batch.port, tail_len) {
+                return Err(SendBatchError { sent: batch.passed, error: SendError::TooLarge(message, too_large) });
+            }
+            if !batch.port.is_ready() {
+                batch.flush();
+                if let Err(blocked) = batch.port.take_turn(|| Patience::Forever) {
+                    return Err(SendBatchError { sent: batch.passed, error: send_error(message, blocked) });
+                }
+            }
+            // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one with this tail.
+            unsafe { message.borrow().place(T::pointer(batch.port.payload(), tail_len)) };
+            batch.port.step();
+            batch.passed += 1;
+        }
+        Ok(batch.passed)
+    }
+
     /// Appends up to `max` messages to `messages`, and waits for the first one. Slots are freed one by one. Peers are
     /// woken once for the whole batch.
     pub(super) fn recv_batch<T: IpcMessage>(
@@ -331,29 +358,12 @@ impl<E: Tended + VariableProducer> Port<E> {
         Ok(())
     }
 
-    /// As [`send_batch`](Port::send_batch), for copies of messages of any length.
-    pub(crate) fn send_copy_batch<T: IpcMessage + ?Sized, M: Borrow<T>>(
+    /// As [`send_copy_batch`](Port::send_copy_batch), of a ring whose messages vary in length.
+    pub(crate) fn send_frames<T: IpcMessage + ?Sized, M: Borrow<T>>(
         &mut self,
         messages: impl Iterator<Item = M>,
     ) -> Result<usize, SendBatchError<M>> {
-        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
-        for message in messages {
-            let tail_len = T::tail_len(message.borrow());
-            if let Err(too_large) = batch.port.claim::<T>(tail_len) {
-                return Err(SendBatchError { sent: batch.passed, error: SendError::TooLarge(message, too_large) });
-            }
-            if !batch.port.is_ready() {
-                batch.flush();
-                if let Err(blocked) = batch.port.take_turn(|| Patience::Forever) {
-                    return Err(SendBatchError { sent: batch.passed, error: send_error(message, blocked) });
-                }
-            }
-            // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one with this tail.
-            unsafe { message.borrow().place(T::pointer(batch.port.payload(), tail_len)) };
-            batch.port.step();
-            batch.passed += 1;
-        }
-        Ok(batch.passed)
+        self.send_copy_batch(messages, Self::claim::<T>)
     }
 
     /// Shortens the slot that this end owns to `bytes` bytes.

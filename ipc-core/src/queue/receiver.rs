@@ -9,6 +9,7 @@ use crate::message::IpcMessage;
 use crate::message::tail::Copied;
 use crate::station::{Blocked, Patience};
 use core::fmt;
+use core::iter;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::Deref;
@@ -152,14 +153,51 @@ impl<T: IpcMessage> Receiver<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
-        let received = match &mut *self.link {
-            Link::Exclusive(port) => port.recv_batch(batch, max, || Patience::Forever),
-            Link::Shared(port) => port.recv_batch(batch, max, || Patience::Forever),
-            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
-        };
-        match received {
+        match self.recv_batch_within(batch, max, Patience::Forever) {
             Ok(received) => Ok(received?),
             Err(blocked) => recv_end(blocked).map(|()| 0),
+        }
+    }
+
+    /// As [`recv_batch`](Receiver::recv_batch), if there is a message now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv`](Receiver::try_recv), and for `recv_batch`.
+    pub fn try_recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, TryRecvError> {
+        match self.recv_batch_within(batch, max, Patience::None) {
+            Ok(received) => Ok(received?),
+            Err(blocked) => try_recv_end::<T>(blocked).map(|_| 0),
+        }
+    }
+
+    /// As [`recv_batch`](Receiver::recv_batch), waiting for the first message at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_timeout`](Receiver::recv_timeout), and for `recv_batch`.
+    pub fn recv_batch_timeout(
+        &mut self,
+        batch: &mut Vec<T>,
+        max: usize,
+        limit: Duration,
+    ) -> Result<usize, RecvTimeoutError> {
+        match self.recv_batch_within(batch, max, Patience::from_timeout(limit)) {
+            Ok(received) => Ok(received?),
+            Err(blocked) => recv_timeout_end::<T>(blocked).map(|_| 0),
+        }
+    }
+
+    fn recv_batch_within(
+        &mut self,
+        batch: &mut Vec<T>,
+        max: usize,
+        patience: Patience,
+    ) -> Result<Result<usize, Corrupt>, Blocked> {
+        match &mut *self.link {
+            Link::Exclusive(port) => port.recv_batch(batch, max, || patience),
+            Link::Shared(port) => port.recv_batch(batch, max, || patience),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         }
     }
 
@@ -199,6 +237,22 @@ impl<T: IpcMessage> Receiver<T> {
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
     }
 
+    /// As [`recv_batch_ref`](Receiver::recv_batch_ref), waiting for the first message at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_ref_timeout`](Receiver::recv_ref_timeout).
+    pub fn recv_batch_ref_timeout(
+        &mut self,
+        max: usize,
+        limit: Duration,
+    ) -> Result<Option<ReceivedBatch<'_, T>>, RecvTimeoutError> {
+        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::from_timeout(limit)) {
+            return recv_timeout_end(blocked);
+        }
+        Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
+    }
+
     /// Iterates over the messages, by value, until end of stream. It waits as [`recv`](Receiver::recv) does.
     ///
     /// An error is an item, and does not end the iteration. Stop at [`Corrupt::Stamp`], after which every item is that
@@ -214,6 +268,22 @@ impl<T: IpcMessage> Receiver<T> {
     /// ```
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { receiver: self }
+    }
+
+    /// Receives the messages that are there now, without waiting for others. An error is an item too; what there is to say
+    /// about it is said at [`iter`](Receiver::iter).
+    ///
+    /// ```
+    /// # let queue = ipc_core::Queue::<u64>::new("try_iter").spsc().domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
+    /// tx.send_batch([1, 2])?;
+    /// let sum: u64 = rx.try_iter().sum::<Result<_, _>>()?;
+    /// assert_eq!(sum, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_iter(&mut self) -> impl Iterator<Item = Result<T, RecvError>> {
+        // `None` where there is none now, and where the end has come.
+        iter::from_fn(|| self.recv_within(|| Patience::None, recv_end).transpose())
     }
 
     #[inline(always)]
@@ -401,6 +471,28 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Ok(Some(self.take_boxed()?))
     }
 
+    /// As [`recv_batch`](Receiver::recv_batch), for messages of any length, each in a box of its own.
+    ///
+    /// # Errors
+    ///
+    /// As for `recv_batch`.
+    pub fn recv_boxed_batch(&mut self, batch: &mut Vec<Box<T>>, max: usize) -> Result<usize, RecvError> {
+        if max == 0 {
+            return Ok(0);
+        }
+        if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
+            return recv_end::<()>(blocked).map(|_| 0);
+        }
+        let before = batch.len();
+        loop {
+            batch.push(self.take_boxed()?);
+            let received = batch.len() - before;
+            if received == max || self.link.take_turn(|| Patience::None).is_err() {
+                return Ok(received);
+            }
+        }
+    }
+
     /// Copies the message out of the slot that this end owns, frees the slot, and validates the copy.
     fn take_boxed(&mut self) -> Result<Box<T>, Corrupt> {
         let (bytes, tail_len) = match self.link.extent::<T>() {
@@ -442,6 +534,29 @@ impl<'a, T: IpcMessage> IntoIterator for &'a mut Receiver<T> {
 
     fn into_iter(self) -> Iter<'a, T> {
         self.iter()
+    }
+}
+
+impl<T: IpcMessage> IntoIterator for Receiver<T> {
+    type Item = Result<T, RecvError>;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { receiver: self }
+    }
+}
+
+/// The messages of a channel, by value, together with its receiver.
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    receiver: Receiver<T>,
+}
+
+impl<T: IpcMessage> Iterator for IntoIter<T> {
+    type Item = Result<T, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.receiver.recv().transpose()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::station::{Blocked, Patience};
+use core::borrow::Borrow;
 use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
@@ -192,6 +193,18 @@ impl<T: IpcMessage> Sender<T> {
         Ok(Loan::new(&mut *self.link, 0))
     }
 
+    /// Lends the next slot, and waits for one at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError::Timeout`] if none was free in time; otherwise as for [`send`](Sender::send).
+    pub fn loan_timeout(&mut self, limit: Duration) -> Result<Loan<'_, T>, LoanTimeoutError> {
+        self.link
+            .take_turn_in_place(|| Patience::from_timeout(limit))
+            .map_err(|blocked| send_timeout_error((), blocked))?;
+        Ok(Loan::new(&mut *self.link, 0))
+    }
+
     /// Lends up to `max` slots to be filled in place and published together. Waits for the first one if the channel is
     /// full.
     ///
@@ -205,8 +218,8 @@ impl<T: IpcMessage> Sender<T> {
     /// # let queue = ipc_core::Queue::<[u64; 4]>::new("chunk").spsc().domain(format!("doc-{}", std::process::id()));
     /// let (mut tx, mut rx) = (queue.sender()?, queue.receiver()?);
     /// let mut batch = tx.loan_batch(3)?;
-    /// for at in 0..batch.len() {
-    ///     batch[at] = [at as u64; 4];
+    /// for (number, message) in batch.iter_mut().enumerate() {
+    ///     *message = [number as u64; 4];
     /// }
     /// batch.send();
     /// let received = rx.recv_batch_ref(100)?.unwrap();
@@ -225,6 +238,18 @@ impl<T: IpcMessage> Sender<T> {
     /// [`TrySendError::Full`] if the channel is full; otherwise as for [`loan`](Sender::loan).
     pub fn try_loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, TryLoanError> {
         self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        Ok(LoanBatch::new(&mut self.link, max))
+    }
+
+    /// As [`loan_batch`](Sender::loan_batch), waiting for the first slot at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError::Timeout`] if none was free in time; otherwise as for [`send`](Sender::send).
+    pub fn loan_batch_timeout(&mut self, max: usize, limit: Duration) -> Result<LoanBatch<'_, T>, LoanTimeoutError> {
+        self.link
+            .take_turn_in_place(|| Patience::from_timeout(limit))
+            .map_err(|blocked| send_timeout_error((), blocked))?;
         Ok(LoanBatch::new(&mut self.link, max))
     }
 
@@ -339,6 +364,41 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
         self.link.take_turn(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         self.publish(message, len);
         Ok(())
+    }
+
+    /// Sends a copy of a message, and waits for room at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`loan_len_timeout`](Sender::loan_len_timeout).
+    pub fn send_copy_timeout(&mut self, message: &T, limit: Duration) -> Result<(), LoanTimeoutError> {
+        let len = T::tail_len(message);
+        self.link.claim::<T>(len).map_err(|too_large| SendTimeoutError::TooLarge((), too_large))?;
+        self.link.take_turn(|| Patience::from_timeout(limit)).map_err(|blocked| send_timeout_error((), blocked))?;
+        self.publish(message, len);
+        Ok(())
+    }
+
+    /// As [`send_batch`](Sender::send_batch), for messages of any length, of which copies are sent.
+    ///
+    /// # Errors
+    ///
+    /// As for `send_batch`, and [`SendError::TooLarge`] for a message that is too long.
+    ///
+    /// ```
+    /// # let lines = ipc_core::Queue::<str>::new("copies").domain(format!("doc-{}", std::process::id()));
+    /// let (mut tx, mut rx) = (lines.sender()?, lines.receiver()?);
+    /// assert_eq!(tx.send_copy_batch(["one", "two", "three"])?, 3);
+    /// let mut batch = Vec::new();
+    /// assert_eq!(rx.recv_boxed_batch(&mut batch, 100)?, 3);
+    /// assert_eq!(&*batch[2], "three");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_copy_batch<M: Borrow<T>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize, SendBatchError<M>> {
+        self.link.send_copy_batch(messages.into_iter())
     }
 
     /// The longest tail that this channel can carry, in items or bytes of text; 0 if the message type has no tail.

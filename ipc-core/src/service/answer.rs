@@ -81,13 +81,13 @@ impl Acceptor {
 
     /// Whether there is a call to be taken, by looking alone. It is this end's from then on: another one gets it only
     /// if this one is dropped, or dies, without having taken it.
-    pub(super) fn has_call(&mut self) -> bool {
+    pub(crate) fn has_call(&mut self) -> bool {
         // Acquire: as in `look`.
         self.stop.load(Ordering::Acquire) || self.queue.get_mut().look() != Turn::Theirs
     }
 
     /// Whether there is a call to be taken, or another reason not to wait: R2 of the waiting protocol.
-    pub(super) fn probe(&mut self) -> bool {
+    pub(crate) fn probe(&mut self) -> bool {
         if self.desk.is_forked() || self.desk.is_evicted() {
             return true;
         }
@@ -96,7 +96,7 @@ impl Acceptor {
     }
 
     /// What it takes to wait for a call on this end's behalf.
-    pub(super) fn interest(&self) -> Interest {
+    pub(crate) fn interest(&self) -> Interest {
         self.desk.interest(self.desk.call_word(), 0..self.desk.segment().geometry().participants)
     }
 

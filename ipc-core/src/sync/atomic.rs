@@ -26,7 +26,9 @@ use sealed::Word;
 /// # /*
 /// let served = Atomic::<u64>::open("served", 0)?;
 /// # */
-/// served.fetch_add(2)?;
+/// served.fetch_add(3)?;
+/// served.fetch_sub(1)?;
+/// assert_eq!(served.fetch_max(1)?, 2);
 /// assert_eq!(served.compare_exchange(2, 10)?, Ok(2));
 /// assert_eq!(served.load()?, 10);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,6 +51,18 @@ pub trait AtomicInteger: AtomicValue {
     /// Adds to what is in a word, and returns what was there before. It wraps.
     #[doc(hidden)]
     fn add(word: &Self::Atomic, value: Self) -> Self;
+
+    /// Subtracts from what is in a word, in the same way.
+    #[doc(hidden)]
+    fn sub(word: &Self::Atomic, value: Self) -> Self;
+
+    /// Keeps the greater of what is in a word and a value, in the same way.
+    #[doc(hidden)]
+    fn max(word: &Self::Atomic, value: Self) -> Self;
+
+    /// Keeps the smaller of what is in a word and a value, in the same way.
+    #[doc(hidden)]
+    fn min(word: &Self::Atomic, value: Self) -> Self;
 }
 
 impl<T: AtomicValue> Atomic<T> {
@@ -139,6 +153,33 @@ impl<T: AtomicInteger> Atomic<T> {
     pub fn fetch_add(&self, value: T) -> Result<T, Forked> {
         Ok(T::add(self.word()?, value))
     }
+
+    /// Subtracts `value`, and returns what it was before. It wraps.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Atomic::load).
+    pub fn fetch_sub(&self, value: T) -> Result<T, Forked> {
+        Ok(T::sub(self.word()?, value))
+    }
+
+    /// Raises it to `value` if it is smaller, and returns what it was before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Atomic::load).
+    pub fn fetch_max(&self, value: T) -> Result<T, Forked> {
+        Ok(T::max(self.word()?, value))
+    }
+
+    /// Lowers it to `value` if it is greater, and returns what it was before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Atomic::load).
+    pub fn fetch_min(&self, value: T) -> Result<T, Forked> {
+        Ok(T::min(self.word()?, value))
+    }
 }
 
 impl<T> Drop for Atomic<T> {
@@ -207,6 +248,21 @@ macro_rules! integer {
             fn add(word: &Self::Atomic, value: Self) -> Self {
                 // SeqCst: as above.
                 word.fetch_add(value, Ordering::SeqCst)
+            }
+
+            fn sub(word: &Self::Atomic, value: Self) -> Self {
+                // SeqCst: as above.
+                word.fetch_sub(value, Ordering::SeqCst)
+            }
+
+            fn max(word: &Self::Atomic, value: Self) -> Self {
+                // SeqCst: as above.
+                word.fetch_max(value, Ordering::SeqCst)
+            }
+
+            fn min(word: &Self::Atomic, value: Self) -> Self {
+                // SeqCst: as above.
+                word.fetch_min(value, Ordering::SeqCst)
             }
         }
     )* };

@@ -117,6 +117,7 @@ fn received<V>(received: Result<Option<V>, TryRecvError>) -> Option<Result<Optio
         Ok(received) => Ok(received),
         Err(TryRecvError::Empty) => return None,
         Err(TryRecvError::Forked) => Err(RecvError::Forked),
+        Err(TryRecvError::Evicted) => Err(RecvError::Evicted),
         Err(TryRecvError::Hardened) => Err(RecvError::Hardened),
         Err(TryRecvError::SenderDied(peer)) => Err(RecvError::SenderDied(peer)),
         Err(TryRecvError::Corrupt(corrupt)) => Err(RecvError::Corrupt(corrupt)),
