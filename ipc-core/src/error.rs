@@ -96,11 +96,11 @@ pub enum OpenError {
         rule: &'static str,
     },
     /// The capacity is zero, or so large that the segment's size makes no sense.
-    #[error("a capacity of {capacity} messages of {message_bytes} bytes is not possible: {rule}")]
+    #[error("a capacity of {capacity}{of} is not possible: {rule}", of = of_messages(*.message_bytes))]
     Capacity {
-        /// The capacity as it was given, in messages.
+        /// The capacity as it was given: messages, bytes where they vary in length, permits, or parties.
         capacity: usize,
-        /// Bytes of one message.
+        /// Bytes of one message, or 0 if it is not messages that are counted.
         message_bytes: usize,
         /// What it breaks.
         rule: &'static str,
@@ -279,6 +279,11 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What a capacity is counted in, if it is messages.
+fn of_messages(message_bytes: usize) -> String {
+    if message_bytes == 0 { String::new() } else { format!(" messages of {message_bytes} bytes") }
 }
 
 /// Two programs declare different message types for the same channel.

@@ -48,6 +48,8 @@
 //!   need no trust.
 //! - *A handle does not survive a fork.* In the child its methods return [`Forked`], and a guard that was held at the
 //!   fork panics when it is used. The child may open the primitive again.
+//! - *An error that holds a guard stays where the lock is*, as a guard does: to hand it to whoever called, by `?`, take the guard
+//!   out of it with [`LockError::without_guard`].
 //!
 //! # Panics count as deaths
 //!

@@ -6,7 +6,7 @@ mod header;
 mod support;
 
 use ipc_core::schema::{Field, Kind, Type};
-use ipc_core::{Invalid, IpcMessage, Lifetime, Mismatch, OpenError, Peer, Queue, Role};
+use ipc_core::{Broadcast, Invalid, IpcMessage, Lifetime, Mismatch, OpenError, Peer, Queue, Role};
 use ipc_macros::IpcMessage;
 use std::ffi::CString;
 use std::fs;
@@ -323,13 +323,22 @@ fn another_capacity_joins_and_says_so() {
 fn capacities_that_make_no_sense_are_refused() {
     let domain = Domain::new("absurd");
     let cases = [
-        (0, "a queue holds at least 1 message"),
+        (0, "a channel holds at least 1 message"),
         (usize::MAX, "an exclusive queue holds at most 2^31 messages"),
         ((1 << 31) + 1, "an exclusive queue holds at most 2^31 messages"),
     ];
     for (capacity, rule) in cases {
         assert_capacity(&domain.queue::<u64>("absurd").capacity(capacity), capacity, 8, rule);
     }
+    let says = |refused: Option<OpenError>, words: &str| assert_eq!(refused.unwrap().to_string(), words);
+    let history = Broadcast::<u64>::new("absurd").domain(domain.name()).capacity(64).history(1 << 30);
+    let rule = "only an exclusive queue holds more than 2^29 messages, history included";
+    says(history.publisher().err(), &format!("a capacity of 64 messages of 8 bytes is not possible: {rule}"));
+    let shared = Queue::<u64>::new("absurd").domain(domain.name()).capacity(usize::MAX);
+    says(shared.sender().err(), &format!("a capacity of {} messages of 8 bytes is not possible: {rule}", usize::MAX));
+    let bytes = Queue::<str>::new("absurd").domain(domain.name()).capacity(0);
+    let rule = "it is counted in bytes where messages vary in length, and is 1 at least";
+    says(bytes.sender().err(), &format!("a capacity of 0 is not possible: {rule}"));
     let large = domain.queue::<[u8; 1 << 20]>("absurd").capacity(1 << 31);
     assert_capacity(&large, 1 << 31, 1 << 20, "the segment would be larger than 2^46 bytes");
     assert!(!domain.path("absurd").exists());

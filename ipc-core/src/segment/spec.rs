@@ -172,15 +172,19 @@ impl Spec {
     /// Refuses a capacity that no channel can have, whether or not this program would get to create it.
     pub(super) fn check_capacity(&self) -> Result<(), OpenError> {
         match self.capacity {
-            Some(0) => Err(self.refuse_capacity("a queue holds at least 1 message")),
+            Some(0) => Err(self.refuse_capacity(match self.kind {
+                KIND_SERVICE => "a service has room for 1 call at least",
+                _ if self.is_variable() => "it is counted in bytes where messages vary in length, and is 1 at least",
+                _ => "a channel holds at least 1 message",
+            })),
             Some(capacity) if self.kind == KIND_SERVICE && capacity > MAX_CALLS => {
                 Err(self.refuse_capacity("a service holds at most 32,768 calls"))
             }
-            Some(_) if self.slots() > MAX_CAPACITY => {
-                Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
-            }
             _ if self.kind != KIND_EXCLUSIVE_QUEUE && self.slots_with_history() > MAX_SHARED_SLOTS => {
                 Err(self.refuse_capacity("only an exclusive queue holds more than 2^29 messages, history included"))
+            }
+            Some(_) if self.slots() > MAX_CAPACITY => {
+                Err(self.refuse_capacity("an exclusive queue holds at most 2^31 messages"))
             }
             _ => Ok(()),
         }
@@ -253,7 +257,10 @@ impl Spec {
     }
 
     pub(super) fn refuse_capacity(&self, rule: &'static str) -> OpenError {
-        OpenError::Capacity { capacity: self.capacity.unwrap_or(0), message_bytes: self.message_bytes, rule }
+        // A capacity in bytes is one of messages of no certain size.
+        let is_in_messages = self.kind == KIND_SERVICE || !self.is_variable();
+        let message_bytes = if is_in_messages { self.message_bytes } else { 0 };
+        OpenError::Capacity { capacity: self.capacity.unwrap_or_else(|| self.slots()), message_bytes, rule }
     }
 }
 
