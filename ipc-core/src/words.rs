@@ -21,10 +21,6 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 /// Bytes in a word: the widest access that is atomic on every supported platform.
 const WORD_BYTES: usize = size_of::<u64>();
 
-/// Bytes of two words.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-const PAIR_BYTES: usize = 2 * WORD_BYTES;
-
 /// Asks for the cache line of `at`, to be written soon. It is a hint, and any address will do.
 #[inline(always)]
 pub(crate) fn prefetch_to_write(at: *const u8) {

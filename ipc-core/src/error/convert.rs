@@ -11,7 +11,8 @@ impl<T> SendError<T> {
             SendError::Closed(message) | SendError::ReceiverDied(message, _) | SendError::TooLarge(message, _) => {
                 message
             }
-            SendError::Corrupt(message, _) | SendError::Forked(message) | SendError::Hardened(message) => message,
+            SendError::Corrupt(message, _) | SendError::Hardened(message) => message,
+            SendError::Forked(message) | SendError::Evicted(message) => message,
         }
     }
 }
@@ -24,7 +25,7 @@ impl<T> TrySendError<T> {
                 message
             }
             TrySendError::TooLarge(message, _) | TrySendError::Corrupt(message, _) => message,
-            TrySendError::Forked(message) | TrySendError::Hardened(message) => message,
+            TrySendError::Forked(message) | TrySendError::Evicted(message) | TrySendError::Hardened(message) => message,
         }
     }
 
@@ -40,8 +41,8 @@ impl<T> SendTimeoutError<T> {
         match self {
             SendTimeoutError::Timeout(message) | SendTimeoutError::Closed(message) => message,
             SendTimeoutError::ReceiverDied(message, _) | SendTimeoutError::TooLarge(message, _) => message,
-            SendTimeoutError::Corrupt(message, _) => message,
-            SendTimeoutError::Forked(message) | SendTimeoutError::Hardened(message) => message,
+            SendTimeoutError::Corrupt(message, _) | SendTimeoutError::Hardened(message) => message,
+            SendTimeoutError::Forked(message) | SendTimeoutError::Evicted(message) => message,
         }
     }
 
@@ -55,7 +56,7 @@ impl<T> WriteError<T> {
     /// The value that was not written.
     pub fn into_inner(self) -> T {
         match self {
-            WriteError::Forked(value) | WriteError::Hardened(value) => value,
+            WriteError::Forked(value) | WriteError::Evicted(value) | WriteError::Hardened(value) => value,
         }
     }
 }
@@ -75,6 +76,7 @@ impl<T> From<SendError<T>> for TrySendError<T> {
             SendError::TooLarge(message, limit) => Self::TooLarge(message, limit),
             SendError::Corrupt(message, corrupt) => Self::Corrupt(message, corrupt),
             SendError::Forked(message) => Self::Forked(message),
+            SendError::Evicted(message) => Self::Evicted(message),
             SendError::Hardened(message) => Self::Hardened(message),
         }
     }
@@ -88,6 +90,7 @@ impl<T> From<SendError<T>> for SendTimeoutError<T> {
             SendError::TooLarge(message, limit) => Self::TooLarge(message, limit),
             SendError::Corrupt(message, corrupt) => Self::Corrupt(message, corrupt),
             SendError::Forked(message) => Self::Forked(message),
+            SendError::Evicted(message) => Self::Evicted(message),
             SendError::Hardened(message) => Self::Hardened(message),
         }
     }
@@ -99,6 +102,7 @@ impl From<RecvError> for TryRecvError {
             RecvError::SenderDied(peer) => Self::SenderDied(peer),
             RecvError::Corrupt(corrupt) => Self::Corrupt(corrupt),
             RecvError::Forked => Self::Forked,
+            RecvError::Evicted => Self::Evicted,
             RecvError::Hardened => Self::Hardened,
         }
     }
@@ -110,6 +114,7 @@ impl From<RecvError> for RecvTimeoutError {
             RecvError::SenderDied(peer) => Self::SenderDied(peer),
             RecvError::Corrupt(corrupt) => Self::Corrupt(corrupt),
             RecvError::Forked => Self::Forked,
+            RecvError::Evicted => Self::Evicted,
             RecvError::Hardened => Self::Hardened,
         }
     }

@@ -167,7 +167,7 @@ impl<T: IpcMessage> Receiver<T> {
     pub fn try_recv_batch(&mut self, batch: &mut Vec<T>, max: usize) -> Result<usize, TryRecvError> {
         match self.recv_batch_within(batch, max, Patience::None) {
             Ok(received) => Ok(received?),
-            Err(blocked) => try_recv_end::<T>(blocked).map(|_| 0),
+            Err(blocked) => try_recv_end(blocked).map(|()| 0),
         }
     }
 
@@ -184,7 +184,7 @@ impl<T: IpcMessage> Receiver<T> {
     ) -> Result<usize, RecvTimeoutError> {
         match self.recv_batch_within(batch, max, Patience::from_timeout(limit)) {
             Ok(received) => Ok(received?),
-            Err(blocked) => recv_timeout_end::<T>(blocked).map(|_| 0),
+            Err(blocked) => recv_timeout_end(blocked).map(|()| 0),
         }
     }
 
@@ -248,7 +248,7 @@ impl<T: IpcMessage> Receiver<T> {
         limit: Duration,
     ) -> Result<Option<ReceivedBatch<'_, T>>, RecvTimeoutError> {
         if let Err(blocked) = self.link.take_turn_in_place(|| Patience::from_timeout(limit)) {
-            return recv_timeout_end(blocked);
+            return recv_timeout_end(blocked).map(|()| None);
         }
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
     }
@@ -481,7 +481,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
             return Ok(0);
         }
         if let Err(blocked) = self.link.take_turn(|| Patience::Forever) {
-            return recv_end::<()>(blocked).map(|_| 0);
+            return recv_end(blocked).map(|()| 0);
         }
         let before = batch.len();
         loop {
