@@ -44,6 +44,8 @@ pub(crate) struct Workshop {
     pub(crate) target: PathBuf,
     /// Whether what runs has a /dev/shm of its own, in which nothing stays.
     pub(crate) is_enclosed: bool,
+    /// Of the environment of what runs.
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Harness {
@@ -105,6 +107,12 @@ impl Harness {
         Ok((end, text_of(&output)))
     }
 
+    /// Whether a run that said this has tested anything: a filter that fits no test passes as well.
+    pub(crate) fn has_tested(&self, said: &str) -> bool {
+        let passed = said.lines().filter_map(|line| line.strip_prefix("test result: ok. ")?.split(' ').next());
+        matches!(self, Harness::Torture(_)) || passed.into_iter().any(|count| count != "0")
+    }
+
     /// Builds the harness. An error if it does not compile.
     pub(crate) fn build(&self, shop: &Workshop) -> Check {
         let mut arguments = self.arguments();
@@ -134,6 +142,7 @@ impl Workshop {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).current_dir(&self.tree).stdin(Stdio::null());
         // What changes is one crate, over and over.
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", &self.target).env_remove("RUSTFLAGS");
         if is_model {
             command.env("CARGO_TARGET_DIR", self.target.join("loom")).env("RUSTFLAGS", "--cfg loom");

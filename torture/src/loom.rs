@@ -17,6 +17,9 @@ const MODELS: &[(&str, &str)] = &[
     ("broadcast-frames-ring", "ring::broadcast_frames::loom"),
     ("latest-ring", "ring::latest::loom"),
     ("calls-table", "ring::calls::loom"),
+    ("gate", "lock::gate::loom"),
+    ("ledger", "lock::ledger::loom"),
+    ("rendezvous", "lock::rendezvous::loom"),
     ("waiting-word", "waiting::word::loom"),
 ];
 
@@ -31,7 +34,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
 /// Explores the models. A case is an execution.
 pub(crate) fn run(kind: Option<&str>, tally: &mut Tally) -> Check {
     let root = cargo::root()?;
-    let shop = Workshop { target: root.join("target"), tree: root, is_enclosed: false };
+    let shop = Workshop { target: root.join("target"), tree: root, is_enclosed: false, variables: Vec::new() };
     for &(kind, filter) in MODELS.iter().filter(|(name, _)| kind.is_none_or(|only| only == *name)) {
         let harness = Harness::Loom(filter.to_string());
         harness.build(&shop)?;

@@ -22,6 +22,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use report::Tally;
 use scenes::{bugs, environments, notice};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -48,6 +49,9 @@ struct Args {
     /// Only the seeded bugs and crash points that have this in their name, and the scene of this name.
     #[arg(long, value_name = "NAME")]
     part: Option<String>,
+    /// Only the seeded bugs of these numbers.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = numbers)]
+    bugs: Option<RangeInclusive<u32>>,
     /// At most so many seconds for each kind of the soak; and begin no seeded bug after so long: what was done by then is
     /// passed over the next time.
     #[arg(long, value_name = "SECONDS")]
@@ -195,7 +199,8 @@ fn run(args: &Args) -> Check<bool> {
         }
         if has(seeded::NAME) {
             let limit = args.seconds.map(Duration::from_secs);
-            seeded::run(&seeded::Plan { is_long: args.long, kind, part: args.part.as_deref(), limit }, &mut tally)?;
+            let (part, numbers) = (args.part.as_deref(), args.bugs.clone());
+            seeded::run(&seeded::Plan { is_long: args.long, kind, part, numbers, limit }, &mut tally)?;
         }
         // The models are run before a change lands, with the other tests.
         if args.long && args.only.is_empty() || args.only.iter().any(|only| only == loom::NAME) {
@@ -209,6 +214,13 @@ fn run(args: &Args) -> Check<bool> {
         tally.write_json(path)?;
     }
     Ok(tally.is_clean())
+}
+
+/// A number, or the first and the last of several: `7`, `31-40`.
+fn numbers(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let number = |digits: &str| digits.parse().map_err(|_| format!("`{digits}` is no number"));
+    Ok(number(first)?..=number(last)?)
 }
 
 /// The kinds of all campaigns.

@@ -47,7 +47,7 @@ pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) {
 fn test(file: &str, names: &[&str]) -> Check<End> {
     let Ok(tree) = cargo::root() else { return Ok(End::Skipped("the sources are not here".to_string())) };
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tree.join("target"), PathBuf::from);
-    let shop = Workshop { tree, target, is_enclosed: false };
+    let shop = Workshop { tree, target, is_enclosed: false, variables: Vec::new() };
     for name in names {
         let harness = Harness::Test(file.to_string(), name.to_string());
         let (end, said) = harness.run(&shop, TEST_LIMIT_S)?;

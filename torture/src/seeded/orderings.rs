@@ -1,10 +1,12 @@
-//! Ordering mutants: every Acquire and Release of the rings and of the word that is slept on is weakened in turn, and the
-//! models of that file have to notice.
+//! Ordering mutants: every Acquire and Release of the rings, of the locks and of the word that is slept on is weakened in turn,
+//! and the models of that file have to notice.
 //!
-//! The orderings are found by reading the sources, so a new one needs no new patch. What the models cannot notice stands in
+//! The orderings are found by reading the sources, so a new one needs no new patch. In a copy of the tree each of them passes
+//! through `torture/bugs/weakened.rs` with a number, so that one build serves them all. What the models cannot notice stands in
 //! `torture/bugs/orderings.txt` with the reason; a survivor that does not stand there fails, and so does one that stands
 //! there and is caught, since its reason is then wrong.
 
+use super::tree::Tree;
 use super::{Bench, NAME, ORDERINGS, Plan, Verdict, fail, key};
 use crate::cargo::Harness;
 use crate::check::{Check, Context};
@@ -24,24 +26,50 @@ const MODELS: &[(&str, &[&str])] = &[
     // Both rings claim in this way.
     ("ring/claims", &["ring::broadcast::loom", "ring::shared::loom"]),
     ("ring/shared", &["ring::shared::loom"]),
-    ("waiting/word", &["waiting::word"]),
+    ("lock/gate", &["lock::gate::loom"]),
+    // Those who read stand beside a gate.
+    ("lock/readers", &["lock::gate::loom"]),
+    ("lock/ledger", &["lock::ledger::loom"]),
+    ("lock/rendezvous", &["lock::rendezvous::loom"]),
+    ("waiting/word", &["waiting::word::loom"]),
 ];
 
 /// What an ordering is weakened to. A read-modify-write that does both loses one at a time.
 const WEAKER: &[(&str, &[&str])] =
     &[("Acquire", &["Relaxed"]), ("Release", &["Relaxed"]), ("AcqRel", &["Acquire", "Release"])];
 
+/// What passes orderings on.
+const SWITCH: &str = include_str!("../../bugs/weakened.rs");
+
+/// How the switch is told which.
+const VARIABLE: &str = "SLIPRING_WEAKENED";
+
+/// Has the switch there, and weakens nothing.
+const NOTHING: &str = "4294967295 Relaxed";
+
+/// What the switch says when a model comes to it.
+const REACHED: &str = "the weakened ordering was reached";
+
 /// One ordering, weakened.
 struct Mutant {
-    file: PathBuf,
-    /// Counted from 0.
+    /// Of the ordering.
+    number: usize,
+    file: String,
+    /// Counted from 1.
     line: usize,
-    /// The line as it is.
     code: String,
-    /// The line as it becomes.
-    weakened: String,
     change: String,
+    /// What is left, in the switch's words.
+    weaker: &'static str,
     models: &'static [&'static str],
+}
+
+/// What the models made of a mutant.
+enum Outcome {
+    Caught,
+    Survived,
+    /// It survived since no model executes it.
+    Unreached,
 }
 
 /// A survivor that is explained.
@@ -50,17 +78,21 @@ struct Excuse {
     code: String,
 }
 
-pub(super) fn run(bench: &mut Bench, plan: &Plan<'_>, tally: &mut Tally) -> Check {
+pub(super) fn run(root: &Path, plan: &Plan<'_>, tally: &mut Tally) -> Check {
     let began = Instant::now();
     let mut figure = Figure::new(NAME, ORDERINGS, None);
-    let excuses = excuses(bench.tree.path())?;
+    let (tree, mut mutants) = copy(root)?;
+    // The models that take long come last, so that what there is time for is most of them.
+    mutants.sort_by_key(|mutant| MODELS.iter().position(|(_, models)| *models == mutant.models));
+    let excuses = excuses(tree.path())?;
+    let mut bench = Bench::new(root, tree, plan.limit)?;
     let (mut left, mut explained) = (0, 0);
-    for mutant in mutants(bench.tree.path())? {
+    for mutant in mutants {
         let name = mutant.name();
         if plan.part.is_some_and(|part| !name.contains(part)) {
             continue;
         }
-        let key = key(&[&name, &bench.tree.read(&mutant.file)?]);
+        let key = mutant.key(&bench.tree)?;
         let known = bench.done.get(&key).copied().filter(|_| bench.memory.is_some());
         if known.is_none() && bench.is_over() {
             left += 1;
@@ -69,18 +101,18 @@ pub(super) fn run(bench: &mut Bench, plan: &Plan<'_>, tally: &mut Tally) -> Chec
         figure.cases += 1;
         let caught = match known {
             Some(caught) => caught,
-            None => match try_out(bench, &mutant) {
-                Ok(caught) => caught,
+            None => match try_out(&mut bench, &mutant) {
+                Ok(outcome) => {
+                    tally.note(&format!("{name}: {}", outcome.text()));
+                    bench.remember(key, matches!(outcome, Outcome::Caught), &name)?;
+                    matches!(outcome, Outcome::Caught)
+                }
                 Err(wrong) => {
                     fail(&mut figure, tally, &name, wrong);
                     continue;
                 }
             },
         };
-        if known.is_none() {
-            bench.remember(key, caught, &name)?;
-            tally.note(&format!("{name}: {}", if caught { "caught" } else { "survived" }));
-        }
         let is_excused = excuses.iter().any(|excuse| excuse.is_for(&mutant));
         explained += u64::from(is_excused && !caught);
         match (caught, is_excused) {
@@ -97,81 +129,94 @@ pub(super) fn run(bench: &mut Bench, plan: &Plan<'_>, tally: &mut Tally) -> Chec
     Ok(())
 }
 
-fn try_out(bench: &mut Bench, mutant: &Mutant) -> Check<bool> {
-    let text = bench.tree.read(&mutant.file)?;
-    let changed: Vec<_> =
-        text.lines().enumerate().map(|(at, line)| if at == mutant.line { &mutant.weakened } else { line }).collect();
+fn try_out(bench: &mut Bench, mutant: &Mutant) -> Check<Outcome> {
+    let mut is_reached = false;
     for model in mutant.models {
         let harness = Harness::Loom(model.to_string());
+        bench.shop.variables = vec![(VARIABLE, NOTHING.to_string())];
         if !bench.is_sound(&harness)? {
-            return Err(format!("the clean tree does not pass `{}`", harness.text()));
+            return Err(format!("the tree does not pass `{}` before anything is weakened", harness.text()));
         }
-        bench.tree.write(&mutant.file.to_string_lossy(), &(changed.join("\n") + "\n"))?;
+        bench.shop.variables = vec![(VARIABLE, format!("{} {}", mutant.number, mutant.weaker))];
         let verdict = bench.judge(&harness);
-        bench.tree.restore()?;
-        if let Verdict::Caught(_) = verdict? {
-            return Ok(true);
+        bench.shop.variables.clear();
+        match verdict? {
+            Verdict::Caught(_) => return Ok(Outcome::Caught),
+            Verdict::Survived(said) => is_reached |= said.contains(REACHED),
         }
     }
-    Ok(false)
+    Ok(if is_reached { Outcome::Survived } else { Outcome::Unreached })
 }
 
-/// Every way to weaken an ordering.
-fn mutants(tree: &Path) -> Check<Vec<Mutant>> {
-    let mut mutants = Vec::new();
-    for &(part, models) in MODELS {
-        for file in files(tree, part)? {
-            let text = fs::read_to_string(tree.join(&file)).at(&file.to_string_lossy())?;
-            // The tests of a file stand at its end.
-            let code =
-                text.lines().take_while(|line| !line.starts_with("#[cfg(all(test") && !line.starts_with("#[cfg(test"));
-            for (line, code) in code.enumerate() {
-                for (change, weakened) in weakened(code) {
-                    mutants.push(Mutant { file: file.clone(), line, code: code.to_string(), weakened, change, models });
-                }
-            }
+/// A copy of the tree in which every ordering passes through the switch, and every way to weaken one.
+fn copy(root: &Path) -> Check<(Tree, Vec<Mutant>)> {
+    let (mut mutants, mut number) = (Vec::new(), 0);
+    let tree = Tree::copy_changed(root, "weakened", |file, bytes| {
+        let Ok(text) = String::from_utf8(bytes.clone()) else { return bytes };
+        if file == "ipc-core/src/lib.rs" {
+            return (text + "\nmod weakened;\n").into_bytes();
         }
-    }
-    Ok(mutants)
-}
-
-/// What a line becomes when one of its orderings is weakened, in each way.
-fn weakened(line: &str) -> Vec<(String, String)> {
-    let mut changes = Vec::new();
-    if line.trim_start().starts_with("//") {
-        return changes;
-    }
-    for &(strong, weaker) in WEAKER {
-        let word = format!("Ordering::{strong}");
-        for (at, _) in line.match_indices(&word) {
-            let (before, after) = (&line[..at], &line[at + word.len()..]);
-            if before.ends_with("fence(") {
-                // No fence is relaxed, so it goes.
-                changes.push((format!("without fence({strong})"), String::new()));
-                continue;
+        let Some(models) = models(file) else { return bytes };
+        let mut changed = String::new();
+        // The tests of a file stand at its end.
+        let mut is_code = true;
+        for (line, code) in text.lines().enumerate() {
+            is_code &= !code.starts_with("#[cfg(all(test") && !code.starts_with("#[cfg(test");
+            if is_code && !code.trim_start().starts_with("//") {
+                let found = passed_on(code, &mut number, |number, change, weaker| {
+                    let (file, code) = (file.to_string(), code.trim().to_string());
+                    mutants.push(Mutant { number, file, line: line + 1, code, change, weaker, models });
+                });
+                changed.push_str(&found);
+            } else {
+                changed.push_str(code);
             }
-            for weak in weaker {
-                changes.push((format!("{strong} -> {weak}"), format!("{before}Ordering::{weak}{after}")));
-            }
+            changed.push('\n');
         }
+        changed.into_bytes()
+    })?;
+    let switch = tree.path().join("ipc-core/src/weakened.rs");
+    if fs::read(&switch).map_or(true, |old| old != SWITCH.as_bytes()) {
+        fs::write(&switch, SWITCH).at("the switch is added")?;
     }
-    changes
+    Ok((tree, mutants))
 }
 
-/// The sources at `part`, which is a file without its ending and the folder of that name.
-fn files(tree: &Path, part: &str) -> Check<Vec<PathBuf>> {
-    let source = Path::new("ipc-core/src").join(part);
-    let mut files = vec![source.with_extension("rs")];
-    let mut inside: Vec<_> = fs::read_dir(tree.join(&source))
-        .map(|entries| entries.flatten().map(|entry| source.join(entry.file_name())).collect())
-        .unwrap_or_default();
-    inside.sort();
-    let is_code = |file: &PathBuf| {
-        let stem = file.file_stem().unwrap_or_default();
-        file.extension().is_some_and(|extension| extension == "rs") && stem != "tests" && stem != "loom_tests"
+/// Which models are there for the orderings of a file; `None` if they are not weakened.
+fn models(file: &str) -> Option<&'static [&'static str]> {
+    let stem = file.strip_prefix("ipc-core/src/")?.strip_suffix(".rs")?;
+    let is_inside = |part: &str| {
+        let inside = stem.strip_prefix(part).and_then(|rest| rest.strip_prefix('/'));
+        stem == part || inside.is_some_and(|name| !name.contains('/') && name != "tests" && name != "loom_tests")
     };
-    files.extend(inside.into_iter().filter(is_code));
-    Ok(files)
+    MODELS.iter().find(|(part, _)| is_inside(part)).map(|&(_, models)| models)
+}
+
+/// A line whose orderings pass through the switch, and every way to weaken one of them.
+fn passed_on(line: &str, number: &mut usize, mut mutant: impl FnMut(usize, String, &'static str)) -> String {
+    const WORD: &str = "Ordering::";
+    let (mut changed, mut rest) = (String::new(), line);
+    while let Some(at) = rest.find(WORD) {
+        let (before, after) = rest.split_at(at);
+        let name: String = after[WORD.len()..].chars().take_while(char::is_ascii_alphanumeric).collect();
+        let (this, after) = after.split_at(WORD.len() + name.len());
+        rest = after;
+        let Some((strong, weaker)) = WEAKER.iter().find(|(strong, _)| *strong == name) else {
+            changed.push_str(before);
+            changed.push_str(this);
+            continue;
+        };
+        if let Some(before) = before.strip_suffix("fence(") {
+            // No fence is relaxed, so it goes.
+            mutant(*number, format!("without fence({strong})"), "none");
+            changed.push_str(&format!("{before}crate::weakened::fence({number}, {this}"));
+        } else {
+            weaker.iter().for_each(|weak| mutant(*number, format!("{strong} -> {weak}"), weak));
+            changed.push_str(&format!("{before}crate::weakened::ordering({number}, {this})"));
+        }
+        *number += 1;
+    }
+    changed + rest
 }
 
 /// Survivors that are explained: `file: code`, and the reason in the indented lines below.
@@ -186,15 +231,34 @@ fn excuses(tree: &Path) -> Check<Vec<Excuse>> {
 
 impl Mutant {
     fn name(&self) -> String {
-        format!("{}:{} {}: {}", self.file.display(), self.line + 1, self.change, self.code.trim())
+        format!("{}:{} {}: {}", self.file, self.line, self.change, self.code)
+    }
+
+    /// What was tried: the change, in this file, with these models.
+    fn key(&self, tree: &Tree) -> Check<u64> {
+        let mut texts = vec![self.name(), tree.read(Path::new(&self.file))?];
+        for model in self.models {
+            let module = model.trim_end_matches("::loom").replace("::", "/");
+            texts.push(tree.read(&PathBuf::from(format!("ipc-core/src/{module}/loom_tests.rs")))?);
+        }
+        Ok(key(&texts.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+}
+
+impl Outcome {
+    fn text(&self) -> &'static str {
+        match self {
+            Outcome::Caught => "caught",
+            Outcome::Survived => "survived",
+            Outcome::Unreached => "survived, since no model comes to it",
+        }
     }
 }
 
 impl Excuse {
     fn is_for(&self, mutant: &Mutant) -> bool {
-        let code = mutant.code.trim();
         // A line with two of them says which is meant.
-        let with_change = format!("{} [{}]", code, mutant.change);
-        Path::new(&self.file) == mutant.file && (self.code == code || self.code == with_change)
+        let with_change = format!("{} [{}]", mutant.code, mutant.change);
+        self.file == mutant.file && (self.code == mutant.code || self.code == with_change)
     }
 }

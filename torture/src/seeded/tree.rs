@@ -3,6 +3,7 @@
 use crate::check::{Check, Context, ensure};
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -13,19 +14,43 @@ pub(crate) struct Tree {
     /// What files were before they were changed.
     changed: Vec<(PathBuf, String)>,
     number: u32,
+    sources: u64,
+    code: u64,
 }
 
+/// Where the copies are, below the root.
+const COPIES: &str = "target/seeded-bugs";
+
+/// Where what harnesses are built from is.
+const SOURCES: [&str; 6] = ["Cargo", "src/", "ipc-core/", "ipc-macros/", "ipc-process/", "torture/src/"];
+
 impl Tree {
-    /// Copies what git tracks at `root`, as it is there now. What is the same already keeps its time, so that it is not built
-    /// again.
-    pub(crate) fn copy(root: &Path) -> Check<Self> {
-        let path = root.join("target/seeded-bugs/tree");
+    /// Copies what git tracks at `root`, as it is there now, to the copy of that name. What is the same already keeps its
+    /// time, so that it is not built again.
+    pub(crate) fn copy(root: &Path, name: &str) -> Check<Self> {
+        Self::copy_changed(root, name, |_, bytes| bytes)
+    }
+
+    /// As [`copy`](Self::copy), with files that are `change`d on the way.
+    pub(crate) fn copy_changed(
+        root: &Path,
+        name: &str,
+        mut change: impl FnMut(&str, Vec<u8>) -> Vec<u8>,
+    ) -> Check<Self> {
+        let path = root.join(COPIES).join(name);
         let listed = git(root, ["ls-files", "-z"])?;
         let files = String::from_utf8_lossy(&listed.stdout);
+        let (mut state, mut code) = (DefaultHasher::new(), DefaultHasher::new());
         for file in files.split('\0').filter(|file| !file.is_empty()) {
             // One that is tracked and was removed since is none.
             let Ok(bytes) = fs::read(root.join(file)) else { continue };
-            let copy = path.join(file);
+            let (bytes, copy) = (change(file, bytes), path.join(file));
+            if SOURCES.iter().any(|part| file.starts_with(part)) {
+                (file, &bytes).hash(&mut state);
+                if !is_test(file) {
+                    (file, &bytes).hash(&mut code);
+                }
+            }
             if fs::read(&copy).is_ok_and(|old| old == bytes) {
                 continue;
             }
@@ -34,7 +59,14 @@ impl Tree {
         }
         let count = git(root, ["rev-list", "--count", "HEAD"])?;
         let number = String::from_utf8_lossy(&count.stdout).trim().parse().unwrap_or(0);
-        Ok(Tree { root: root.to_path_buf(), path, changed: Vec::new(), number })
+        Ok(Tree {
+            root: root.to_path_buf(),
+            path,
+            changed: Vec::new(),
+            number,
+            sources: state.finish(),
+            code: code.finish(),
+        })
     }
 
     /// Where it is.
@@ -45,6 +77,16 @@ impl Tree {
     /// How many commits have led to it.
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// What the sources were when it was copied, as a number.
+    pub(crate) fn sources(&self) -> u64 {
+        self.sources
+    }
+
+    /// The same of what the models are built from, which is without the other tests.
+    pub(crate) fn code(&self) -> u64 {
+        self.code
     }
 
     /// Whether a patch applies.
@@ -59,13 +101,6 @@ impl Tree {
             self.changed.push((file, before));
         }
         self.git_apply(patch, false)
-    }
-
-    /// Writes a file anew.
-    pub(crate) fn write(&mut self, file: &str, text: &str) -> Check {
-        let before = self.read(Path::new(file))?;
-        self.changed.push((file.into(), before));
-        fs::write(self.path.join(file), text).at(file)
     }
 
     /// What a file of it says.
@@ -89,11 +124,16 @@ impl Tree {
     fn git_apply(&self, patch: &Path, is_check: bool) -> Check {
         let mut command = Command::new("git");
         // Without a repository around it, git takes the patch's paths as they are.
-        command.env("GIT_CEILING_DIRECTORIES", self.root.join("target/seeded-bugs")).current_dir(&self.path);
+        command.env("GIT_CEILING_DIRECTORIES", self.root.join(COPIES)).current_dir(&self.path);
         command.arg("apply").args(is_check.then_some("--check")).arg(patch);
         let output = command.output().at("git is run")?;
         ensure(output.status.success(), || format!("it does not apply: {}", String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// Whether a file has tests that are no models.
+fn is_test(file: &str) -> bool {
+    file.contains("/tests/") || file.ends_with("/tests.rs")
 }
 
 /// The files that a patch changes.

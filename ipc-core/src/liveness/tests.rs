@@ -1,0 +1,46 @@
+//! What a participant's line says after deaths, found early, late or by a successor.
+
+use super::*;
+
+/// A line that nobody has been on.
+fn vacant() -> ParticipantSlot {
+    // SAFETY: its fields are atomic integers, all of which may be zero.
+    unsafe { core::mem::zeroed() }
+}
+
+#[test]
+fn a_death_is_counted_once_whether_or_not_it_was_found_before_a_successor_came() {
+    for is_found in [false, true] {
+        let slot = vacant();
+        assert_eq!(occupy(&slot), None);
+        if is_found {
+            assert_eq!(strike(&slot, State::load(&slot)).crashes, 1);
+        }
+        assert_eq!(occupy(&slot).map(|dead| dead.pid), Some(std::process::id()));
+        assert_eq!(State::load(&slot), State { generation: 2, crashes: 1, phase: Phase::Live });
+    }
+}
+
+#[test]
+fn of_two_finders_one_counts_a_death() {
+    let slot = vacant();
+    occupy(&slot);
+    let seen = State::load(&slot);
+    assert_eq!([strike(&slot, seen), strike(&slot, seen)], [seen.crashed(); 2]);
+    assert_eq!(State::load(&slot).crashes, 1);
+}
+
+#[test]
+fn a_late_finder_does_not_strike_down_a_successor() {
+    for phase in [Phase::Live, Phase::Closed] {
+        let slot = vacant();
+        occupy(&slot);
+        let seen = State::load(&slot);
+        // It dies or closes, and the finder, who has loaded its state, finds the lock free; but a successor comes first.
+        // Relaxed: one thread.
+        slot.state.store(State { phase, ..seen }.word(), Ordering::Relaxed);
+        occupy(&slot);
+        assert_eq!(strike(&slot, seen).phase, Phase::Live);
+        assert_eq!(State::load(&slot).phase, Phase::Live);
+    }
+}
