@@ -45,16 +45,25 @@ impl Memory {
         Consumer::attach(self.parts())
     }
 
-    /// The payload of the slot at the end's place.
-    fn payload(&self, end: &impl End) -> &UnsafeCell<u64> {
-        let bytes = end.payload().addr().get() - NonNull::from(&self.words[0]).addr().get();
+    /// The payload of a slot.
+    fn payload(&self, place: NonNull<AtomicU64>) -> &UnsafeCell<u64> {
+        let bytes = place.addr().get() - NonNull::from(&self.words[0]).addr().get();
         &self.payloads[bytes / size_of::<AtomicU64>() / STRIDE]
+    }
+
+    fn write(&self, place: NonNull<AtomicU64>, value: u64) {
+        // SAFETY: loom checks that nobody else has access.
+        self.payload(place).with_mut(|payload| unsafe { *payload = value });
+    }
+
+    fn read(&self, place: NonNull<AtomicU64>) -> u64 {
+        // SAFETY: loom checks that nobody else writes.
+        self.payload(place).with(|payload| unsafe { *payload })
     }
 
     fn fill(&self, end: &mut Producer, value: u64) {
         await_turn(end);
-        // SAFETY: loom checks that nobody else has access.
-        self.payload(end).with_mut(|payload| unsafe { *payload = value });
+        self.write(end.payload(), value);
     }
 
     fn send(&self, end: &mut Producer, value: u64) {
@@ -64,10 +73,19 @@ impl Memory {
 
     fn receive(&self, end: &mut Consumer) -> u64 {
         await_turn(end);
-        // SAFETY: loom checks that nobody else writes.
-        let value = self.payload(end).with(|payload| unsafe { *payload });
+        let value = self.read(end.payload());
         end.pass();
         value
+    }
+}
+
+/// What may be done at once of three steps, the first of which is `step`.
+fn batch(end: &mut impl End, step: u64) -> usize {
+    loop {
+        match end.owned(4 - step as usize) {
+            0 => thread::yield_now(),
+            owned => return owned,
+        }
     }
 }
 
@@ -92,6 +110,31 @@ fn loom_messages_arrive_whole_and_in_order() {
             sender.join().unwrap();
         });
     }
+}
+
+#[test]
+fn loom_batches_arrive_whole_and_in_order() {
+    explore("batches", || {
+        let memory = Memory::new(2);
+        let shared = memory.clone();
+        let sender = thread::spawn(move || {
+            let (mut end, mut next) = (shared.producer(), 1);
+            while next <= 3 {
+                let count = batch(&mut end, next);
+                (0..count).for_each(|ahead| shared.write(end.payload_ahead(ahead), next + ahead as u64));
+                end.pass_many(count);
+                next += count as u64;
+            }
+        });
+        let (mut end, mut next) = (memory.consumer(), 1);
+        while next <= 3 {
+            let count = batch(&mut end, next);
+            (0..count).for_each(|ahead| assert_eq!(memory.read(end.payload_ahead(ahead)), next + ahead as u64));
+            end.pass_many(count);
+            next += count as u64;
+        }
+        sender.join().unwrap();
+    });
 }
 
 #[test]
