@@ -490,10 +490,12 @@ pub(crate) fn afterlife(segment: &Segment, index: u32) -> Life {
 /// Records that the owner of a line, whose lock was found free after `state` was loaded, is dead. Returns what the line
 /// says then. Who cannot write knows it for itself.
 fn mark_crashed(segment: &Segment, slot: &ParticipantSlot, state: State) -> State {
+    if segment.is_writable() { strike(slot, state) } else { state.crashed() }
+}
+
+/// As [`mark_crashed`], by one who can write.
+fn strike(slot: &ParticipantSlot, state: State) -> State {
     let crashed = state.crashed();
-    if !segment.is_writable() {
-        return crashed;
-    }
     crash::point();
     // AcqRel: Release pairs with the Acquire of `State::load`, so that whoever sees CRASHED is no worse off than the
     // finder; Acquire on both outcomes pairs with a successor's Release. It may fail, to a successor or to another
@@ -521,3 +523,6 @@ fn identity(pid: &AtomicU32, program: &[AtomicU64]) -> Peer {
     // Relaxed: as above.
     Peer { pid: pid.load(Ordering::Relaxed), program: unpadded(&name).into() }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -137,6 +137,14 @@ fn what_a_sender_died_with_holds_nobody_up() {
         assert_eq!(recv(&mut rx), Ok(Some(message(0, deaths))));
         assert_eq!(rx.lost(), deaths);
     }
+    // One who comes to the dead one's line before anybody waits, and whose own claims are written down there.
+    let mut child = Child::start("shared_hold_a_loan", &domain);
+    assert_eq!(child.hear(), "held");
+    child.kill();
+    let mut successor = work(domain.name()).sender().unwrap();
+    successor.send(message(1, 0)).unwrap();
+    assert_eq!(recv(&mut rx), Ok(Some(message(1, 0))));
+    assert_eq!(rx.lost(), 11);
 }
 
 #[test]

@@ -522,6 +522,22 @@ fn one_that_is_alone_waits_for_the_hole_of_one_that_was_there_before() {
 }
 
 #[test]
+fn a_hole_that_is_stepped_over_is_reported() {
+    let memory = Memory::new(4, None, 0);
+    let parts = memory.parts();
+    let mut subscriber = lossy::Subscriber::attach(parts, 0).unwrap();
+    // It dies with the first cell, and nobody repairs it.
+    assert_eq!(Publisher::attach(parts, 0, Company::Others).claim(|_| None), Turn::Ours);
+    let mut publisher = Publisher::attach(parts, 1, Company::Others);
+    assert_eq!(publisher.claim(|_| None), Turn::Ours);
+    publisher.pass();
+    assert_eq!(subscriber.look(), Sight::Nothing);
+    subscriber.step_over_dead(|line| if line == 0 { Life::Dead { generation: 1 } } else { Life::Live });
+    assert_eq!(subscriber.look(), Sight::Missed(1));
+    assert_eq!((subscriber.look(), subscriber.number()), (Sight::Message, 1));
+}
+
+#[test]
 fn a_damaged_ring_is_told_from_a_busy_one() {
     let memory = Memory::new(2, None, 5);
     let parts = memory.parts();

@@ -416,6 +416,20 @@ fn a_frame_that_is_overwritten_while_it_is_copied_is_not_accepted() {
 }
 
 #[test]
+fn a_length_that_is_none_or_passes_the_end_is_damage() {
+    let memory = Memory::new(4, None, 0);
+    let mut subscriber = Subscriber::attach_lossy(memory.parts(), 0).unwrap();
+    let stamp = |state, units| Stamp::new(state, 0, units).word();
+    for state in [State::Full, State::Skip] {
+        for units in [0, 5, u16::MAX] {
+            memory.stamps[0].store(stamp(state, units), Ordering::Relaxed);
+            let broken = Evidence { slot: 0, found: stamp(state, units), expected: stamp(State::Full, 1) };
+            assert_eq!(subscriber.look(), Sight::Broken(broken));
+        }
+    }
+}
+
+#[test]
 fn a_message_is_at_most_half_of_what_newcomers_leave() {
     for (cells, history, most) in [(1, None, 1), (8, None, 4), (9, Some(0), 4), (9, Some(4), 2), (9, Some(100), 1)] {
         let memory = Memory::new(cells, history, 0);

@@ -486,6 +486,23 @@ fn a_slow_repairer_does_not_rob_a_later_call() {
 }
 
 #[test]
+fn a_reply_that_has_not_been_read_is_not_replaced() {
+    let memory = Memory::new(1, 0);
+    let calls = memory.calls();
+    let call = calls.claim(0, 0).expect("it is free");
+    let taken = calls.take(calls.post(call), 3).expect("it is ready");
+    let one_of_several = Progress { has_reply: true, ..Progress::NONE };
+    assert!(calls.answer(taken, one_of_several));
+    for another in [one_of_several, Progress::ANSWERED] {
+        assert!(!calls.answer(taken, another));
+        assert_eq!(calls.progress(call), one_of_several);
+    }
+    assert_eq!(calls.acknowledge(call), Progress::NONE);
+    assert!(calls.answer(taken, Progress::ANSWERED));
+    assert_eq!(calls.progress(call), Progress::ANSWERED);
+}
+
+#[test]
 fn threads_get_the_replies_to_their_requests() {
     const CALLS: u64 = 20_000;
     let memory = Memory::new(3, SERIAL_MASK - 1000);
