@@ -33,7 +33,7 @@ const SHORT: usize = 6;
 const LIMIT_S: u32 = 600;
 
 /// How much longer than on the clean tree a harness may take before it is found to hang: so many times, and so many seconds.
-const GRACE: (f64, u32) = (4.0, 15);
+const GRACE: (f64, u32) = (4.0, 45);
 
 /// How much of it is done.
 pub(crate) struct Plan<'a> {
