@@ -11,6 +11,7 @@ use super::{Bench, NAME, ORDERINGS, Plan, Verdict, fail, key};
 use crate::cargo::Harness;
 use crate::check::{Check, Context};
 use crate::report::{Figure, Tally};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -71,6 +72,7 @@ struct Mutant {
     file: String,
     /// Counted from 1.
     line: usize,
+    /// The line, and which of several that would be changed alike.
     code: String,
     change: String,
     /// What is left, in the switch's words.
@@ -164,7 +166,7 @@ fn try_out(bench: &mut Bench, mutant: &Mutant) -> Check<Option<bool>> {
 
 /// A copy of the tree in which every ordering passes through the switch, and every way to weaken one.
 fn copy(root: &Path) -> Check<(Tree, Vec<Mutant>)> {
-    let (mut mutants, mut number) = (Vec::new(), 0);
+    let (mut mutants, mut number, mut alike) = (Vec::new(), 0, HashMap::new());
     let tree = Tree::copy_changed(root, "weakened", |file, bytes| {
         let Ok(text) = String::from_utf8(bytes.clone()) else { return bytes };
         if file == "ipc-core/src/lib.rs" {
@@ -178,7 +180,12 @@ fn copy(root: &Path) -> Check<(Tree, Vec<Mutant>)> {
             is_code &= !code.starts_with("#[cfg(all(test") && !code.starts_with("#[cfg(test");
             if is_code && !code.trim_start().starts_with("//") {
                 let found = passed_on(code, &mut number, |number, change, weaker| {
-                    let (file, code) = (file.to_string(), code.trim().to_string());
+                    let (file, mut code) = (file.to_string(), code.trim().to_string());
+                    let count = alike.entry((file.clone(), code.clone(), change.clone())).or_insert(0);
+                    *count += 1;
+                    if *count > 1 {
+                        code.push_str(&format!(" ({count})"));
+                    }
                     mutants.push(Mutant { number, file, line: line + 1, code, change, weaker, models });
                 });
                 changed.push_str(&found);
@@ -233,7 +240,7 @@ fn passed_on(line: &str, number: &mut usize, mut mutant: impl FnMut(usize, Strin
     changed + rest
 }
 
-/// Survivors that are explained: `file: code`, and the reason in the indented lines below.
+/// Survivors that are explained: `file: code`, and the reason of one or several in the indented lines below.
 fn excuses(tree: &Path) -> Check<Vec<Excuse>> {
     let text = fs::read_to_string(tree.join("torture/bugs/orderings.txt")).at("the explained survivors")?;
     let lines = text.lines().filter(|line| line.starts_with("ipc-core/"));
