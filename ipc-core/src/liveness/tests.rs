@@ -12,19 +12,22 @@ fn vacant() -> ParticipantSlot {
 fn a_death_is_counted_once_whether_or_not_it_was_found_before_a_successor_came() {
     for is_found in [false, true] {
         let slot = vacant();
-        assert_eq!(occupy(&slot), None);
+        assert_eq!(occupy(&slot, false), None);
         if is_found {
             assert_eq!(strike(&slot, State::load(&slot)).crashes, 1);
         }
-        assert_eq!(occupy(&slot).map(|dead| dead.pid), Some(std::process::id()));
-        assert_eq!(State::load(&slot), State { generation: 2, crashes: 1, phase: Phase::Live });
+        assert_eq!(occupy(&slot, false).map(|dead| dead.pid), Some(std::process::id()));
+        assert_eq!(
+            State::load(&slot),
+            State { generation: 2, is_evicted: false, is_by_value: false, crashes: 1, phase: Phase::Live }
+        );
     }
 }
 
 #[test]
 fn of_two_finders_one_counts_a_death() {
     let slot = vacant();
-    occupy(&slot);
+    occupy(&slot, false);
     let seen = State::load(&slot);
     assert_eq!([strike(&slot, seen), strike(&slot, seen)], [seen.crashed(); 2]);
     assert_eq!(State::load(&slot).crashes, 1);
@@ -34,12 +37,12 @@ fn of_two_finders_one_counts_a_death() {
 fn a_late_finder_does_not_strike_down_a_successor() {
     for phase in [Phase::Live, Phase::Closed] {
         let slot = vacant();
-        occupy(&slot);
+        occupy(&slot, false);
         let seen = State::load(&slot);
         // It dies or closes, and the finder, who has loaded its state, finds the lock free; but a successor comes first.
         // Relaxed: one thread.
         slot.state.store(State { phase, ..seen }.word(), Ordering::Relaxed);
-        occupy(&slot);
+        occupy(&slot, false);
         assert_eq!(strike(&slot, seen).phase, Phase::Live);
         assert_eq!(State::load(&slot).phase, Phase::Live);
     }
