@@ -22,13 +22,15 @@ mod exclusive;
 mod link;
 pub(crate) mod loan;
 pub(crate) mod port;
+mod received;
 mod receiver;
 pub(crate) mod sender;
 mod shared;
 
 pub use chunk::{LoanBatch, Messages, ReceivedBatch};
 pub use loan::Loan;
-pub use receiver::{IntoIter, Iter, Received, Receiver};
+pub use received::{IntoIter, Iter, Received};
+pub use receiver::Receiver;
 pub use sender::Sender;
 
 use crate::error::{OpenError, Role};
