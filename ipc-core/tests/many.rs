@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
-use support::{Child, Domain, lifecycle_file, listen, lock_lifecycle, path, queue, recv, say};
+use support::{Child, Domain, listen, lock_lifecycle, memory, path, queue, recv, say};
 
 /// The usual soft limit of descriptors.
 const USUAL_LIMIT: libc::rlim_t = 1024;
@@ -76,8 +76,9 @@ fn a_channel_that_is_held_up_holds_up_no_other() {
     stopped.stop();
     let (held_up, free) = (domain.queue::<u64>("held-up"), domain.queue::<u64>("free"));
     let joining = thread::spawn(move || held_up.receiver());
-    // From then on the other thread waits for the one that is stopped.
-    while descriptors(&lifecycle_file(&domain.path("held-up"))) == 0 {
+    // Once it has opened the segment, the other thread waits for the one that is stopped.
+    while descriptors(&memory(&domain.path("held-up"))) == 0 {
+        assert!(!joining.is_finished(), "it cannot join before the lock is free");
         thread::yield_now();
     }
     for number in 0..10 {
