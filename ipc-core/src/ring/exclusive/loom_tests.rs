@@ -114,7 +114,7 @@ fn loom_messages_arrive_whole_and_in_order() {
 
 #[test]
 fn loom_batches_arrive_whole_and_in_order() {
-    explore("batches", || {
+    explore("batches", None, || {
         let memory = Memory::new(2);
         let shared = memory.clone();
         let sender = thread::spawn(move || {
