@@ -6,6 +6,7 @@
 //! | to know how it ended | [`Exit`] |
 //! | several programs that are started again when they end, with their logs in one place | [`Supervisor`], [`Program`] |
 //! | to say when they are started again | [`Restart`] |
+//! | to have a program restarted that has lost its channels | [`Health`] |
 //! | to have tasks done by several processes of one kind | [`Pool`], [`Job`], [`TaskOptions`], [`main!`] |
 //! | to know why a task has no output | [`TaskError`] |
 //!
@@ -30,5 +31,7 @@ pub use pool::{
     TaskOptions,
 };
 pub use restart::Restart;
-pub use supervisor::{Event, Line, Program, State, Status, Stream, SuperviseError, Supervisor, SupervisorBuilder};
+pub use supervisor::{
+    Event, Health, Line, Program, State, Status, Stream, SuperviseError, Supervisor, SupervisorBuilder,
+};
 pub use worker::Worker;

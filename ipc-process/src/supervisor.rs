@@ -1,17 +1,20 @@
 //! Several programs that are kept running.
 
 mod event;
+mod health;
 mod output;
 mod program;
 mod signals;
 mod watch;
 
 pub use event::{Event, State, Status};
+pub use health::Health;
 pub use output::{Line, Stream};
 pub use program::Program;
 
 use crate::error::SpawnError;
 use crate::poll::Wake;
+use ipc_core::error::OpenError;
 use output::{OnLine, print};
 use program::{Order, Supervised};
 use signals::Signals;
@@ -50,8 +53,10 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// ```
 ///
 /// - *Start.* All are started at once. Programs that talk over channels need no order.
-/// - *End.* A program is well as long as its process lives. When that ends, its [`Restart`](crate::Restart) decides.
-///   When all have ended for good, so has the supervisor, and [`wait`](Self::wait) returns.
+/// - *Health.* A program is well as long as its process lives and, if it has a [`Health`], takes part in its channels.
+///   One that does not is ended, which counts as a failure.
+/// - *End.* When a program's process ends, its [`Restart`](crate::Restart) decides. When all have ended for good, so
+///   has the supervisor, and [`wait`](Self::wait) returns.
 /// - *Logs.* What programs write goes line by line to [`on_line`](SupervisorBuilder::on_line), by default to standard
 ///   error with the program's name in front. The last line of a program that crashed is not lost, even if it has no
 ///   end.
@@ -62,8 +67,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 ///   grace is over.
 /// - *Death.* Programs are [`Worker`](crate::Worker)s: if this process is killed, they go with it.
 ///
-/// All of this is done by one thread, which sleeps when nothing happens. Callbacks run on it, so they should be
-/// quick. If one panics, the programs are ended, and the panic goes on in `wait`.
+/// All of this is done by one thread, which sleeps when nothing happens, but for the looks that a [`Health`] asks for.
+/// Callbacks run on it, so they should be quick. If one panics, the programs are ended, and the panic goes on in
+/// `wait`.
 ///
 /// Dropping a supervisor is `stop` and `wait`.
 #[derive(Debug)]
@@ -226,6 +232,10 @@ impl SupervisorBuilder {
         if let Some(twice) = self.programs.iter().find(|program| !names.insert(Arc::clone(&program.name))) {
             return Err(SuperviseError::Twice(Arc::clone(&twice.name)));
         }
+        for Program { name, health, .. } in &self.programs {
+            let checked = health.as_ref().map_or(Ok(()), Health::check);
+            checked.map_err(|source| SuperviseError::Channel { name: Arc::clone(name), source })?;
+        }
         // Before any program runs, so that a signal in between is not lost on them.
         let signals = self.stop_on_signals.then(Signals::listen).transpose().map_err(SuperviseError::System)?;
         let start = |program: Program| {
@@ -266,6 +276,14 @@ pub enum SuperviseError {
         name: Arc<str>,
         /// Why not.
         source: SpawnError,
+    },
+    /// A program's [`Health`] has a name that no channel or domain can have.
+    #[error("{name}: {source}")]
+    Channel {
+        /// The program's name.
+        name: Arc<str>,
+        /// What is wrong with it.
+        source: OpenError,
     },
     /// Two programs have the same name, by which logs and events could not tell them apart.
     #[error("there are two programs of the name \"{0}\"; give each its own")]

@@ -17,6 +17,27 @@ pub enum Event {
         /// Its process id.
         pid: u32,
     },
+    /// It takes part in the channels that its [`Health`](crate::Health) names, for the first time since it was started.
+    Ready {
+        /// Its name.
+        program: Arc<str>,
+        /// Its process id.
+        pid: u32,
+    },
+    /// It runs, and has not taken part in a channel that its [`Health`](crate::Health) names for longer than it may. It
+    /// is asked to end; [`Exited`](Event::Exited) follows.
+    Unhealthy {
+        /// Its name.
+        program: Arc<str>,
+        /// Its process id.
+        pid: u32,
+        /// The channel, or the first of several.
+        channel: Arc<str>,
+        /// For how long it has not taken part in all channels.
+        absent_for: Duration,
+        /// Whether it had been ready before. If not, `absent_for` is the time since its start.
+        was_ready: bool,
+    },
     /// It has ended. All that it had written has been handed on before.
     Exited {
         /// Its name.
@@ -62,6 +83,8 @@ impl Event {
     pub fn program(&self) -> &str {
         match self {
             Event::Started { program, .. }
+            | Event::Ready { program, .. }
+            | Event::Unhealthy { program, .. }
             | Event::Exited { program, .. }
             | Event::Restarted { program, .. }
             | Event::NotRestarted { program, .. }
@@ -78,6 +101,12 @@ impl fmt::Display for Event {
         };
         match self {
             Event::Started { program, pid } => write!(f, "{program}: started as pid {pid}"),
+            Event::Ready { program, pid } => write!(f, "{program}: pid {pid} is ready"),
+            Event::Unhealthy { program, pid, channel, absent_for, was_ready } => {
+                let lack =
+                    if *was_ready { "takes no part in channel" } else { "is not ready: it takes no part in channel" };
+                write!(f, "{program}: pid {pid} {lack} \"{channel}\" after {absent_for:?}; it is ended")
+            }
             Event::Exited { program, pid, exit, restart_in } => {
                 write!(f, "{program}: pid {pid}: {exit}")?;
                 restart(f, restart_in)
@@ -112,7 +141,12 @@ pub struct Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// It runs.
+    /// It runs, and is not [ready](crate::Health) yet.
+    Starting {
+        /// Its process id.
+        pid: u32,
+    },
+    /// It runs, and is ready if it has a [`Health`](crate::Health).
     Running {
         /// Its process id.
         pid: u32,

@@ -1,6 +1,7 @@
 //! A program of a supervisor, and its runs.
 
 use super::event::{Event, State, Status};
+use super::health::{Checkup, Finding, Health};
 use super::output::{OnLine, Output, Stream};
 use crate::error::SpawnError;
 use crate::exit::Exit;
@@ -19,6 +20,7 @@ pub struct Program {
     pub(super) name: Arc<str>,
     command: Command,
     restart: Restart,
+    pub(super) health: Option<Health>,
 }
 
 impl Program {
@@ -30,13 +32,20 @@ impl Program {
     /// that Ctrl-C in a terminal reaches the supervisor alone.
     pub fn new(name: impl Into<Arc<str>>, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        Program { name: name.into(), command, restart: Restart::on_failure() }
+        Program { name: name.into(), command, restart: Restart::on_failure(), health: None }
     }
 
     /// When it is to be started again.
     #[must_use]
     pub fn restart(self, restart: Restart) -> Self {
         Program { restart, ..self }
+    }
+
+    /// Which channels it takes part in when it is well. Unless given, it is well as long as its process lives.
+    #[must_use]
+    pub fn health(self, health: Health) -> Self {
+        let health = Some(health.of_command(&self.command));
+        Program { health, ..self }
     }
 }
 
@@ -46,9 +55,9 @@ pub(super) struct Supervised {
     name: Arc<str>,
     launcher: Launcher,
     history: History,
+    health: Option<Arc<Health>>,
     phase: Phase,
-    /// Whether it is to be started at once when the run that is being ended has ended.
-    is_wanted_again: bool,
+    sequel: Sequel,
     restarts: u64,
     last_exit: Option<Exit>,
 }
@@ -62,6 +71,18 @@ pub(super) enum Order {
     End,
     /// To end, if it runs, and to be started again.
     Restart,
+}
+
+/// What follows when a run that is being ended has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sequel {
+    /// Nothing.
+    #[default]
+    Stay,
+    /// It is started again at once.
+    Again,
+    /// What follows a failure.
+    AsFailed,
 }
 
 /// What a program under supervision is doing.
@@ -81,9 +102,10 @@ pub(super) struct Run {
     /// Its pipes, as long as they are open.
     pub(super) outputs: [Option<Output>; 2],
     ending: Ending,
+    checkup: Option<Box<Checkup>>,
 }
 
-/// Whether a run is being ended, in which case the program is not started again.
+/// Whether a run is being ended, in which case [`Sequel`] says what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     No,
@@ -98,10 +120,18 @@ impl Supervised {
     /// Starts the program.
     pub(super) fn start(program: Program) -> Result<Self, SpawnError> {
         let mut launcher = Launcher::new(program.command)?;
-        let run = Run::start(&program.name, &mut launcher)?;
-        let history = History::new(program.restart);
-        let (phase, is_wanted_again) = (Phase::Running(run), false);
-        Ok(Supervised { name: program.name, launcher, history, phase, is_wanted_again, restarts: 0, last_exit: None })
+        let health = program.health.map(Arc::new);
+        let run = Run::start(&program.name, &mut launcher, health.clone())?;
+        Ok(Supervised {
+            name: program.name,
+            launcher,
+            history: History::new(program.restart),
+            health,
+            phase: Phase::Running(run),
+            sequel: Sequel::Stay,
+            restarts: 0,
+            last_exit: None,
+        })
     }
 
     /// Its run, if it runs.
@@ -127,10 +157,13 @@ impl Supervised {
     /// When it has to be looked after, if nothing happens before.
     pub(super) fn due(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Running(Run { ending: Ending::Asked { kill_at: due }, .. }) | Phase::Waiting { until: due } => {
-                Some(*due)
-            }
-            Phase::Running(_) | Phase::Ended | Phase::GivenUp => None,
+            Phase::Running(run) => match run.ending {
+                Ending::No => run.checkup.as_ref().and_then(|checkup| checkup.next_look),
+                Ending::Asked { kill_at } => Some(kill_at),
+                Ending::Killed => None,
+            },
+            Phase::Waiting { until } => Some(*until),
+            Phase::Ended | Phase::GivenUp => None,
         }
     }
 
@@ -141,8 +174,11 @@ impl Supervised {
 
     pub(super) fn status(&self) -> Status {
         let state = match &self.phase {
-            Phase::Running(Run { worker, ending: Ending::No, .. }) => State::Running { pid: worker.id() },
-            Phase::Running(run) => State::Ending { pid: run.worker.id() },
+            Phase::Running(Run { worker, ending, checkup, .. }) => match (ending, checkup) {
+                (Ending::No, Some(checkup)) if !checkup.is_ready => State::Starting { pid: worker.id() },
+                (Ending::No, _) => State::Running { pid: worker.id() },
+                _ => State::Ending { pid: worker.id() },
+            },
             Phase::Waiting { until } => State::Waiting { until: *until },
             Phase::Ended => State::Ended,
             Phase::GivenUp => State::GivenUp,
@@ -160,25 +196,41 @@ impl Supervised {
         }
     }
 
-    /// Does what is due at `now`. Returns what has happened.
-    pub(super) fn tend(&mut self, now: Instant, on_line: &mut OnLine) -> Vec<Event> {
+    /// Does what is due at `now`, and returns what has happened. A program that turns out to be unhealthy has `grace`
+    /// to end.
+    pub(super) fn tend(&mut self, now: Instant, grace: Duration, on_line: &mut OnLine) -> Vec<Event> {
         match &mut self.phase {
-            Phase::Running(run) => match run.worker.exit() {
-                Some(exit) => self.ended(now, exit, on_line),
-                None => {
-                    if matches!(run.ending, Ending::Asked { kill_at } if kill_at <= now) {
-                        self.kill();
-                    }
+            Phase::Running(run) => match (run.worker.exit(), run.ending) {
+                (Some(exit), _) => self.ended(now, exit, on_line),
+                (None, Ending::No) => self.check_up(now, grace).into_iter().collect(),
+                (None, Ending::Asked { kill_at }) if kill_at <= now => {
+                    self.kill();
                     Vec::new()
                 }
+                (None, Ending::Asked { .. } | Ending::Killed) => Vec::new(),
             },
             Phase::Waiting { until } if *until <= now => self.start_again(now),
             Phase::Waiting { .. } | Phase::Ended | Phase::GivenUp => Vec::new(),
         }
     }
 
-    /// Asks it to end, for good; it will be killed if it has not after `grace`. If it was asked before, nothing
-    /// changes.
+    /// Looks after the health of its run, if that is due. Returns what is new about it.
+    fn check_up(&mut self, now: Instant, grace: Duration) -> Option<Event> {
+        let run = self.run_mut()?;
+        let pid = run.worker.id();
+        let finding = run.checkup.as_mut()?.look(pid, now)?;
+        let program = Arc::clone(&self.name);
+        Some(match finding {
+            Finding::Ready => Event::Ready { program, pid },
+            Finding::Unhealthy { channel, absent_for, was_ready } => {
+                self.sequel = Sequel::AsFailed;
+                self.ask_to_end(now, grace);
+                Event::Unhealthy { program, pid, channel, absent_for, was_ready }
+            }
+        })
+    }
+
+    /// Asks it to end; it will be killed if it has not after `grace`. If it was asked before, nothing changes.
     pub(super) fn ask_to_end(&mut self, now: Instant, grace: Duration) {
         if let Some(run) = self.run_mut().filter(|run| run.ending == Ending::No) {
             // Where it is not permitted, killing is not either, and `kill` deals with that.
@@ -195,11 +247,12 @@ impl Supervised {
                 self.ask_to_end(now, grace);
             }
             Order::Restart if self.run().is_some() => {
-                self.is_wanted_again = true;
+                self.sequel = Sequel::Again;
                 self.ask_to_end(now, grace);
             }
             Order::Start | Order::Restart => match &self.phase {
-                Phase::Running(run) => self.is_wanted_again = run.ending != Ending::No,
+                Phase::Running(run) if run.ending == Ending::No => {}
+                Phase::Running(_) => self.sequel = Sequel::Again,
                 Phase::Waiting { .. } | Phase::Ended | Phase::GivenUp => {
                     // That somebody asks for it counts for more than how often it has failed.
                     self.history.forget();
@@ -209,15 +262,17 @@ impl Supervised {
         }
     }
 
-    /// Does not start it again, if that was to be done.
+    /// Does not start it again, if that was to be done. From now on nothing but its end is of interest.
     pub(super) fn stay(&mut self) {
-        self.is_wanted_again = false;
-        if let Phase::Waiting { .. } = self.phase {
-            self.phase = Phase::Ended;
+        self.sequel = Sequel::Stay;
+        match &mut self.phase {
+            Phase::Running(Run { checkup: Some(checkup), .. }) => checkup.next_look = None,
+            Phase::Waiting { .. } => self.phase = Phase::Ended,
+            Phase::Running(_) | Phase::Ended | Phase::GivenUp => {}
         }
     }
 
-    /// Kills it, for good.
+    /// Kills it.
     pub(super) fn kill(&mut self) {
         let Phase::Running(run) = &mut self.phase else { return };
         run.ending = Ending::Killed;
@@ -233,10 +288,11 @@ impl Supervised {
         run.outputs.into_iter().flatten().for_each(|output| output.drain(on_line));
         self.last_exit = Some(exit);
         let ran_for = now.saturating_duration_since(run.started);
-        let decision = match run.ending {
-            Ending::No => self.history.decide(now, ran_for, exit.is_success()),
-            _ if std::mem::take(&mut self.is_wanted_again) => Decision::RestartIn(Duration::ZERO),
-            Ending::Asked { .. } | Ending::Killed => Decision::Leave,
+        let decision = match (run.ending, std::mem::take(&mut self.sequel)) {
+            (Ending::No, _) => self.history.decide(now, ran_for, exit.is_success()),
+            (_, Sequel::Stay) => Decision::Leave,
+            (_, Sequel::Again) => Decision::RestartIn(Duration::ZERO),
+            (_, Sequel::AsFailed) => self.history.decide(now, ran_for, false),
         };
         let pid = run.worker.id();
         self.decided(now, decision, |program, restart_in| Event::Exited { program, pid, exit, restart_in })
@@ -244,7 +300,7 @@ impl Supervised {
 
     /// Starts it again, or tries.
     fn start_again(&mut self, now: Instant) -> Vec<Event> {
-        match Run::start(&self.name, &mut self.launcher) {
+        match Run::start(&self.name, &mut self.launcher, self.health.clone()) {
             Ok(run) => {
                 let pid = run.worker.id();
                 self.phase = Phase::Running(run);
@@ -286,7 +342,7 @@ impl Supervised {
 }
 
 impl Run {
-    fn start(name: &Arc<str>, launcher: &mut Launcher) -> Result<Self, SpawnError> {
+    fn start(name: &Arc<str>, launcher: &mut Launcher, health: Option<Arc<Health>>) -> Result<Self, SpawnError> {
         let worker = Worker::from(launcher.launch()?);
         let output = |stream, pipe: Option<OwnedFd>| {
             // A pipe can be made not to block; if not, it is closed, and the program's output is lost.
@@ -294,11 +350,13 @@ impl Run {
         };
         let stdout = output(Stream::Stdout, worker.take_stdout().map(OwnedFd::from));
         let stderr = output(Stream::Stderr, worker.take_stderr().map(OwnedFd::from));
-        Ok(Run { worker, started: Instant::now(), outputs: [stdout, stderr], ending: Ending::No })
+        let started = Instant::now();
+        let checkup = health.map(|health| Box::new(Checkup::new(health, started)));
+        Ok(Run { worker, started, outputs: [stdout, stderr], ending: Ending::No, checkup })
     }
 }
 
 /// The time `delay` after `now`. One that the clock cannot count is cut to a year.
-fn later(now: Instant, delay: Duration) -> Instant {
+pub(super) fn later(now: Instant, delay: Duration) -> Instant {
     now.checked_add(delay).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 60 * 60))
 }

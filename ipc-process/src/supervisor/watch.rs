@@ -90,7 +90,7 @@ impl Watch {
             }
             let now = Instant::now();
             for index in 0..self.programs.len() {
-                let events = self.programs[index].tend(now, &mut self.on_line);
+                let events = self.programs[index].tend(now, self.grace, &mut self.on_line);
                 self.publish(index);
                 events.into_iter().for_each(&mut self.on_event);
             }

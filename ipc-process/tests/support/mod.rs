@@ -122,6 +122,11 @@ impl Onlooker {
         !self.ends_within(Duration::ZERO)
     }
 
+    /// Stops it, until it gets SIGCONT or SIGKILL.
+    pub(crate) fn stop(&self) {
+        pidfd_send_signal(&self.0, Signal::STOP).expect("it can be signalled");
+    }
+
     /// Waits for its end.
     pub(crate) fn ends_within(&self, timeout: Duration) -> bool {
         let timeout = Timespec::try_from(timeout).expect("a short time");
