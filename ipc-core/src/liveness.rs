@@ -39,7 +39,7 @@ use crate::ring::Life;
 use crate::segment::{self, Lifecycle, Lifetime, Segment};
 use core::ops::Range;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -163,6 +163,9 @@ impl Participant {
         let (first, mut lines) = (range.start, range.clone());
         for index in range {
             if lifecycle.try_hold(index)? {
+                if segment.is_writable() {
+                    outlive(segment.participant(index));
+                }
                 if !sweep(index) {
                     lifecycle.let_go(index);
                     continue;
@@ -302,8 +305,7 @@ pub(crate) fn life(segment: &Segment, index: u32) -> Life {
     let state = State::load(slot);
     match state.phase {
         Phase::Vacant | Phase::Closed => Life::Absent,
-        // Who was struck has the lock for as long as it likes. If it is a successor already who has it, two resolve what was
-        // left, which does no harm.
+        // Who was struck has the lock for as long as it likes. A successor takes the mark off.
         Phase::Crashed if state.is_evicted && segment.trusts_nobody() => Life::Dead { generation: state.generation },
         Phase::Live | Phase::Crashed if segment.is_alive(index) => Life::Live,
         Phase::Crashed => Life::Dead { generation: state.generation },
@@ -405,6 +407,20 @@ pub(crate) fn census(segment: &Segment, lines: Range<u32>) -> Census {
 pub(crate) fn first_living(segment: &Segment, mut lines: Range<u32>) -> Option<(u32, Peer)> {
     let index = lines.find(|&index| segment.is_alive(index))?;
     Some((index, peer(segment.participant(index))))
+}
+
+/// Lets the line of one that was struck, and has gone, count as one of any other that died. The caller holds its lock, so that
+/// the line is found alive from here on: before what its last owner left there is resolved, as those rely on who repair rings.
+/// (Lines of the side that may be mapped read-only are never struck.)
+fn outlive(slot: &ParticipantSlot) {
+    let state = State::load(slot);
+    if state.is_evicted && state.phase == Phase::Crashed {
+        crash::point();
+        // Release: as in `occupy`; pairs with the Acquire in `State::load`. Nobody else changes the line of a dead one.
+        slot.state.store(State { is_evicted: false, ..state }.word(), Ordering::Release);
+        // SeqCst: a repairer that has found the mark after this had looked at the ring before, and the caller looks later.
+        fence(Ordering::SeqCst);
+    }
 }
 
 /// Makes the line ours, and says who died on it. The caller holds its lock.

@@ -19,7 +19,8 @@
 //!     may cost a message, or be told as damage; it breaks nobody's memory. Somebody who may refer to the segment, or relies on
 //!     others not to (BY_VALUE is not set), is never struck.
 //! E3. *Its line stays its own.* Whoever joins takes the line's lock, and whoever removes the channel looks at locks; both find
-//!     it held, whatever the state says. So a place that was struck is free when the evicted has left or died, and not before.
+//!     it held, whatever the state says. So a place that was struck is free when the evicted has left or died, and not before. Who
+//!     takes it takes EVICTED off first, and resolves what was left there as a line that is found alive.
 //! E4. *Nobody else is hit.* The swap is of the exact word, of which the generation is a part, and happens under the lifecycle
 //!     lock, so that nobody joins meanwhile. A successor has another generation, and a channel of the same name another
 //!     instance.

@@ -1,6 +1,10 @@
 //! What a participant's line says after deaths, found early, late or by a successor.
 
 use super::*;
+use crate::Queue;
+use crate::inspect::{Eviction, Observer};
+use crate::name::SegmentName;
+use crate::ring::Life;
 
 /// A line that nobody has been on.
 fn vacant() -> ParticipantSlot {
@@ -46,4 +50,31 @@ fn a_late_finder_does_not_strike_down_a_successor() {
         assert_eq!(strike(&slot, seen).phase, Phase::Live);
         assert_eq!(State::load(&slot).phase, Phase::Live);
     }
+}
+
+#[test]
+fn the_line_of_one_that_was_struck_is_found_alive_when_its_successor_resolves_what_it_left() {
+    let domain = format!("unit-{}", std::process::id());
+    let queue = Queue::<u64>::new("struck").domain(&domain).hardened(true);
+    let (tx, _rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    let observer = Observer::open_in(&domain, "struck").unwrap();
+    assert_eq!(observer.evict(&observer.participants()[0]).unwrap(), Eviction::Struck);
+    drop(tx);
+    let name = SegmentName::new(Some(&domain), "struck").unwrap();
+    let (segment, lifecycle) = segment::administer(&name).unwrap().unwrap();
+    assert_eq!(life(&segment, 0), Life::Dead { generation: 1 });
+    let sweep = |line| {
+        assert_eq!(life(&segment, line), Life::Live);
+        assert_eq!(afterlife(&segment, line), Life::Dead { generation: 1 });
+        true
+    };
+    let Claim::Joined(mut successor, predecessor) = Participant::join(&segment, &lifecycle, 0..1, true, sweep).unwrap()
+    else {
+        panic!("the place is free")
+    };
+    assert!(predecessor.is_some());
+    assert_eq!(State::load(segment.participant(0)).crashes, 1);
+    successor.close();
+    drop(lifecycle);
+    successor.leave(|| true);
 }
