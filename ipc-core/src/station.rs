@@ -342,7 +342,8 @@ impl Station {
         waiting::wake_some(unsafe { self.theirs.as_ref() }, count);
     }
 
-    /// Waits until `look` says that it is the turn of `end`.
+    /// Waits until `look` says that it is the turn of `end`. It is handed the word that the other side sleeps on, to wake
+    /// those for whom it has made room on the way.
     ///
     /// `tend` is called from time to time: to repair what a dead participant holds up.
     #[cold]
@@ -351,7 +352,7 @@ impl Station {
         &mut self,
         patience: Patience,
         end: &mut E,
-        look: impl Fn(&mut E) -> Result<bool, Corrupt>,
+        look: impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
         tend: impl Fn(&mut E, &Segment),
     ) -> Result<(), Blocked> {
         if self.is_forked() {
@@ -361,6 +362,9 @@ impl Station {
             return Err(Blocked::Evicted);
         }
         let may_spin = !matches!(patience, Patience::None);
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        let theirs = unsafe { self.theirs.as_ref() };
+        let look = |end: &mut E| look(end, theirs);
         let shares_processor = self.watch.only_line().is_some_and(|line| self.participant.shares_processor(line));
         let mut found = Ok(false);
         let ready = || {
@@ -421,7 +425,7 @@ impl Station {
     pub(crate) fn probe<E>(
         &mut self,
         end: &mut E,
-        look: impl Fn(&mut E) -> Result<bool, Corrupt>,
+        look: impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
         tend: impl Fn(&mut E, &Segment),
     ) -> bool {
         if self.is_forked() || self.is_evicted() {
@@ -433,7 +437,9 @@ impl Station {
             self.last_probe = Some(Instant::now());
             tend(end, self.participant.segment());
         }
-        !matches!(look(end), Ok(false)) || !is_present
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        let theirs = unsafe { self.theirs.as_ref() };
+        !matches!(look(end, theirs), Ok(false)) || !is_present
     }
 
     /// What somebody has to know who waits for this end on its behalf.
@@ -474,8 +480,40 @@ impl Station {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::interest::Sealed;
     use crate::os::BARRIERS;
-    use crate::{Queue, RecvTimeoutError};
+    use crate::{Broadcast, Queue, RecvTimeoutError};
+
+    /// `taker` steps over what was given up, and has nothing to take. Somebody sleeps until there is room.
+    fn assert_awake(room: &Interest, taker: &mut impl Sealed) {
+        room.announce();
+        assert!(!taker.probe(), "there is nothing to take");
+        assert!(waiting::announced(room.word()).is_none(), "whoever waits for the room is woken");
+    }
+
+    #[test]
+    fn room_that_was_given_up_wakes_those_who_wait_for_it() {
+        let domain = format!("unit-{}", std::process::id());
+        let queue = Queue::<u64>::new("gap").domain(&domain);
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        drop(tx.loan().unwrap());
+        assert_awake(&tx.interest(), &mut rx);
+
+        let queue = Queue::<str>::new("gap-tail").domain(&domain);
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        drop(tx.loan_len(100).unwrap());
+        assert_awake(&tx.interest(), &mut rx);
+
+        let broadcast = Broadcast::<u64>::new("gap-all").capacity(1).domain(&domain);
+        let (mut publisher, mut subscriber) = (broadcast.publisher().unwrap(), broadcast.subscriber().unwrap());
+        drop(publisher.loan().unwrap());
+        assert_awake(&publisher.interest(), &mut subscriber);
+
+        let broadcast = Broadcast::<str>::new("gap-all-tail").domain(&domain);
+        let (mut publisher, mut subscriber) = (broadcast.publisher().unwrap(), broadcast.subscriber().unwrap());
+        drop(publisher.loan_len(100).unwrap());
+        assert_awake(&publisher.interest(), &mut subscriber);
+    }
 
     #[test]
     fn a_timeout_of_zero_costs_no_barrier() {

@@ -16,8 +16,9 @@ use crate::ring::broadcast_frames::{FrameSubscriber, Subscriber};
 use crate::segment::{Segment, Spec};
 use crate::station::{self, Blocked, Joined, Patience, Station};
 use crate::timing::Timing;
-use crate::waiting::Sleepers;
+use crate::waiting::{self, Sleepers};
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 /// How often a wait may end with something that is gone when it is looked at again, and a copy turn out not to be the
@@ -136,6 +137,21 @@ impl Intake {
     fn sight(&mut self) -> Sight {
         let sight = self.look();
         if sight == Sight::Message || sight == Sight::Nothing { sight } else { self.sight_of(sight) }
+    }
+
+    /// As [`sight`](Self::sight), and wakes the publishers that sleep on `theirs` if this subscriber has stepped over messages
+    /// that were given up.
+    fn sight_awake(&mut self, theirs: &AtomicU32) -> Sight {
+        let sight = self.sight();
+        let has_made_room = match &mut self.end {
+            End::Lossless(end) => end.take_room_made(),
+            End::Frames(end) => end.take_room_made(),
+            End::Lossy(_) => false,
+        };
+        if has_made_room {
+            waiting::wake(theirs);
+        }
+        sight
     }
 
     #[inline(always)]
@@ -349,13 +365,16 @@ impl Feed {
 
     /// Whether there is anything to return, as far as the ring says.
     pub(crate) fn look(&mut self) -> bool {
-        is_due(&mut self.intake)
+        self.intake.is_evicted || self.intake.sight() != Sight::Nothing
     }
 
     /// Whether there is anything to return.
     pub(crate) fn probe(&mut self) -> bool {
         let Feed { intake, station, .. } = self;
-        station.probe(intake, |intake| Ok(is_due(intake)), Intake::tend)
+        let look = |intake: &mut Intake, theirs: &AtomicU32| {
+            Ok(intake.is_evicted || intake.sight_awake(theirs) != Sight::Nothing)
+        };
+        station.probe(intake, look, Intake::tend)
     }
 
     #[cold]
@@ -364,8 +383,6 @@ impl Feed {
         if self.station.is_forked() {
             return Err(Blocked::Forked.into());
         }
-        // The last look may have stepped over messages that were given up.
-        self.wake();
         let Feed { intake, station, .. } = self;
         // Between two looks the word may change once, or twice, and not over and over but by somebody who means it.
         for _ in 0..MOST_LOOKS {
@@ -390,7 +407,8 @@ impl Feed {
                     return Err(Blocked::Corrupt(Corrupt::Stamp { slot, found, expected }).into());
                 }
                 Sight::Nothing => {
-                    let look = |intake: &mut Intake| Ok(intake.sight() != Sight::Nothing);
+                    let look =
+                        |intake: &mut Intake, theirs: &AtomicU32| Ok(intake.sight_awake(theirs) != Sight::Nothing);
                     station.wait(patience, intake, look, Intake::tend)?;
                 }
             }
@@ -412,9 +430,4 @@ impl Drop for Feed {
         station.close();
         station.leave(|| is_drained);
     }
-}
-
-/// Whether a subscriber has something to say: a message, or why there is none.
-fn is_due(intake: &mut Intake) -> bool {
-    intake.is_evicted || intake.sight() != Sight::Nothing
 }

@@ -137,7 +137,7 @@ impl Sealed for Reader {
 
     fn probe(&mut self) -> bool {
         let Reader { ring, seen, station, .. } = self;
-        station.probe(ring, |ring| Ok(ring.version() != *seen), |_, _| {})
+        station.probe(ring, |ring, _| Ok(ring.version() != *seen), |_, _| {})
     }
 }
 

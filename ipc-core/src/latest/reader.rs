@@ -218,7 +218,7 @@ impl<T> Sealed for Reader<T> {
 
     fn probe(&mut self) -> bool {
         let Reader { ring, seen, station, .. } = self;
-        station.probe(ring, |ring| Ok(ring.version() != *seen), |_, _| {})
+        station.probe(ring, |ring, _| Ok(ring.version() != *seen), |_, _| {})
     }
 }
 
@@ -318,7 +318,7 @@ pub(crate) fn wait_newer(
     seen: u64,
     limit: Duration,
 ) -> Result<bool, WaitNewerError> {
-    match station.wait(Patience::from_timeout(limit), ring, |ring| Ok(ring.version() != seen), |_, _| {}) {
+    match station.wait(Patience::from_timeout(limit), ring, |ring, _| Ok(ring.version() != seen), |_, _| {}) {
         Ok(()) => Ok(true),
         Err(Blocked::Timeout) => Ok(false),
         Err(Blocked::Closed) => Err(WaitNewerError::Closed),

@@ -16,10 +16,11 @@ use crate::ring::{End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
 use crate::timing::Timing;
-use crate::words;
+use crate::{waiting, words};
 use core::borrow::Borrow;
 use core::hint;
 use core::mem::MaybeUninit;
+use core::sync::atomic::AtomicU32;
 
 /// An end of a ring that can repair what dead participants left behind in it.
 pub(crate) trait Tended: End {
@@ -70,8 +71,13 @@ impl<E: Tended> Port<E> {
     /// returns the error.
     #[inline(always)]
     pub(crate) fn is_ready(&mut self) -> bool {
-        let is_refused = self.station.is_forked() || E::CLAIMS_AMONG_OTHERS && self.station.is_evicted();
-        !is_refused && self.end.is_ready()
+        !self.is_refused() && self.end.is_ready()
+    }
+
+    /// Whether nothing is to be claimed any more.
+    #[inline(always)]
+    fn is_refused(&self) -> bool {
+        self.station.is_forked() || E::CLAIMS_AMONG_OTHERS && self.station.is_evicted()
     }
 
     /// Whether this process was forked from the one that opened the channel.
@@ -319,9 +325,10 @@ impl<E: Tended> Port<E> {
         self.station.interest()
     }
 
-    /// Whether this end owns a slot, or its ring is damaged.
+    /// Whether this end owns a slot, or has an error to tell.
     pub(crate) fn look(&mut self) -> bool {
-        !matches!(turn(&mut self.end), Ok(false))
+        // That it has made room for others is for a probe to tell them, without which nobody sleeps.
+        self.is_refused() || self.end.look() != Turn::Theirs
     }
 
     /// Whether a wait would end at once.
@@ -427,9 +434,14 @@ pub(crate) fn validate<T: IpcMessage>(copy: &MaybeUninit<T>) -> Result<(), Corru
     Ok(())
 }
 
-/// Whether this end owns a slot; an error if the slot's stamp is impossible.
-fn turn(end: &mut impl End) -> Result<bool, Corrupt> {
-    match end.look() {
+/// Whether this end owns a slot; an error if the slot's stamp is impossible. Wakes those who sleep on `theirs` if the look has
+/// made room for them.
+fn turn(end: &mut impl End, theirs: &AtomicU32) -> Result<bool, Corrupt> {
+    let turn = end.look();
+    if end.take_room_made() {
+        waiting::wake(theirs);
+    }
+    match turn {
         Turn::Ours => Ok(true),
         Turn::Theirs => Ok(false),
         Turn::Broken(Evidence { slot, found, expected }) => Err(Corrupt::Stamp { slot, found, expected }),

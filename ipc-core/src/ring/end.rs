@@ -84,6 +84,12 @@ pub(crate) trait End: Sized {
         0
     }
 
+    /// Whether looks have made room for the other side, by stepping over what was given up there, since this was asked last.
+    /// They wake nobody: that is for whoever has looked.
+    fn take_room_made(&mut self) -> bool {
+        false
+    }
+
     /// How often the message that this end owns has been delivered before, to others who died with it.
     fn returned(&self) -> u16 {
         0

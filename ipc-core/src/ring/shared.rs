@@ -324,13 +324,16 @@ pub(crate) struct Consumer {
     at: Position,
     /// Its stamp; free if there is none.
     stamp: Stamp,
+    /// Whether cells of gaps were freed of which nobody has been told: see [`End::take_room_made`](super::End::take_room_made).
+    has_made_room: bool,
 }
 
 impl Consumer {
     /// Joins on `line` of the consumers' records. What has to come before is said at [`Claimant::attach`].
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.consumers, &parts.cells, line, company);
-        Consumer { parts, claimant, seen_returns: 0, at: Position::default(), stamp: Stamp::free(0) }
+        let (at, stamp) = (Position::default(), Stamp::free(0));
+        Consumer { parts, claimant, seen_returns: 0, at, stamp, has_made_room: false }
     }
 
     /// Leaves. A message that was claimed is delivered again, to another one.
@@ -395,6 +398,7 @@ impl Consumer {
             }
             freed += u64::from(stamp.units);
             self.pass();
+            self.has_made_room = true;
             if freed > 4 * self.parts.cells.capacity() {
                 break;
             }

@@ -24,10 +24,10 @@
 //! its subscriber's fence N3 comes after this one's. So the same holds for that one; there are finitely many, and the last
 //! one wakes.
 //!
-//! A step over a message that was given up has its look at the word when its subscriber has received what follows, or waits for
-//! it. A subscriber that dies, or is evicted, wakes nobody; publishers look for that themselves, every time that they have
-//! slept for a slice. One that leaves wakes everybody, and so does one that has joined, whose preliminary cursor others may
-//! have found.
+//! A step over a message that was given up has its look at the word when its subscriber has received what follows. One that
+//! finds nothing there wakes everybody before it sleeps. A subscriber that dies, or is evicted, wakes nobody; publishers look
+//! for that themselves, every time that they have slept for a slice. One that leaves wakes everybody, and so does one that has
+//! joined, whose preliminary cursor others may have found.
 
 use super::*;
 
@@ -41,6 +41,8 @@ pub(crate) struct Subscriber {
     next: Position,
     /// What the counter was when others were found to keep the ring full: then it is for them to wake publishers.
     left_to_others: Option<Position>,
+    /// Whether it has stepped over something, to which nobody has been woken.
+    has_made_room: bool,
 }
 
 impl Subscriber {
@@ -50,11 +52,12 @@ impl Subscriber {
     pub(crate) fn attach(parts: Parts, line: usize, generation: u32, history: u64) -> Option<Result<Self, Evidence>> {
         let gate = parts.gate().filter(|gate| line < gate.subscribers.lines())?;
         let load_tail = || parts.publishers.counter.load(&parts.cells);
-        let preliminary = match load_tail() {
+        // J1: preliminary.
+        let next = match load_tail() {
             Ok(tail) => parts.before(tail, gate.history),
             Err(evidence) => return Some(Err(evidence)),
         };
-        let mut joined = Subscriber { parts, gate, line, generation, next: preliminary, left_to_others: None };
+        let mut joined = Subscriber { parts, gate, line, generation, next, left_to_others: None, has_made_room: false };
         joined.publish_cursor();
         // SeqCst (J2): with the fence in `Publisher::scan`, either that finds the cursor stored above, or the counter
         // loaded below is the one that it was based on (B5).
@@ -142,6 +145,11 @@ impl Subscriber {
         !is_full
     }
 
+    /// See [`End::take_room_made`](crate::ring::End::take_room_made).
+    pub(crate) fn take_room_made(&mut self) -> bool {
+        core::mem::take(&mut self.has_made_room)
+    }
+
     #[inline(always)]
     fn publish_cursor(&self) {
         let word = self.next.word() << 2 | 1;
@@ -158,6 +166,7 @@ impl Subscriber {
                 Seen::Gap { is_lost } => {
                     missed += u64::from(is_lost);
                     self.pass();
+                    self.has_made_room = true;
                 }
                 _ if missed != 0 => break,
                 Seen::Message => return Sight::Message,

@@ -156,6 +156,11 @@ impl FrameSubscriber {
         is_accepted
     }
 
+    /// See [`End::take_room_made`](crate::ring::End::take_room_made).
+    pub(crate) fn take_room_made(&mut self) -> bool {
+        self.subscriber.take_room_made()
+    }
+
     /// See [`Subscriber::is_claimed`].
     pub(crate) fn is_claimed(&self) -> bool {
         self.subscriber.is_claimed()

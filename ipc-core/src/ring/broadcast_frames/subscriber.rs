@@ -17,6 +17,8 @@ pub(crate) struct Subscriber {
     is_overtaken: bool,
     /// Set if publishers wait for this one.
     seat: Option<Seat>,
+    /// Whether it has stepped over something, and publishers who wait for it have not been woken.
+    has_made_room: bool,
 }
 
 /// A lossless subscriber's record.
@@ -31,7 +33,8 @@ impl Subscriber {
     /// Joins as a lossy subscriber, with the last `history` messages or as many of them as there are.
     pub(crate) fn attach_lossy(parts: Parts, history: u64) -> Result<Self, Evidence> {
         let (next, number) = start(&parts, history)?;
-        Ok(Subscriber { parts, next, number, frame: None, missed: 0, is_overtaken: false, seat: None })
+        let (frame, seat) = (None, None);
+        Ok(Subscriber { parts, next, number, frame, missed: 0, is_overtaken: false, seat, has_made_room: false })
     }
 
     /// Joins as a lossless subscriber, with the conditions of
@@ -47,7 +50,8 @@ impl Subscriber {
         let seat = Seat { gate, line, generation };
         Some(seat.join(&parts, history).inspect_err(|_| seat.leave()).map(|next| {
             seat.store(next);
-            Subscriber { parts, next, number: 0, frame: None, missed: 0, is_overtaken: false, seat: Some(seat) }
+            let (frame, seat) = (None, Some(seat));
+            Subscriber { parts, next, number: 0, frame, missed: 0, is_overtaken: false, seat, has_made_room: false }
         }))
     }
 
@@ -78,6 +82,7 @@ impl Subscriber {
                 Seen::Frame(frame) if !frame.is_message => {
                     self.missed = self.missed.saturating_add(u64::from(frame.has_number));
                     self.step(frame);
+                    self.has_made_room = self.seat.is_some();
                 }
                 Seen::Impossible => return Sight::Broken(self.parts.evidence(self.next, found)),
                 _ if self.missed != 0 => break,
@@ -156,6 +161,11 @@ impl Subscriber {
             }
         };
         !self.is_overtaken
+    }
+
+    /// See [`End::take_room_made`](crate::ring::End::take_room_made).
+    pub(crate) fn take_room_made(&mut self) -> bool {
+        core::mem::take(&mut self.has_made_room)
     }
 
     /// Steps on from a message that was accepted, and lets publishers have its cells.

@@ -94,6 +94,10 @@ impl End for Consumer {
         self.parts.losses()
     }
 
+    fn take_room_made(&mut self) -> bool {
+        core::mem::take(&mut self.has_made_room)
+    }
+
     fn returned(&self) -> u16 {
         Consumer::returned(self)
     }

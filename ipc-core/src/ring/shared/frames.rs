@@ -202,6 +202,7 @@ impl End for FrameConsumer {
                 let slot = self.consumer.parts.cells.index(self.consumer.at) as usize;
                 // The frame is skipped, so that the ring goes on behind it.
                 self.consumer.pass();
+                self.consumer.has_made_room = true;
                 Turn::Broken(Evidence { slot, found, expected: room as u64 })
             }
         }
@@ -233,6 +234,10 @@ impl End for FrameConsumer {
 
     fn losses(&self) -> u64 {
         self.consumer.parts.losses()
+    }
+
+    fn take_room_made(&mut self) -> bool {
+        self.consumer.take_room_made()
     }
 
     fn returned(&self) -> u16 {
