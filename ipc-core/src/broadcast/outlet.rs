@@ -179,6 +179,12 @@ impl VariableProducer for Outlet {
         }
     }
 
+    fn forget(&mut self) {
+        if let Ring::Frames(publisher) = &mut self.ring {
+            publisher.forget();
+        }
+    }
+
     fn shorten(&mut self, payload_bytes: usize) {
         if let Ring::Frames(publisher) = &mut self.ring {
             publisher.shorten(payload_bytes);

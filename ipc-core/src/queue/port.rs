@@ -359,6 +359,9 @@ impl<E: Tended + VariableProducer> Port<E> {
 
     /// Requests a slot of `bytes` bytes.
     pub(crate) fn claim_bytes(&mut self, bytes: usize) -> Result<(), TooLarge> {
+        if self.station.is_struck() {
+            self.end.forget();
+        }
         if self.end.ask_for(bytes).map_err(|limit| TooLarge { bytes, limit })? {
             self.flush(1);
         }

@@ -293,6 +293,11 @@ impl Publisher {
         self.claimed.map_or(0, |(_, units)| units)
     }
 
+    /// Forgets the claimed frame, which those who hold this publisher for dead deal with.
+    pub(crate) fn forget(&mut self) {
+        self.claimed = None;
+    }
+
     /// Publishes the message in the claimed frame.
     pub(crate) fn pass(&mut self) {
         self.finish(State::Full, 0);

@@ -113,6 +113,10 @@ pub(crate) trait VariableProducer: End {
     /// error is the most that there can be.
     fn ask_for(&mut self, payload_bytes: usize) -> Result<bool, usize>;
 
+    /// Forgets the frame that was this end's own, if there was one: those who hold this end for dead may have given it to
+    /// somebody else. Stores nothing.
+    fn forget(&mut self);
+
     /// Makes the frame that was asked for shorter, to so many bytes of payload. It stays where it is.
     fn shorten(&mut self, payload_bytes: usize);
 

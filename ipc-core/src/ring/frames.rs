@@ -445,6 +445,9 @@ impl VariableProducer for Producer {
         Ok(false)
     }
 
+    /// Nor is there one to forget: nobody takes it while this end is there.
+    fn forget(&mut self) {}
+
     fn shorten(&mut self, payload_bytes: usize) {
         if let Some(claim) = &mut self.claim {
             claim.bytes = claim.bytes.min(payload_bytes.min(MAX_PAYLOAD_BYTES) as u32);

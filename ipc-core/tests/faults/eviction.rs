@@ -4,7 +4,7 @@ use super::support::{Child, Domain, PATIENCE, Part, listen, recv, say};
 use ipc_core::inspect::{Eviction, Observer, Participant, State};
 use ipc_core::{
     AcceptError, Broadcast, BroadcastRecvTimeoutError, CallError, Latest, OpenError, Queue, RecvTimeoutError, Role,
-    SendError, SendTimeoutError, Service, TryRecvError, WaitNewerError, WaitSet, WriteError,
+    SendError, SendTimeoutError, Service, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError,
 };
 use std::thread;
 use std::time::Duration;
@@ -101,6 +101,44 @@ fn a_sender_that_holds_others_up_is_passed() {
     for number in 0..10 {
         tx.send(number).unwrap();
         assert_eq!(recv(&mut rx), Ok(Some(number)));
+    }
+}
+
+#[test]
+fn room_that_the_evicted_had_is_not_given_back_a_second_time() {
+    let domain = Domain::new("evict-room");
+    let (short, long) = ("x".repeat(100), "x".repeat(1500));
+    let texts = Queue::<str>::new("texts").domain(domain.name()).capacity(4096).hardened(true);
+    let (mut away, mut tx, mut rx) = (texts.sender().unwrap(), texts.sender().unwrap(), texts.receiver().unwrap());
+    assert_eq!(WaitSet::new().wait_timeout([&mut away], PATIENCE).len(), 1, "it has room for a short message");
+    let observer = observe(&domain, "texts");
+    assert_eq!(observer.evict(&find(&observer, Role::Sender, None)).unwrap(), Eviction::Struck);
+    for round in 0..4 {
+        let mut sent = 0;
+        while tx.try_send_copy(&short).is_ok() {
+            sent += 1;
+        }
+        if round == 2 {
+            // Others have its cells by now, for the second time.
+            assert!(matches!(away.try_send_copy(&long), Err(TrySendError::Evicted(()))));
+        }
+        (0..sent).for_each(|_| assert_eq!(&*rx.recv_boxed_timeout(PATIENCE).unwrap().unwrap(), short));
+    }
+    let posts = Broadcast::<str>::new("posts").domain(domain.name()).capacity(4096).hardened(true);
+    let (mut away, mut publisher) = (posts.publisher().unwrap(), posts.publisher().unwrap());
+    let mut subscriber = posts.subscriber().unwrap();
+    assert_eq!(WaitSet::new().wait_timeout([&mut away], PATIENCE).len(), 1, "it has room for a short message");
+    let observer = observe(&domain, "posts");
+    assert_eq!(observer.evict(&find(&observer, Role::Publisher, None)).unwrap(), Eviction::Struck);
+    for round in 0..4 {
+        let mut sent = 0;
+        while publisher.try_send_copy(&short).is_ok() {
+            sent += 1;
+        }
+        if round == 2 {
+            assert!(matches!(away.try_send_copy(&long), Err(TrySendError::Evicted(()))));
+        }
+        (0..sent).for_each(|_| assert_eq!(&*subscriber.recv_boxed_timeout(PATIENCE).unwrap().unwrap(), short));
     }
 }
 

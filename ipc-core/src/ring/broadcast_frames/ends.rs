@@ -41,6 +41,11 @@ impl FramePublisher {
         Ok(is_too_short)
     }
 
+    /// See [`VariableProducer::forget`](crate::ring::VariableProducer::forget).
+    pub(crate) fn forget(&mut self) {
+        self.publisher.forget();
+    }
+
     /// See [`VariableProducer::shorten`](crate::ring::VariableProducer::shorten).
     pub(crate) fn shorten(&mut self, payload_bytes: usize) {
         self.bytes = self.bytes.min(payload_bytes);

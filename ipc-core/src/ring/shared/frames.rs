@@ -137,6 +137,10 @@ impl VariableProducer for FrameProducer {
         Ok(is_too_short)
     }
 
+    fn forget(&mut self) {
+        self.producer.units = 0;
+    }
+
     fn shorten(&mut self, payload_bytes: usize) {
         self.bytes = self.bytes.min(payload_bytes);
     }
