@@ -295,7 +295,8 @@ impl Feed {
     /// Whether there is a message to be taken at once.
     #[inline(always)]
     pub(crate) fn is_ready(&mut self) -> bool {
-        !self.station.is_forked() && !self.intake.is_cut_off() && self.intake.sight() == Sight::Message
+        let is_refused = self.station.is_forked() || self.station.is_evicted();
+        !is_refused && !self.intake.is_cut_off() && self.intake.sight() == Sight::Message
     }
 
     /// Waits until there is a message to be taken. Without one, `patience` is asked how long.
@@ -382,6 +383,9 @@ impl Feed {
     fn wait(&mut self, patience: Patience) -> Result<(), Hindrance> {
         if self.station.is_forked() {
             return Err(Blocked::Forked.into());
+        }
+        if self.station.is_evicted() {
+            return Err(Blocked::Evicted.into());
         }
         let Feed { intake, station, .. } = self;
         // Between two looks the word may change once, or twice, and not over and over but by somebody who means it.

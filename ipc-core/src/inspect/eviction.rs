@@ -25,8 +25,8 @@ impl Observer {
     /// Sends a participant away that misbehaves: one that holds others up, or should not be there. `participant` is as
     /// [`participants`](Observer::participants) returned it, and nobody else is ever hit.
     ///
-    /// Its calls fail with an error that says `Evicted` from then on: the next one or, if nobody shares its side of the channel,
-    /// the next one that waits. Whoever may open the channel anew can come back.
+    /// Its calls fail with an error that says `Evicted` from then on: the next one or, of an end of an exclusive queue and of a
+    /// reader of a latest value, the next one that waits. Whoever may open the channel anew can come back.
     ///
     /// What the others do depends on the channel. Where participants trust each other, they wait for it as before until it has
     /// left or died, since it may be about to use what it has claimed. In a [hardened](crate::Queue::hardened) channel they do as if

@@ -3,8 +3,9 @@
 use super::support::{Child, Domain, PATIENCE, Part, listen, recv, say};
 use ipc_core::inspect::{Eviction, Observer, Participant, State};
 use ipc_core::{
-    AcceptError, Broadcast, BroadcastRecvTimeoutError, CallError, Latest, OpenError, Queue, RecvTimeoutError, Role,
-    SendError, SendTimeoutError, Service, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError,
+    AcceptError, Broadcast, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError, Latest, OpenError, Queue,
+    RecvTimeoutError, Role, SendError, SendTimeoutError, Service, TryRecvError, TrySendError, WaitNewerError, WaitSet,
+    WriteError,
 };
 use std::thread;
 use std::time::Duration;
@@ -267,6 +268,17 @@ fn a_subscriber_is_waited_for_no_longer() {
     assert_eq!(observer.evict(&find(&observer, Role::Subscriber, None)).unwrap(), Eviction::Told);
     while publisher.try_send(2).is_ok() {}
     assert_eq!(*message, 1);
+    drop(message);
+    assert_eq!(subscriber.try_recv(), Err(BroadcastTryRecvError::Evicted), "though there is more to receive");
+    drop(subscriber);
+    publisher.try_send(3).unwrap();
+    // One that nobody waits for is told as well.
+    let lossy = Broadcast::<u64>::new("lossy").lossy().domain(domain.name()).capacity(4);
+    let (mut publisher, mut subscriber) = (lossy.publisher().unwrap(), lossy.subscriber().unwrap());
+    publisher.send(1).unwrap();
+    let observer = observe(&domain, "lossy");
+    assert_eq!(observer.evict(&find(&observer, Role::Subscriber, None)).unwrap(), Eviction::Told);
+    assert_eq!(subscriber.try_recv(), Err(BroadcastTryRecvError::Evicted));
 }
 
 #[test]
