@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::Queue;
-use crate::inspect::{Eviction, Observer};
 use crate::name::SegmentName;
 use crate::ring::Life;
 
@@ -57,10 +56,11 @@ fn the_line_of_one_that_was_struck_is_found_alive_when_its_successor_resolves_wh
     let domain = format!("unit-{}", std::process::id());
     let queue = Queue::<u64>::new("struck").domain(&domain).hardened(true);
     let (tx, _rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
-    let observer = Observer::open_in(&domain, "struck").unwrap();
-    assert_eq!(observer.evict(&observer.participants()[0]).unwrap(), Eviction::Struck);
-    drop(tx);
     let name = SegmentName::new(Some(&domain), "struck").unwrap();
+    let (segment, lifecycle) = segment::administer(&name).unwrap().unwrap();
+    assert_eq!(evict(&segment, &lifecycle, 0, 1, true), Eviction::Struck);
+    drop(lifecycle);
+    drop(tx);
     let (segment, lifecycle) = segment::administer(&name).unwrap().unwrap();
     assert_eq!(life(&segment, 0), Life::Dead { generation: 1 });
     let sweep = |line| {
