@@ -33,6 +33,7 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::process::{PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal};
+use std::borrow::BorrowMut;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -40,7 +41,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread;
 use std::time::Instant;
@@ -48,35 +49,50 @@ use std::time::Instant;
 /// The keeper of this process, or of one that it was forked from, or null. What it points to is never freed.
 static KEEPER: AtomicPtr<Keeper> = AtomicPtr::new(ptr::null_mut());
 
-/// A command that can be started any number of times.
+/// A command that can be started any number of times. It is owned, or borrowed from somebody who may do something else
+/// with it afterwards.
 #[derive(Debug)]
-pub(crate) struct Launcher {
-    command: Command,
+pub(crate) struct Launcher<C: BorrowMut<Command> = Command> {
+    command: C,
     keeper: &'static Keeper,
+    /// Whether the command is being started by this launcher. What was added to a command stays with it, and is to do
+    /// nothing in a child that somebody else starts.
+    is_launching: Arc<AtomicBool>,
 }
 
-impl Launcher {
-    /// Prepares a command, to which nothing may be added afterwards.
-    pub(crate) fn new(mut command: Command) -> Result<Self, SpawnError> {
+impl<C: BorrowMut<Command>> Launcher<C> {
+    /// Prepares a command, to which nothing may be added as long as the launcher has it.
+    pub(crate) fn new(mut command: C) -> Result<Self, SpawnError> {
         let keeper = keeper()?;
         let parent = process::id();
         let handover = Arc::clone(&keeper.handover);
-        let introduce = move || introduce(parent, handover.as_fd());
+        let is_launching = Arc::new(AtomicBool::new(false));
+        let is_meant = Arc::clone(&is_launching);
+        let introduce = move || {
+            // Relaxed: a child that is forked for this launcher has the store of `launch` in its copy of the memory,
+            // since the request that it was forked for came after it.
+            if is_meant.load(Ordering::Relaxed) { introduce(parent, handover.as_fd()) } else { Ok(()) }
+        };
         // SAFETY: the closure makes system calls, and neither allocates nor takes a lock, so it may run in the child
         // of a process with other threads.
-        unsafe { command.pre_exec(introduce) };
-        Ok(Launcher { command, keeper })
+        unsafe { command.borrow_mut().pre_exec(introduce) };
+        Ok(Launcher { command, keeper, is_launching })
     }
 
     /// Starts the command.
     pub(crate) fn launch(&mut self) -> Result<Launched, SpawnError> {
-        let command = mem::replace(&mut self.command, Command::new(""));
+        let command = mem::replace(self.command.borrow_mut(), Command::new(""));
         let (answer, answered) = sync_channel(1);
+        // Relaxed: the request, which is sent after it, publishes it to the thread that forks.
+        self.is_launching.store(true, Ordering::Relaxed);
         self.keeper.ask(Request::Launch { command, answer });
+        let answer = answered.recv();
+        // Relaxed: the fork is over, and whoever forks next has the command from this thread.
+        self.is_launching.store(false, Ordering::Relaxed);
         let gone = |_| SpawnError::Keeper(io::Error::other("it has come to an end"));
-        let (command, launched) = answered.recv().map_err(gone)?;
-        self.command = command;
-        launched.map_err(|error| SpawnError::new(&self.command, error))
+        let (command, launched) = answer.map_err(gone)?;
+        *self.command.borrow_mut() = command;
+        launched.map_err(|error| SpawnError::new(self.command.borrow(), error))
     }
 }
 

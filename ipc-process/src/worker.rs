@@ -5,6 +5,7 @@ use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::keeper::{Launched, Launcher, look_after};
 use rustix::process::Signal;
+use std::borrow::BorrowMut;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command};
@@ -20,9 +21,7 @@ const GRACE_AFTER_DROP: Duration = Duration::from_secs(5);
 /// use ipc_process::{Exit, Worker};
 /// use std::process::Command;
 ///
-/// let mut command = Command::new("sh");
-/// command.args(["-c", "exit 3"]);
-/// let worker = Worker::spawn(command)?;
+/// let worker = Worker::spawn(Command::new("sh").args(["-c", "exit 3"]))?;
 /// assert_eq!(worker.join(), Exit::Code(3));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -75,10 +74,13 @@ impl Worker {
     /// Starts a process. When this returns, it runs the program; whether it gets far is another question, which
     /// [`join`](Self::join) answers.
     ///
+    /// The command is given by value or by `&mut`, as the functions of [`Command`] return it. One that was only borrowed
+    /// can be started again, by this function or by its own [`spawn`](Command::spawn), which makes no worker.
+    ///
     /// # Errors
     ///
     /// [`SpawnError`] says whether the program is not there, cannot be executed, or the system has refused.
-    pub fn spawn(command: Command) -> Result<Worker, SpawnError> {
+    pub fn spawn(command: impl BorrowMut<Command>) -> Result<Worker, SpawnError> {
         Launcher::new(command)?.launch().map(Worker::from)
     }
 
@@ -125,9 +127,7 @@ impl Worker {
     /// use std::process::Command;
     /// use std::time::Duration;
     ///
-    /// let mut command = Command::new("sleep");
-    /// command.arg("1000");
-    /// let worker = Worker::spawn(command)?;
+    /// let worker = Worker::spawn(Command::new("sleep").arg("1000"))?;
     /// let exit = worker.terminate(Duration::from_secs(5))?;
     /// assert_eq!(exit.to_string(), "killed by SIGTERM");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

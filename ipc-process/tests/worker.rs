@@ -45,6 +45,18 @@ fn an_exit_code_and_a_signal_are_told() {
 }
 
 #[test]
+fn a_command_that_was_only_borrowed_can_be_started_again() {
+    let mut command = sh("exit 3");
+    let code = |worker: Result<Worker, SpawnError>| worker.unwrap().join().code();
+    assert_eq!(code(Worker::spawn(command.arg("sh"))), Some(3));
+    assert_eq!(code(Worker::spawn(&mut command)), Some(3));
+    assert_eq!(command.status().unwrap().code(), Some(3), "it is no worker this time");
+    // What any of them handed over twice, or unasked, would be taken for this one.
+    assert_eq!(code(Worker::spawn(sh("exit 5"))), Some(5));
+    assert_eq!(code(Worker::spawn(command)), Some(3));
+}
+
+#[test]
 fn a_worker_is_alive_until_it_is_killed() {
     let worker = Worker::spawn(endless()).unwrap();
     assert!(worker.is_alive());
