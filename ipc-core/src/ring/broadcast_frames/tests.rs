@@ -422,6 +422,7 @@ fn a_length_that_is_none_or_passes_the_end_is_damage() {
     let stamp = |state, units| Stamp::new(state, 0, units).word();
     for state in [State::Full, State::Skip] {
         for units in [0, 5, u16::MAX] {
+            // Relaxed: one thread.
             memory.stamps[0].store(stamp(state, units), Ordering::Relaxed);
             let broken = Evidence { slot: 0, found: stamp(state, units), expected: stamp(State::Full, 1) };
             assert_eq!(subscriber.look(), Sight::Broken(broken));
