@@ -1,7 +1,7 @@
 //! Every shape that the derive carries: what is stored, what is left alone, and that a value comes out as it went in.
 
 use core::fmt::Debug;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 
 use ipc_core::message::{IpcMessage, List, Opt, Str, from_bytes};
 use ipc_core::schema::{Kind, Type};
@@ -81,6 +81,21 @@ struct Dense {
     c: bool,
     d: [u8; 7],
 }
+
+/// Ends in another message, which lies behind padding.
+#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+#[ipc(crate = "ipc_core")]
+#[repr(C)]
+struct Envelope<T: IpcMessage> {
+    tag: u8,
+    letter: Pair<T, Id>,
+}
+
+/// Is another message, and nothing besides.
+#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+#[ipc(crate = "ipc_core")]
+#[repr(C)]
+struct Wrapped(Dense);
 
 /// Stores a value over a background, and returns the bytes.
 fn placed<T: IpcMessage>(value: &T, background: u8) -> Vec<u8> {
@@ -166,6 +181,8 @@ fn values_come_back_without_their_padding() {
     check(Either::<u8, u64, 2>::Right { items: [1, 2] });
     check(Either::<u8, u64, 2>::Neither);
     check([[Id(7, [1, 2, 3]); 2]; 3]);
+    check(Envelope { tag: 1, letter: Pair { first: true, second: Id(2, [3; 3]) } });
+    check(Wrapped(Dense { a: 1, b: [2, 3], c: true, d: [4; 7] }));
     check(Dense { a: 1, b: [2, 3], c: true, d: [4; 7] });
     check([Dense { a: 1, b: [2, 3], c: true, d: [4; 7] }; 3]);
     check([0x0102_0304_0506_0708u64; 5]);
@@ -176,6 +193,18 @@ fn values_come_back_without_their_padding() {
     check(List::<u8, 3>::new());
     check(Str::<5>::new("héy").unwrap());
     check(Opt::Some(Str::<3>::truncated("long")));
+}
+
+#[test]
+fn the_last_message_in_another_lies_where_the_compiler_has_put_it() {
+    let last = |ty: &Type| match ty.kind {
+        Kind::Struct { fields } => fields.last().map(|field| field.offset),
+        _ => None,
+    };
+    assert_eq!(last(Envelope::<u16>::TYPE), Some(offset_of!(Envelope<u16>, letter)));
+    assert_eq!(last(Wrapped::TYPE), Some(0));
+    assert_eq!(Envelope::<u16>::TYPE.size, size_of::<Envelope<u16>>());
+    assert_eq!(Envelope::<u16>::TYPE.align, 64);
 }
 
 #[test]

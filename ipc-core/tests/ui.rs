@@ -13,7 +13,7 @@ const SEVERAL_ERRORS: [(&str, usize); 6] = [
     ("field_two_wrong", 2),
     ("tail_in_array", 2),
     ("tail_in_enum", 2),
-    ("tail_nested", 7),
+    ("tail_nested_in_array", 3),
     ("tail_not_last", 2),
     ("tail_of_tails", 2),
 ];

@@ -69,6 +69,19 @@ impl<'a> Message<'a> {
             None => self.ident.unraw().to_string(),
         }
     }
+
+    /// The types of fields, and of their items, that are declared elsewhere, so that it cannot be seen what they are.
+    pub(crate) fn named_types(&self) -> impl Iterator<Item = &Type> {
+        self.shape.fields().filter_map(|field| named_in(field.ty, self.generics))
+    }
+
+    /// The last field of a struct, if its type is declared elsewhere.
+    pub(crate) fn last_named(&self) -> Option<&Field<'_>> {
+        match &self.shape {
+            Shape::Struct(fields) => fields.last().filter(|field| is_named(field.ty, self.generics)),
+            Shape::Enum(_) => None,
+        }
+    }
 }
 
 impl Shape<'_> {
@@ -112,6 +125,36 @@ impl Variant<'_> {
     /// The name in the schema.
     pub(crate) fn name(&self) -> String {
         self.ident.unraw().to_string()
+    }
+}
+
+/// Types of the language, and of slipring, that a message may have, as the last segments of their paths.
+const KNOWN: &[&str] = &[
+    "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "f32", "f64", "bool", "char", "str", "Str",
+    "List", "Opt",
+];
+
+/// Whether a type is written as the name of one that is declared elsewhere.
+fn is_named(ty: &Type, generics: &Generics) -> bool {
+    match ty {
+        Type::Group(group) => is_named(&group.elem, generics),
+        Type::Paren(paren) => is_named(&paren.elem, generics),
+        Type::Path(ty) => ty.path.segments.last().is_some_and(|last| {
+            let is_parameter = generics.type_params().any(|param| ty.path.is_ident(&param.ident));
+            !is_parameter && !KNOWN.iter().any(|known| last.ident == known)
+        }),
+        Type::Macro(_) => true,
+        _ => false,
+    }
+}
+
+/// The type that a field has, or that its items have, if it is declared elsewhere. Arguments of other types are left out:
+/// it cannot be seen whether `N` is a type or a constant.
+fn named_in<'a>(ty: &'a Type, generics: &Generics) -> Option<&'a Type> {
+    match ty {
+        Type::Array(array) => named_in(&array.elem, generics),
+        Type::Slice(slice) => named_in(&slice.elem, generics),
+        _ => Some(ty).filter(|ty| is_named(ty, generics)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod channel;
 mod enums;
+mod named;
 mod tails;
 
 use proc_macro2::TokenStream;
@@ -67,19 +68,23 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
     let krate = &attrs.krate;
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
     let members = match &message.shape {
-        Shape::Struct(fields) => match message.shape.tail() {
-            None => struct_members(&name, fields),
-            Some(tail) => tails::members(message, &name, fields, tail),
+        Shape::Struct(fields) => match (message.shape.tail(), message.last_named()) {
+            (Some(tail), _) => tails::members(message, &name, fields, tail),
+            (None, Some(last)) => named::members(message, &name, fields, last),
+            (None, None) => plain_members(&name, fields),
         },
         Shape::Enum(variants) => enums::members(message, &name, variants),
     };
     let functions = functions(&members);
     let Members { kind, any_bits, dense, extent: Extent { size, align, .. }, items, checks, .. } = members;
     let (checked_here, checked_in_use) = compile_time_checks(message);
+    let named_types = message.named_types();
     let channel = attrs.channel.as_ref().map(|declared| channel::implementation(message, declared));
     quote! {
         #[doc(hidden)]
-        #[allow(dead_code, non_camel_case_types, non_upper_case_globals, unreachable_patterns, unused_variables)]
+        #[allow(
+            dead_code, non_camel_case_types, non_upper_case_globals, unreachable_patterns, unused_imports, unused_variables
+        )]
         const _: () = {
             use #krate::message::{IpcMessage as __IpcMessage, Invalid as __Invalid, private as __private};
             use #krate::schema as __schema;
@@ -92,6 +97,7 @@ pub(crate) fn message(message: &Message<'_>) -> TokenStream {
             unsafe impl #impl_generics __IpcMessage for #ident #ty_generics #where_clause {
                 const NAME: &'static ::core::primitive::str = #name;
                 const TYPE: &'static __schema::Type = {
+                    #(__private::one_length::<#named_types>();)*
                     #checked_in_use
                     #checks
                     &__schema::Type {
@@ -157,11 +163,15 @@ fn compile_time_checks(message: &Message<'_>) -> (TokenStream, TokenStream) {
     let has_tail = message.shape.tail().is_some();
     if !message.generics.params.is_empty() {
         // What has a tail is checked with its layout.
-        let check = (!has_tail).then(|| quote!(__private::check::<Self>();));
+        let check = (!has_tail).then(|| quote!(__private::check::<Self>(__private::Measured::<Self>::LAYOUT);));
         return (TokenStream::new(), quote!(#check));
     }
     let ident = message.ident;
-    let check = (!has_tail).then(|| quote_spanned!(ident.span()=> const _: () = __private::check::<#ident>();));
+    let check = (!has_tail).then(|| {
+        quote_spanned! {ident.span()=>
+            const _: () = __private::check::<#ident>(__private::Measured::<#ident>::LAYOUT);
+        }
+    });
     let here = quote_spanned! {ident.span()=>
         #check
         const _: ::core::primitive::u128 = <#ident as __IpcMessage>::FINGERPRINT;
@@ -169,26 +179,29 @@ fn compile_time_checks(message: &Message<'_>) -> (TokenStream, TokenStream) {
     (here, TokenStream::new())
 }
 
-/// A struct is its fields, one after the other.
-fn struct_members(name: &str, fields: &[Field<'_>]) -> Members {
+/// A struct of one length.
+fn plain_members(name: &str, fields: &[Field<'_>]) -> Members {
     let placed: Vec<_> = fields.iter().map(Placed::in_struct).collect();
     let types = fields.iter().map(|field| field.ty);
-    let dense_types = types.clone();
-    let sizes = types.clone();
-    let table = field_table(&placed);
+    let sizes: Vec<_> = types.map(|ty| quote!(::core::mem::size_of::<#ty>())).collect();
+    struct_members(name, &placed, &sizes, Extent::fixed())
+}
+
+/// A struct is its fields, one after the other. `sizes` are expressions for theirs.
+fn struct_members(name: &str, fields: &[Placed<'_>], sizes: &[TokenStream], extent: Extent) -> Members {
+    let types: Vec<_> = fields.iter().map(|field| field.ty).collect();
+    let table = field_table(fields);
+    let size = &extent.size;
     Members {
         kind: quote!(__schema::Kind::Struct { fields: #table }),
         any_bits: quote!(#(<#types as __IpcMessage>::ANY_BITS)&&*),
-        dense: quote! {
-            #(<#dense_types as __IpcMessage>::DENSE &&)*
-            0 #(+ ::core::mem::size_of::<#sizes>())* == ::core::mem::size_of::<Self>()
-        },
-        extent: Extent::fixed(),
-        validate: placed.iter().map(|field| field.validate(name)).collect(),
-        place: placed.iter().map(Placed::place).collect(),
-        place_blank: placed.iter().map(Placed::place_blank).collect(),
+        dense: quote!(#(<#types as __IpcMessage>::DENSE &&)* 0 #(+ #sizes)* == #size),
+        validate: fields.iter().map(|field| field.validate(name)).collect(),
+        place: fields.iter().map(Placed::place).collect(),
+        place_blank: fields.iter().map(Placed::place_blank).collect(),
         items: TokenStream::new(),
         checks: TokenStream::new(),
+        extent,
     }
 }
 
@@ -203,7 +216,7 @@ struct Placed<'a> {
     offset: TokenStream,
     /// An expression for a reference to the value, given `self`.
     value: TokenStream,
-    /// Whether it is a tail, whose length is `__len`.
+    /// Whether it is, or may turn out to be, of a type without a fixed size, whose length is `__len`.
     varies: bool,
 }
 

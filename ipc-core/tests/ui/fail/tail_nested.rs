@@ -16,4 +16,7 @@ struct Message {
     wrong: Packet,
 }
 
-fn main() {}
+fn main() {
+    let _ = ipc_core::message::boxed::<Message>;
+    let _ = <Message as ipc_core::message::IpcMessage>::FINGERPRINT;
+}
