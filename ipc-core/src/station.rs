@@ -516,6 +516,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_leaves_wakes_those_who_wait_for_what_it_had() {
+        let domain = format!("unit-{}", std::process::id());
+        let queue = Queue::<u64>::new("had").domain(&domain);
+        let (mut tx, mut rx, other) = (queue.sender().unwrap(), queue.receiver().unwrap(), queue.receiver().unwrap());
+        tx.send(1).unwrap();
+        assert!(rx.probe(), "the message is its own");
+        let waiting = other.interest();
+        waiting.announce();
+        drop(rx);
+        assert!(waiting::announced(waiting.word()).is_none(), "the message is there for another one");
+
+        let broadcast = Broadcast::<u64>::new("had-all").lossy().domain(&domain);
+        let (mut publisher, other) = (broadcast.publisher().unwrap(), broadcast.publisher().unwrap());
+        assert!(publisher.probe(), "the place is its own");
+        let waiting = other.interest();
+        waiting.announce();
+        drop(publisher);
+        assert!(waiting::announced(waiting.word()).is_none(), "the place is given up");
+    }
+
+    #[test]
     fn a_timeout_of_zero_costs_no_barrier() {
         let queue = Queue::<u64>::new("zero").spsc().domain(format!("unit-{}", std::process::id()));
         let mut rx = queue.receiver().unwrap();

@@ -394,6 +394,10 @@ impl<E: Tended> Drop for Port<E> {
             end.detach();
         }
         station.close();
+        if E::CLAIMS_AMONG_OTHERS && !station.is_forked() {
+            // What this end had claimed is there for the others of its side: a message, or a place that they wait for.
+            station.wake_own_side();
+        }
         station.leave(|| end.is_drained());
     }
 }
