@@ -482,7 +482,7 @@ mod tests {
     use super::*;
     use crate::interest::Sealed;
     use crate::os::BARRIERS;
-    use crate::{Broadcast, Queue, RecvTimeoutError};
+    use crate::{Broadcast, Queue, RecvTimeoutError, Service};
 
     /// `taker` steps over what was given up, and has nothing to take. Somebody sleeps until there is room.
     fn assert_awake(room: &Interest, taker: &mut impl Sealed) {
@@ -534,6 +534,16 @@ mod tests {
         waiting.announce();
         drop(publisher);
         assert!(waiting::announced(waiting.word()).is_none(), "the place is given up");
+
+        let service = Service::<u64, u64>::new("had-called").domain(&domain);
+        let (client, mut server, other) =
+            (service.client().unwrap(), service.server().unwrap(), service.server().unwrap());
+        let _call = client.submit(1).unwrap();
+        assert!(server.probe(), "the call is its own");
+        let waiting = other.interest();
+        waiting.announce();
+        drop(server);
+        assert!(waiting::announced(waiting.word()).is_none(), "the call is there for another one");
     }
 
     #[test]

@@ -255,6 +255,8 @@ impl Desk {
         }
         detach();
         self.participant.close();
+        // A server that was found ready has given its ticket back, for another one.
+        waiting::wake(self.call_word());
         // A request without its client means nothing, so when everybody has left nothing is undelivered.
         self.participant.leave(|| true);
     }
