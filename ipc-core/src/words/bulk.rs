@@ -10,9 +10,12 @@
 //! An ordinary store fetches its line from whoever read it last. Between cores that share a cache that is cheap, and the
 //! line is still near when the receiver wants it; between distant cores it is up to ten times slower than a store that
 //! goes past the caches, to memory. No figure that the system gives tells the two apart, and a virtual machine's
-//! processors wander from one case to the other. So what is longer than [`STREAM_BYTES`] is stored in the way that was
-//! faster when this thread last tried both ([`Trial`]): of every [`PERIOD`] long copies four are timed, two of each way.
-//! Streaming has to win by a quarter, since what it leaves in memory the receiver has to fetch from there.
+//! processors wander from one case to the other. Of the ordinary ways, a string instruction is as fast as any on some
+//! processors, and on others takes three times as long as a loop once the copy is larger than a core's own cache.
+//!
+//! So what is longer than [`STREAM_BYTES`] is stored in the way that was fastest when this thread last tried them
+//! ([`Trial`]): of every [`PERIOD`] long copies six are timed, two of each way. Streaming has to win by a quarter, since
+//! what it leaves in memory the receiver has to fetch from there.
 //!
 //! # Order
 //!
@@ -31,7 +34,7 @@ pub(crate) const BULK_BYTES: usize = 512;
 const STREAM_BYTES: usize = 32 << 10;
 
 /// Long copies from one trial to the next.
-const PERIOD: u32 = 64;
+const PERIOD: u32 = 128;
 
 /// Bytes that one turn of a loop moves.
 const LINE_BYTES: usize = 64;
@@ -85,7 +88,9 @@ unsafe fn store_lines(from: *const u8, to: *mut u8, len: usize) {
     let begin = timed.then(Instant::now);
     match way {
         // SAFETY: the caller vouches for it.
-        Way::Ordinary => unsafe { lines::store(from, to, len) },
+        Way::String => unsafe { lines::store(from, to, len) },
+        // SAFETY: as above.
+        Way::Vectors => unsafe { lines::store_vectors(from, to, len) },
         // SAFETY: as above.
         Way::Streaming => unsafe { lines::stream(from, to, len) },
     }
@@ -98,49 +103,57 @@ unsafe fn store_lines(from: *const u8, to: *mut u8, len: usize) {
 /// How lines are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
-    /// Through the caches.
-    Ordinary,
-    /// Past them.
+    /// Through the caches, by one instruction for all of them.
+    String,
+    /// Through the caches, by a loop of vectors.
+    Vectors,
+    /// Past the caches.
     Streaming,
 }
 
-/// Which of the two ways is the faster one, and since when.
+impl Way {
+    /// In the order in which they are tried.
+    const ALL: [Way; 3] = [Way::String, Way::Vectors, Way::Streaming];
+}
+
+/// Timed copies of each way in a trial.
+const TIMED: u32 = 2;
+
+/// Copies that a trial times.
+const TRIAL_COPIES: u32 = TIMED * Way::ALL.len() as u32;
+
+/// Which of the ways is the fastest one, and since when.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     /// Long copies since the trial began, less than [`PERIOD`].
     copies: u32,
-    /// The better time of a byte that each way took in this trial, in nanoseconds.
-    ordinary: f32,
-    streaming: f32,
+    /// The best time of a byte that each way took in this trial, in nanoseconds.
+    times: [f32; Way::ALL.len()],
     /// What the last trial came to.
     chosen: Way,
 }
 
 impl Trial {
     const fn new() -> Self {
-        Trial { copies: 0, ordinary: f32::INFINITY, streaming: f32::INFINITY, chosen: Way::Ordinary }
+        Trial { copies: 0, times: [f32::INFINITY; Way::ALL.len()], chosen: Way::String }
     }
 
     /// How to make the next copy, and whether to time it.
     fn next(&mut self) -> (Way, bool) {
         let copy = self.copies;
         self.copies = (copy + 1) % PERIOD;
-        match copy {
-            0 | 1 => (Way::Ordinary, true),
-            2 | 3 => (Way::Streaming, true),
-            _ => (self.chosen, false),
-        }
+        Way::ALL.get((copy / TIMED) as usize).map_or((self.chosen, false), |&way| (way, true))
     }
 
     /// Takes note of what a timed copy took, in nanoseconds a byte.
     fn learn(&mut self, way: Way, time: f32) {
-        match way {
-            Way::Ordinary => self.ordinary = self.ordinary.min(time),
-            Way::Streaming => self.streaming = self.streaming.min(time),
-        }
-        if self.copies == 4 {
-            let faster = self.streaming * 1.25 < self.ordinary;
-            *self = Trial { copies: 4, chosen: if faster { Way::Streaming } else { Way::Ordinary }, ..Trial::new() };
+        let best = &mut self.times[way as usize];
+        *best = best.min(time);
+        if self.copies == TRIAL_COPIES {
+            let [string, vectors, streaming] = self.times;
+            let cached = if vectors < string { Way::Vectors } else { Way::String };
+            let chosen = if streaming * 1.25 < string.min(vectors) { Way::Streaming } else { cached };
+            *self = Trial { copies: TRIAL_COPIES, chosen, ..Trial::new() };
         }
     }
 }
@@ -163,6 +176,40 @@ mod lines {
                 inout("rsi") from => _,
                 inout("rdi") to => _,
                 options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// As [`store`], by a loop.
+    #[inline(always)]
+    pub(super) unsafe fn store_vectors(from: *const u8, to: *mut u8, len: usize) {
+        if len < LINE_BYTES {
+            return;
+        }
+        // SAFETY: as for `stream`, below.
+        unsafe {
+            asm!(
+                "2:",
+                "movdqu {a}, [{from}]",
+                "movdqu {b}, [{from} + 16]",
+                "movdqu {c}, [{from} + 32]",
+                "movdqu {d}, [{from} + 48]",
+                "movdqa [{to}], {a}",
+                "movdqa [{to} + 16], {b}",
+                "movdqa [{to} + 32], {c}",
+                "movdqa [{to} + 48], {d}",
+                "add {from}, 64",
+                "add {to}, 64",
+                "sub {len}, 64",
+                "jnz 2b",
+                from = inout(reg) from => _,
+                to = inout(reg) to => _,
+                len = inout(reg) len => _,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack),
             );
         }
     }
@@ -222,6 +269,11 @@ mod lines {
         unsafe { store_words(from, to, len) };
     }
 
+    pub(super) unsafe fn store_vectors(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: as above.
+        unsafe { store_words(from, to, len) };
+    }
+
     pub(super) unsafe fn stream(from: *const u8, to: *mut u8, len: usize) {
         // SAFETY: as above.
         unsafe { store_words(from, to, len) };
@@ -272,12 +324,12 @@ mod tests {
         }
     }
 
-    /// The ways of the next `copies` copies, where a byte takes so many nanoseconds.
-    fn play(trial: &mut Trial, copies: u32, ordinary: f32, streaming: f32) -> Vec<Way> {
+    /// The ways of the next `copies` copies, where a byte takes so many nanoseconds in each way.
+    fn play(trial: &mut Trial, copies: u32, times: [f32; 3]) -> Vec<Way> {
         let mut copy = |_| {
             let (way, timed) = trial.next();
             if timed {
-                trial.learn(way, if way == Way::Ordinary { ordinary } else { streaming });
+                trial.learn(way, times[way as usize]);
             }
             way
         };
@@ -285,23 +337,24 @@ mod tests {
     }
 
     #[test]
-    fn the_faster_way_is_taken_until_it_is_the_slower_one() {
+    fn the_fastest_way_is_taken_until_it_is_a_slower_one() {
         let mut trial = Trial::new();
-        let untimed = |ways: Vec<Way>, way| ways[4..].iter().all(|&taken| taken == way);
-        assert!(untimed(play(&mut trial, PERIOD, 0.4, 0.05), Way::Streaming), "far apart");
-        assert!(untimed(play(&mut trial, PERIOD, 0.03, 0.05), Way::Ordinary), "near again");
-        assert!(untimed(play(&mut trial, PERIOD, 0.05, 0.045), Way::Ordinary), "a small gain is none");
-        assert!(untimed(play(&mut trial, PERIOD, 0.4, 0.05), Way::Streaming), "far again");
+        let untimed = |ways: Vec<Way>, way| ways[TRIAL_COPIES as usize..].iter().all(|&taken| taken == way);
+        assert!(untimed(play(&mut trial, PERIOD, [0.4, 0.3, 0.05]), Way::Streaming), "far apart");
+        assert!(untimed(play(&mut trial, PERIOD, [0.03, 0.04, 0.05]), Way::String), "near again");
+        assert!(untimed(play(&mut trial, PERIOD, [0.09, 0.03, 0.05]), Way::Vectors), "the instruction is slow");
+        assert!(untimed(play(&mut trial, PERIOD, [0.05, 0.06, 0.045]), Way::String), "a small gain is none");
+        assert!(untimed(play(&mut trial, PERIOD, [0.4, 0.3, 0.05]), Way::Streaming), "far again");
     }
 
     #[test]
     fn one_slow_copy_of_two_decides_nothing() {
         let mut trial = Trial::new();
-        for time in [9.0, 0.03, 0.05, 0.05] {
+        for time in [9.0, 0.03, 0.04, 0.04, 0.05, 0.05] {
             let (way, timed) = trial.next();
             assert!(timed);
             trial.learn(way, time);
         }
-        assert_eq!(trial.next(), (Way::Ordinary, false));
+        assert_eq!(trial.next(), (Way::String, false));
     }
 }
