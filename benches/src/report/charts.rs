@@ -83,9 +83,24 @@ fn bars_of(rows: &[&Row]) -> Vec<Bar> {
 /// What somebody sees first: small messages there and back, one after the other, and a receiver that sleeps.
 fn overview(rows: &[Row]) -> Result<Option<Chart>, Failure> {
     let panels = [
-        ("round-trip", 48, 1024, "There and back, 48 bytes, both spinning (time, on a logarithmic scale; shorter is better)"),
-        ("one-way", 64, 1024, "Stream of 64-byte messages, one send each, 1,024 slots (rate, on a logarithmic scale; longer is better)"),
-        ("round-trip-blocked", 48, 1024, "There and back, 48 bytes, the receiver asleep (time, on a logarithmic scale; shorter is better)"),
+        (
+            "round-trip",
+            48,
+            1024,
+            "There and back, 48 bytes, both spinning (time, on a logarithmic scale; shorter is better)",
+        ),
+        (
+            "one-way",
+            64,
+            1024,
+            "Stream of 64-byte messages, one send each, 1,024 slots (rate, on a logarithmic scale; longer is better)",
+        ),
+        (
+            "round-trip-blocked",
+            48,
+            1024,
+            "There and back, 48 bytes, the receiver asleep (time, on a logarithmic scale; shorter is better)",
+        ),
     ];
     let mut groups = Vec::new();
     let mut run = None;
