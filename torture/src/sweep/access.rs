@@ -1,11 +1,11 @@
 //! Channels that are not simply a user's own: the victim makes one for a group, or one without a name, which it hands over; or
-//! it sends somebody away.
+//! it evicts somebody, or takes the place of somebody evicted.
 
 use super::case::Scene;
 use super::play::{Play, Stage};
 use crate::check::{Check, Context, Message, PATIENCE, PAUSE, ensure, message, number};
 use crate::trace::act;
-use slipring::inspect::{Eviction, Observer};
+use slipring::inspect::{Eviction, Observer, Participant};
 use slipring::private::Private;
 use slipring::{OpenError, Queue, Receiver, RecvTimeoutError, Role, SendError};
 use std::io;
@@ -24,6 +24,9 @@ const HAND_OVER: &str = "hand-over";
 /// To evict a sender.
 const EVICT: &str = "evict";
 
+/// To take the place of a sender that was evicted and has left.
+const SUCCEED: &str = "succeed-evicted";
+
 /// Messages that the victim sends.
 const SENT: u64 = 2;
 
@@ -33,7 +36,7 @@ const AFTER: u64 = 500;
 
 pub(super) fn scenes() -> Vec<Scene> {
     let scene = |operation| Scene { kind: KIND, operation, role: "creator", has_company: false };
-    [FOR_GROUP, HAND_OVER, EVICT].map(scene).into()
+    [FOR_GROUP, HAND_OVER, EVICT, SUCCEED].map(scene).into()
 }
 
 fn queue(domain: &str) -> Queue<Message> {
@@ -56,6 +59,13 @@ fn hardened_queue(domain: &str) -> Queue<Message> {
     Queue::new("work").domain(domain).capacity(8).hardened(true)
 }
 
+/// The sender on the first line, and somebody who may evict it.
+fn first_sender(domain: &str) -> Check<(Observer, Participant)> {
+    let observer = Observer::open_in(domain, "work").at("the channel is looked at")?;
+    let sender = observer.participants().into_iter().find(|other| other.role == Role::Sender).ok_or("nobody sends")?;
+    Ok((observer, sender))
+}
+
 /// The victim's part.
 pub(super) fn victim(stage: &Stage) -> Check {
     match stage.scene().operation {
@@ -66,13 +76,17 @@ pub(super) fn victim(stage: &Stage) -> Check {
             drop(sender);
         }
         EVICT => {
-            let observer = Observer::open_in(&stage.domain, "work").at("the victim looks")?;
-            let participants = observer.participants();
-            let sender = participants.iter().find(|other| other.role == Role::Sender).ok_or("nobody sends")?;
+            let (observer, sender) = first_sender(&stage.domain)?;
             stage.join()?;
-            let eviction = act(|| observer.evict(sender))?.at("the victim evicts")?;
+            let eviction = act(|| observer.evict(&sender))?.at("the victim evicts")?;
             ensure(eviction == Eviction::Struck, || format!("the sender is {eviction:?}"))?;
             stage.done(&[])?;
+        }
+        SUCCEED => {
+            stage.join()?;
+            let sender = act(|| hardened_queue(&stage.domain).sender())?.at("the victim attaches")?;
+            stage.done(&[])?;
+            drop(sender);
         }
         _ => {
             let socket = UnixStream::connect_addr(&meeting(&stage.domain)?).at("the victim connects")?;
@@ -100,6 +114,7 @@ pub(super) fn survivors(play: &mut Play) -> Check {
     match play.scene().operation {
         FOR_GROUP => survive_in_group(play),
         EVICT => survive_eviction(play),
+        SUCCEED => survive_succession(play),
         _ => survive_hand_over(play),
     }?;
     play.end()
@@ -137,6 +152,21 @@ fn survive_eviction(play: &mut Play) -> Check {
         sent => return Err(format!("the evicted sends: {:?}", sent.is_ok())),
     }
     drop(evicted);
+    exchange(Ok(other), receiver)
+}
+
+/// The place of one that was evicted is taken, or it is not; the others go on.
+fn survive_succession(play: &mut Play) -> Check {
+    let queue = hardened_queue(play.domain.name());
+    let evicted = queue.sender().at("the first sender attaches")?;
+    let (other, receiver) =
+        (queue.sender().at("another sender attaches")?, queue.receiver().at("a receiver attaches")?);
+    let (observer, sender) = first_sender(play.domain.name())?;
+    let eviction = observer.evict(&sender).at("the first sender is evicted")?;
+    ensure(eviction == Eviction::Struck, || format!("the sender is {eviction:?}"))?;
+    drop((evicted, observer));
+    play.enter()?;
+    play.strike()?;
     exchange(Ok(other), receiver)
 }
 
