@@ -25,8 +25,7 @@ have() {
 [ "$(uname -m)" = x86_64 ] || { skip "this is no x86-64"; exit 0; }
 have rustc-web rust-web-src || { skip "there is no compiler with its sources here"; exit 0; }
 export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$PWD/target/cross
-# The standard library is built like the tests, and is ten times slower without any optimisation.
-export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_INCREMENTAL=0
+export CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
 "$RUSTC" --version
 
 # Cargo for the target $1.
