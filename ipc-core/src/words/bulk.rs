@@ -163,6 +163,7 @@ impl Trial {
 mod lines {
     use super::LINE_BYTES;
     use core::arch::asm;
+    use core::arch::x86_64::_mm_sfence;
 
     /// Stores `len` bytes, whole lines, at an aligned place.
     #[inline(always)]
@@ -180,38 +181,44 @@ mod lines {
         }
     }
 
-    /// As [`store`], by a loop.
-    #[inline(always)]
-    pub(super) unsafe fn store_vectors(from: *const u8, to: *mut u8, len: usize) {
-        if len < LINE_BYTES {
-            return;
-        }
-        // SAFETY: as for `stream`, below.
-        unsafe {
+    /// A loop that moves `$len` bytes, a multiple of a line and not 0, by vectors that the instruction `$store` stores.
+    macro_rules! by_vectors {
+        ($store:literal, $from:ident, $to:ident, $len:ident) => {
             asm!(
                 "2:",
                 "movdqu {a}, [{from}]",
                 "movdqu {b}, [{from} + 16]",
                 "movdqu {c}, [{from} + 32]",
                 "movdqu {d}, [{from} + 48]",
-                "movdqa [{to}], {a}",
-                "movdqa [{to} + 16], {b}",
-                "movdqa [{to} + 32], {c}",
-                "movdqa [{to} + 48], {d}",
+                concat!($store, " [{to}], {a}"),
+                concat!($store, " [{to} + 16], {b}"),
+                concat!($store, " [{to} + 32], {c}"),
+                concat!($store, " [{to} + 48], {d}"),
                 "add {from}, 64",
                 "add {to}, 64",
                 "sub {len}, 64",
                 "jnz 2b",
-                from = inout(reg) from => _,
-                to = inout(reg) to => _,
-                len = inout(reg) len => _,
+                from = inout(reg) $from => _,
+                to = inout(reg) $to => _,
+                len = inout(reg) $len => _,
                 a = out(xmm_reg) _,
                 b = out(xmm_reg) _,
                 c = out(xmm_reg) _,
                 d = out(xmm_reg) _,
                 options(nostack),
-            );
+            )
+        };
+    }
+
+    /// As [`store`], by a loop.
+    #[inline(always)]
+    pub(super) unsafe fn store_vectors(from: *const u8, to: *mut u8, len: usize) {
+        if len < LINE_BYTES {
+            return;
         }
+        // SAFETY: the loop reads and writes `len` bytes, a multiple of a line and not 0; the caller vouches for them, and for
+        // the alignment of the stores.
+        unsafe { by_vectors!("movdqa", from, to, len) };
     }
 
     /// As [`store`], past the caches, and ordered after every earlier store and before every later one.
@@ -220,35 +227,12 @@ mod lines {
         if len < LINE_BYTES {
             return;
         }
-        // SAFETY: the loop reads and writes `len` bytes, a multiple of a line and not 0; the caller vouches for them, and for
-        // the alignment of the stores.
-        unsafe {
-            asm!(
-                "sfence",
-                "2:",
-                "movdqu {a}, [{from}]",
-                "movdqu {b}, [{from} + 16]",
-                "movdqu {c}, [{from} + 32]",
-                "movdqu {d}, [{from} + 48]",
-                "movntdq [{to}], {a}",
-                "movntdq [{to} + 16], {b}",
-                "movntdq [{to} + 32], {c}",
-                "movntdq [{to} + 48], {d}",
-                "add {from}, 64",
-                "add {to}, 64",
-                "sub {len}, 64",
-                "jnz 2b",
-                "sfence",
-                from = inout(reg) from => _,
-                to = inout(reg) to => _,
-                len = inout(reg) len => _,
-                a = out(xmm_reg) _,
-                b = out(xmm_reg) _,
-                c = out(xmm_reg) _,
-                d = out(xmm_reg) _,
-                options(nostack),
-            );
-        }
+        // SAFETY: a barrier touches no memory, and every processor of this kind has it.
+        unsafe { _mm_sfence() };
+        // SAFETY: as for `store_vectors`.
+        unsafe { by_vectors!("movntdq", from, to, len) };
+        // SAFETY: as above.
+        unsafe { _mm_sfence() };
     }
 
     /// Loads `len` bytes, whole lines.
