@@ -519,13 +519,16 @@ mod tests {
     fn whoever_leaves_wakes_those_who_wait_for_what_it_had() {
         let domain = format!("unit-{}", std::process::id());
         let queue = Queue::<u64>::new("had").domain(&domain);
-        let (mut tx, mut rx, other) = (queue.sender().unwrap(), queue.receiver().unwrap(), queue.receiver().unwrap());
+        let (mut tx, mut rx, mut other) =
+            (queue.sender().unwrap(), queue.receiver().unwrap(), queue.receiver().unwrap());
         tx.send(1).unwrap();
         assert!(rx.probe(), "the message is its own");
         let waiting = other.interest();
         waiting.announce();
         drop(rx);
         assert!(waiting::announced(waiting.word()).is_none(), "the message is there for another one");
+        // A channel with messages in it stays.
+        assert_eq!(other.try_recv(), Ok(Some(1)));
 
         let broadcast = Broadcast::<u64>::new("had-all").lossy().domain(&domain);
         let (mut publisher, other) = (broadcast.publisher().unwrap(), broadcast.publisher().unwrap());
