@@ -269,6 +269,10 @@ impl<E: Tended> Port<E> {
 
     /// Passes the next `count` slots one by one. Their messages were all received at the same time, if
     /// [`note_arrival`](Port::note_arrival) was called.
+    ///
+    /// It is not rare where it is done at all. But called from a way that is cold it leaves a message that has been
+    /// received in registers where it is not done.
+    #[cold]
     #[inline(never)]
     fn step_timed(&mut self, count: usize) {
         let Some(timing) = &mut self.timing else { return };

@@ -263,7 +263,15 @@ impl<T: IpcMessage> Sender<T> {
     fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
         match &mut *self.link {
             Link::Exclusive(port) => port.send(message, patience),
-            link => send_otherwise(link, message, patience),
+            link => match room_otherwise(link, patience) {
+                Ok(room) => {
+                    // SAFETY: the room is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
+                    unsafe { message.place(room.cast()) };
+                    pass_otherwise(link);
+                    Ok(())
+                }
+                Err(blocked) => Err((message, blocked)),
+            },
         }
     }
 }
@@ -471,19 +479,20 @@ impl<T: ?Sized> fmt::Debug for Sender<T> {
     }
 }
 
-/// Sends over any ring but the exclusive one. It is not inlined, so that the code of an exclusive queue's sender
-/// contains no locked instructions.
+/// Waits for room in any ring but the exclusive one, and returns where it is.
+///
+/// It is not inlined, so that the code of an exclusive queue's sender contains no locked instructions. And it does not take
+/// the message: what a call takes lies in memory, on every other way as well, and would be stored twice.
 #[inline(never)]
-fn send_otherwise<T: IpcMessage>(
-    link: &mut SenderLink,
-    message: T,
-    patience: impl FnOnce() -> Patience,
-) -> Result<(), (T, Blocked)> {
-    match link {
-        Link::Exclusive(port) => port.send(message, patience),
-        Link::Shared(port) => port.send(message, patience),
-        Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
-    }
+fn room_otherwise(link: &mut SenderLink, patience: impl FnOnce() -> Patience) -> Result<*mut u8, Blocked> {
+    link.take_turn(patience)?;
+    Ok(link.start())
+}
+
+/// Publishes the message in that room.
+#[inline(never)]
+fn pass_otherwise(link: &mut SenderLink) {
+    link.pass();
 }
 
 #[cold]
