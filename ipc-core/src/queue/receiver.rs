@@ -529,7 +529,7 @@ impl<T: ?Sized> fmt::Debug for Receiver<T> {
 }
 
 /// Receives from any ring but the exclusive one: `false` is the end of the channel, and otherwise `message` has been written.
-/// It is not inlined, for the reason given at `send_otherwise`.
+/// It is not inlined, for the reason given at `room_otherwise`.
 #[inline(never)]
 fn recv_otherwise<T: IpcMessage, E: From<Corrupt>>(
     link: &mut ReceiverLink,
