@@ -46,7 +46,7 @@
 //! | a channel whose name is known only at run time | [`Queue`], [`Broadcast`], [`Latest`], [`Service`], [`Pipe`] |
 //! | to send to one receiver | [`Queue`], [`Sender`]; in place, [`Loan`], [`LoanBatch`] |
 //! | to receive | [`Receiver`]; in place, [`Received`], [`ReceivedBatch`] |
-//! | to send to every subscriber | [`Broadcast`], [`Publisher`], [`Subscriber`]; in place, [`Loan`], [`Published`] |
+//! | to send to every subscriber | [`Broadcast`], [`Publisher`], [`Subscriber`]; in place, [`Loan`], [`LoanBatch`], [`Published`], [`PublishedBatch`] |
 //! | to share the newest value only | [`Latest`], [`Writer`], [`Reader`]; in place, [`Draft`] |
 //! | requests and replies | [`Service`], [`Client`], [`Server`] |
 //! | a duplex connection | [`Pipe`], [`PipeEnd`] |
@@ -92,10 +92,10 @@ pub use ipc_core::{
     AcceptError, Broadcast, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError,
     ChannelInfo, Client, Corrupt, DEFAULT_DOMAIN, DOMAIN_VARIABLE, Draft, HugePages, InPlace, Invalid, IpcMessage,
     Latest, Lifetime, List, Loan, LoanBatch, LoanError, LoanTimeoutError, Mismatch, OpenError, Opt, Peer, Pending,
-    Pipe, PipeEnd, Published, Publisher, Queue, ReadError, Reader, Received, ReceivedBatch, Receiver, RecvError,
-    RecvTimeoutError, Replies, Reply, ReplyError, ReplyLoan, ReplyStream, Request, RequestLoan, Role, SendBatchError,
-    SendError, SendTimeoutError, Sender, Server, Service, Source, Stopper, Str, Subscriber, TooLarge, TooLong,
-    TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
+    Pipe, PipeEnd, Published, PublishedBatch, Publisher, Queue, ReadError, Reader, Received, ReceivedBatch, Receiver,
+    RecvError, RecvTimeoutError, Replies, Reply, ReplyError, ReplyLoan, ReplyStream, Request, RequestLoan, Role,
+    SendBatchError, SendError, SendTimeoutError, Sender, Server, Service, Source, Stopper, Str, Subscriber, TooLarge,
+    TooLong, TryLoanError, TryRecvError, TrySendError, WaitNewerError, WaitSet, WriteError, Writer,
 };
 #[cfg(feature = "async")]
 pub use ipc_core::{

@@ -23,7 +23,7 @@ mod published;
 mod publisher;
 mod subscriber;
 
-pub use published::Published;
+pub use published::{Published, PublishedBatch};
 pub use publisher::Publisher;
 pub use subscriber::{Iter, Subscriber};
 

@@ -67,7 +67,7 @@ mod station;
 mod timing;
 mod waiting;
 
-pub use broadcast::{Broadcast, Published, Publisher, Subscriber};
+pub use broadcast::{Broadcast, Published, PublishedBatch, Publisher, Subscriber};
 pub use error::{
     AcceptError, BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError, CallError, Corrupt, LoanError,
     LoanTimeoutError, Mismatch, OpenError, Peer, ReadError, RecvError, RecvTimeoutError, ReplyError, Role,

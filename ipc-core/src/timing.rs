@@ -170,14 +170,28 @@ impl Timing {
         let word = unsafe { self.word(payload) };
         // Relaxed: acquired with the payload, or found to be another message's with it.
         let sent_ns = word.load(Ordering::Relaxed);
-        let arrival_ns = self.arrival_ns.take();
         let is_accepted = accept();
-        if let Some(tally) = self.tally.as_ref().filter(|_| is_accepted) {
-            let received_ns = arrival_ns.unwrap_or_else(os::monotonic_ns);
+        if is_accepted {
             // SAFETY: the segment is mapped, as the caller promises.
-            unsafe { tally.histogram() }.record(sent_ns, received_ns);
+            unsafe { self.count_arrived(sent_ns) };
+        } else {
+            self.arrival_ns = None;
         }
         is_accepted
+    }
+
+    /// Counts a message that was sent at `sent_ns` and received when [`note_arrival`](Timing::note_arrival) was called, or now.
+    ///
+    /// # Safety
+    ///
+    /// The segment is mapped.
+    pub(crate) unsafe fn count_arrived(&mut self, sent_ns: u64) {
+        let arrival_ns = self.arrival_ns.take();
+        if let Some(tally) = &self.tally {
+            let received_ns = arrival_ns.unwrap_or_else(os::monotonic_ns);
+            // SAFETY: as the caller promises.
+            unsafe { tally.histogram() }.record(sent_ns, received_ns);
+        }
     }
 
     /// The word with the time of a message.

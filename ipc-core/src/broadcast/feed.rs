@@ -81,6 +81,8 @@ pub(crate) struct Feed {
     stays: bool,
     /// Of a channel with timestamps.
     timing: Option<Timing>,
+    /// When the messages that have been copied and not passed were published, in a channel with timestamps.
+    copied_ns: Vec<u64>,
 }
 
 /// Takes a subscriber's place. One that publishers do not wait for has no need to write.
@@ -102,7 +104,7 @@ pub(crate) fn open(spec: &Spec) -> Result<Feed, OpenError> {
                 // While it joined, its cursor may have kept others from waking publishers that there is room for.
                 station.wake();
             }
-            Ok(Feed { intake, station, stays, timing })
+            Ok(Feed { intake, station, stays, timing, copied_ns: Vec::new() })
         }
         Err(Evidence { found, .. }) => {
             let path = station.segment().path().into();
@@ -237,6 +239,49 @@ impl Intake {
         }
     }
 
+    /// Whether there is a message `ahead` slots on. There is one to be taken.
+    #[inline(always)]
+    fn sees_ahead(&self, ahead: usize) -> bool {
+        match &self.end {
+            End::Lossless(end) => end.sees_ahead(ahead),
+            End::Lossy(end) => end.sees_ahead(ahead),
+            End::Frames(_) => false,
+        }
+    }
+
+    /// The payload `ahead` slots on, where there is a message.
+    #[inline(always)]
+    fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        match &self.end {
+            End::Lossless(end) => end.payload_ahead(ahead),
+            End::Lossy(end) => end.payload_ahead(ahead),
+            End::Frames(end) => end.payload().unwrap_or(NonNull::dangling()),
+        }
+    }
+
+    /// Whether the copy that was made of the payload `ahead` slots on is the message.
+    #[inline(always)]
+    fn is_intact(&mut self, ahead: usize) -> bool {
+        match &mut self.end {
+            End::Lossless(end) => {
+                let is_intact = end.accept();
+                self.is_evicted |= !is_intact;
+                is_intact
+            }
+            End::Lossy(end) => end.is_intact(ahead),
+            End::Frames(_) => false,
+        }
+    }
+
+    /// Steps over so many messages, which have been seen.
+    fn pass_many(&mut self, count: usize) {
+        match &mut self.end {
+            End::Lossless(end) => end.pass_many(count),
+            End::Lossy(end) => end.pass_many(count),
+            End::Frames(_) => {}
+        }
+    }
+
     /// Closes the hole at which this subscriber waits, if a publisher died there; steps over it if the segment is
     /// read-only.
     fn tend(&mut self, segment: &Segment) {
@@ -337,6 +382,67 @@ impl Feed {
         if let Some(timing) = &mut self.timing {
             timing.note_arrival();
         }
+    }
+
+    /// How many messages the ring has room for, if each takes a slot.
+    pub(crate) fn slots(&self) -> u64 {
+        self.station.segment().geometry().slots
+    }
+
+    /// How many messages there are from the one on that can be taken, at most `max`.
+    pub(crate) fn ready(&self, max: usize) -> usize {
+        let most = max.min(self.slots() as usize);
+        (0..most).take_while(|&ahead| ahead == 0 || self.intake.sees_ahead(ahead)).count()
+    }
+
+    /// The payload `ahead` slots on, of those with messages that are [ready](Feed::ready).
+    #[inline(always)]
+    pub(crate) fn payload_ahead(&self, ahead: usize) -> *mut u8 {
+        self.intake.payload_ahead(ahead).as_ptr().cast()
+    }
+
+    /// Whether a copy that is made by `copy` of the payload `ahead` slots on is the message. It is called if there is one, for
+    /// each slot from the first on.
+    pub(crate) fn copy_ahead(&mut self, ahead: usize, copy: impl FnOnce(*mut u8)) -> bool {
+        let Feed { intake, timing, copied_ns, .. } = self;
+        if ahead != 0 && !intake.sees_ahead(ahead) {
+            return false;
+        }
+        let payload = intake.payload_ahead(ahead);
+        copy(payload.as_ptr().cast());
+        if let Some(timing) = timing {
+            copied_ns.truncate(ahead);
+            // SAFETY: the payload is that of a slot of the segment, which `station` keeps mapped.
+            copied_ns.push(unsafe { timing.time_ns(payload) });
+        }
+        intake.is_intact(ahead)
+    }
+
+    /// Steps over so many messages that have been [copied](Feed::copy_ahead).
+    pub(crate) fn pass_copied(&mut self, count: usize) {
+        self.intake.pass_many(count);
+        let Feed { timing: Some(timing), copied_ns, .. } = self else { return };
+        let arrival_ns = timing.arrival();
+        for sent_ns in copied_ns.drain(..).take(count) {
+            timing.note_arrival_again(arrival_ns);
+            // SAFETY: `station` keeps the segment mapped.
+            unsafe { timing.count_arrived(sent_ns) };
+        }
+    }
+
+    /// Steps over so many messages that are [ready](Feed::ready), and stay where they are.
+    pub(crate) fn pass_many(&mut self, count: usize) {
+        let Feed { intake, timing, .. } = self;
+        if let Some(timing) = timing {
+            let arrival_ns = timing.arrival();
+            for ahead in 0..count {
+                timing.note_arrival_again(arrival_ns);
+                // SAFETY: the payload is that of a slot of the segment, which `station` keeps mapped; nobody stores to it
+                // before it is passed.
+                unsafe { timing.receive(intake.payload_ahead(ahead), || true) };
+            }
+        }
+        intake.pass_many(count);
     }
 
     /// How long messages took, as far as this subscriber knows.

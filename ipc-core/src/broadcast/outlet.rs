@@ -39,6 +39,8 @@ macro_rules! of_ring {
 pub(crate) struct Outlet {
     ring: Ring,
     parts: Parts,
+    /// How many slots a look takes at most, where messages have one length.
+    wanted: usize,
     segment: Arc<Segment>,
     /// The first line of the participant table that is a subscriber's.
     first: u32,
@@ -66,6 +68,7 @@ pub(crate) fn open(spec: &Spec) -> Result<Port<Outlet>, OpenError> {
                 }
             },
             parts,
+            wanted: 1,
             first: geometry.first_role,
             evict_after: Some(limit).filter(|limit| !limit.is_zero()),
             held_up: None,
@@ -87,6 +90,12 @@ impl Outlet {
     fn claim(&mut self) -> Turn {
         let Outlet { ring, segment, first, .. } = self;
         of_ring!(ring, publisher => publisher.claim(|line| Self::counted(segment, *first, line)))
+    }
+
+    /// As [`claim`](Outlet::claim), for as many slots as are wanted.
+    fn claim_many(&mut self) -> Turn {
+        let Outlet { ring: Ring::Slots(publisher), segment, first, wanted, .. } = self else { return self.claim() };
+        publisher.claim_many(*wanted, |line| Self::counted(segment, *first, line))
     }
 
     fn slowest(&self) -> Option<Slowest> {
@@ -126,7 +135,7 @@ impl End for Outlet {
 
     #[inline(always)]
     fn look(&mut self) -> Turn {
-        self.claim()
+        if self.wanted == 1 { self.claim() } else { self.claim_many() }
     }
 
     #[inline(always)]
@@ -137,6 +146,31 @@ impl End for Outlet {
     #[inline(always)]
     fn pass(&mut self) {
         of_ring!(&mut self.ring, publisher => publisher.pass());
+    }
+
+    fn ask_for_slots(&mut self, count: usize) {
+        self.wanted = count;
+    }
+
+    fn owned(&mut self, max: usize) -> usize {
+        match &self.ring {
+            Ring::Slots(publisher) => publisher.claimed().min(max),
+            Ring::Frames(_) => usize::from(self.is_ready()).min(max),
+        }
+    }
+
+    fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        match &self.ring {
+            Ring::Slots(publisher) => publisher.payload_ahead(ahead).unwrap_or(NonNull::dangling()),
+            Ring::Frames(_) => self.payload(),
+        }
+    }
+
+    fn pass_many(&mut self, count: usize) {
+        match &mut self.ring {
+            Ring::Slots(publisher) => publisher.pass_many(count),
+            Ring::Frames(publisher) => publisher.pass(),
+        }
     }
 
     fn stand_back(&self) -> u32 {
@@ -232,6 +266,14 @@ impl Lender for Port<Outlet> {
         Port::payload(self)
     }
 
+    fn owned(&mut self, max: usize) -> usize {
+        Port::owned(self, max)
+    }
+
+    fn payload_ahead(&self, ahead: usize) -> *mut u8 {
+        Port::payload_ahead(self, ahead)
+    }
+
     fn shorten(&mut self, bytes: usize) {
         Port::shorten(self, bytes);
     }
@@ -240,8 +282,16 @@ impl Lender for Port<Outlet> {
         Port::pass(self);
     }
 
+    fn pass_many(&mut self, count: usize) {
+        Port::pass_many(self, count);
+    }
+
     fn abandon(&mut self) {
         Port::abandon(self);
+    }
+
+    fn is_forked(&self) -> bool {
+        Port::is_forked(self)
     }
 
     fn assert_not_forked(&self) {

@@ -8,9 +8,9 @@ use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::IpcMessage;
 use crate::message::tail::longest_tail;
-use crate::queue::Loan;
 use crate::queue::port::Port;
 use crate::queue::sender::{send_error, send_timeout_error, try_send_error};
+use crate::queue::{Loan, LoanBatch};
 use crate::ring::End;
 use crate::station::Patience;
 use core::borrow::Borrow;
@@ -161,6 +161,63 @@ impl<T: IpcMessage> Publisher<T> {
             .take_turn_in_place(|| Patience::from_timeout(limit))
             .map_err(|blocked| send_timeout_error((), blocked))?;
         Ok(Loan::new(&mut *self.port, 0))
+    }
+
+    /// Lends up to `max` slots in a row to be filled in place and published together. Waits for the first one.
+    ///
+    /// There may be fewer than `max`: if subscribers have left no room for more, if another publisher is still at work in one
+    /// of the slots, or if the ring ends before. In a lossy channel there are at most 1,024, and no more than an eighth of the
+    /// [capacity](super::Broadcast::capacity), rounded down, but always one.
+    ///
+    /// The batch fixes the messages' positions in the order, as a [`loan`](Publisher::loan) does, and no other message comes
+    /// between them. To a subscriber that receives in order, [`LoanBatch::send`] publishes all of them at once. (One that
+    /// begins in the middle of the batch, with its history or after it was overtaken, may receive the later ones before
+    /// that.) If this publisher dies, either all of the messages are published or none, and [`lost`](Publisher::lost) then
+    /// counts the whole batch.
+    ///
+    /// Slots that are given back, by [`LoanBatch::send_first`] or by dropping the batch, leave a gap in the sequence numbers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`loan`](Publisher::loan).
+    ///
+    /// ```
+    /// # let pages = ipc_core::Broadcast::<[u64; 4]>::new("loan_batch").domain(format!("doc-{}", std::process::id()));
+    /// let (mut publisher, mut subscriber) = (pages.publisher()?, pages.subscriber()?);
+    /// let mut batch = publisher.loan_batch(3)?;
+    /// for (number, message) in batch.iter_mut().enumerate() {
+    ///     *message = [number as u64; 4];
+    /// }
+    /// batch.send();
+    /// let received = subscriber.recv_batch_ref(100)?.unwrap();
+    /// assert!(received.iter().map(|message| message[0]).eq([0, 1, 2]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, LoanError> {
+        self.port.take_turns_in_place(max, || Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        Ok(LoanBatch::lent_by(&mut *self.port, max))
+    }
+
+    /// Lends up to `max` slots without waiting: see [`loan_batch`](Publisher::loan_batch).
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if it would have to wait; otherwise as for `loan_batch`.
+    pub fn try_loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, TryLoanError> {
+        self.port.take_turns_in_place(max, || Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        Ok(LoanBatch::lent_by(&mut *self.port, max))
+    }
+
+    /// As [`loan_batch`](Publisher::loan_batch), waiting for the first slot at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError::Timeout`] if there was none in time; otherwise as for `loan_batch`.
+    pub fn loan_batch_timeout(&mut self, max: usize, limit: Duration) -> Result<LoanBatch<'_, T>, LoanTimeoutError> {
+        self.port
+            .take_turns_in_place(max, || Patience::from_timeout(limit))
+            .map_err(|blocked| send_timeout_error((), blocked))?;
+        Ok(LoanBatch::lent_by(&mut *self.port, max))
     }
 
     /// Takes the next slot if that does not take waiting. It is this publisher's until it has published.

@@ -19,6 +19,8 @@ use core::mem::MaybeUninit;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
+mod batch;
+
 /// The subscribing end of a broadcast.
 ///
 /// A subscriber first gets the channel's [history](super::Broadcast::history), if there is one, and then every message

@@ -1,28 +1,73 @@
 //! Several slots at once, filled and read in place, and passed on together.
 
 use super::link::{ReceiverLink, SenderLink};
+use super::loan::Lender;
 use crate::error::Corrupt;
 use crate::message::IpcMessage;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut, Range};
 
-/// Several slots of the channel, to be filled in place by index: see [`Sender::loan_batch`](super::Sender::loan_batch).
+/// Whose slots are filled.
+enum Owner<'a> {
+    /// A sender's, which is asked without an indirect call for each message.
+    Sender(&'a mut SenderLink),
+    Other(&'a mut dyn Lender),
+}
+
+impl Owner<'_> {
+    fn lender(&self) -> &dyn Lender {
+        match self {
+            Owner::Sender(link) => *link,
+            Owner::Other(lender) => *lender,
+        }
+    }
+
+    fn lender_mut(&mut self) -> &mut dyn Lender {
+        match self {
+            Owner::Sender(link) => *link,
+            Owner::Other(lender) => *lender,
+        }
+    }
+
+    /// See [`Port::payload_ahead`](super::port::Port::payload_ahead).
+    #[inline(always)]
+    fn payload_ahead<T>(&self, ahead: usize) -> *mut T {
+        match self {
+            Owner::Sender(link) => link.payload_ahead(ahead),
+            Owner::Other(lender) => lender.payload_ahead(ahead).cast(),
+        }
+    }
+}
+
+/// Several slots of the channel, to be filled in place by index: see [`Sender::loan_batch`](super::Sender::loan_batch) and
+/// [`Publisher::loan_batch`](crate::Publisher::loan_batch).
 ///
 /// [`send`](LoanBatch::send) publishes the messages. Dropping the batch gives the slots back, and nothing is sent. Each
 /// slot initially holds *some* valid value, as a single [`Loan`](super::Loan) does, and the same rules hold for it.
 #[must_use = "loaned slots that are not sent are given back"]
 pub struct LoanBatch<'a, T: IpcMessage> {
-    link: &'a mut SenderLink,
+    owner: Owner<'a>,
     len: usize,
+    /// Whether there are slots to be given back.
+    is_unsent: bool,
     messages: PhantomData<&'a mut [T]>,
 }
 
 impl<'a, T: IpcMessage> LoanBatch<'a, T> {
     /// Takes the slots, at most `max`, that `link` owns from the one on that it has been found to own.
     pub(super) fn new(link: &'a mut SenderLink, max: usize) -> Self {
-        let len = link.owned(max);
-        let batch: Self = LoanBatch { link, len, messages: PhantomData };
+        LoanBatch::of(Owner::Sender(link), max)
+    }
+
+    /// As [`new`](LoanBatch::new), of any end.
+    pub(crate) fn lent_by(lender: &'a mut dyn Lender, max: usize) -> Self {
+        LoanBatch::of(Owner::Other(lender), max)
+    }
+
+    fn of(mut owner: Owner<'a>, max: usize) -> Self {
+        let len = owner.lender_mut().owned(max);
+        let batch: Self = LoanBatch { owner, len, is_unsent: true, messages: PhantomData };
         if !T::ANY_BITS {
             for at in 0..len {
                 // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry
@@ -49,10 +94,10 @@ impl<'a, T: IpcMessage> LoanBatch<'a, T> {
     /// number of messages published.
     pub fn send_first(mut self, count: usize) -> usize {
         let count = count.min(self.len);
-        if count != 0 && !self.link.is_forked() {
-            self.link.pass_many(count);
-            // Only of those rings that lend one slot at a time is there anything to give back.
-            self.len = 0;
+        if count != 0 && !self.owner.lender().is_forked() {
+            self.owner.lender_mut().pass_many(count);
+            // An end with more slots than it passes keeps none that others wait for.
+            self.is_unsent = false;
         }
         count
     }
@@ -67,9 +112,9 @@ impl<'a, T: IpcMessage> LoanBatch<'a, T> {
     fn message(&self, at: usize) -> *mut T {
         assert!(at < self.len, "there are {} messages, and none with the index {at}", self.len);
         if !T::ANY_BITS {
-            self.link.assert_not_forked();
+            self.owner.lender().assert_not_forked();
         }
-        self.link.payload_ahead(at)
+        self.owner.payload_ahead(at)
     }
 }
 
@@ -85,15 +130,15 @@ impl<T: IpcMessage> Index<usize> for LoanBatch<'_, T> {
 
 impl<T: IpcMessage> IndexMut<usize> for LoanBatch<'_, T> {
     fn index_mut(&mut self, at: usize) -> &mut T {
-        // SAFETY: as in `index`, and `self.link` is borrowed uniquely.
+        // SAFETY: as in `index`, and `self.owner` is borrowed uniquely.
         unsafe { &mut *self.message(at) }
     }
 }
 
 impl<T: IpcMessage> Drop for LoanBatch<'_, T> {
     fn drop(&mut self) {
-        if self.len != 0 && !self.link.is_forked() {
-            self.link.abandon();
+        if self.is_unsent && !self.owner.lender().is_forked() {
+            self.owner.lender_mut().abandon();
         }
     }
 }

@@ -10,10 +10,16 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 
-/// An end that owns a slot, to be filled in place.
+/// An end that owns a slot, or several in a row, to be filled in place.
 pub(crate) trait Lender: Send + Sync {
     /// The payload of the slot.
     fn payload(&self) -> *mut u8;
+
+    /// See [`Port::owned`].
+    fn owned(&mut self, max: usize) -> usize;
+
+    /// See [`Port::payload_ahead`].
+    fn payload_ahead(&self, ahead: usize) -> *mut u8;
 
     /// Makes the slot shorter, to so many bytes, where messages vary in length.
     fn shorten(&mut self, bytes: usize);
@@ -21,8 +27,14 @@ pub(crate) trait Lender: Send + Sync {
     /// Publishes the message in the slot.
     fn pass(&mut self);
 
-    /// Gives the slot back as it is.
+    /// See [`Port::pass_many`].
+    fn pass_many(&mut self, count: usize);
+
+    /// Gives the slots back as they are.
     fn abandon(&mut self);
+
+    /// See [`Port::is_forked`].
+    fn is_forked(&self) -> bool;
 
     /// See [`Port::assert_not_forked`].
     fn assert_not_forked(&self);
@@ -33,6 +45,14 @@ impl Lender for SenderLink {
         self.start()
     }
 
+    fn owned(&mut self, max: usize) -> usize {
+        SenderLink::owned(self, max)
+    }
+
+    fn payload_ahead(&self, ahead: usize) -> *mut u8 {
+        SenderLink::payload_ahead(self, ahead)
+    }
+
     fn shorten(&mut self, bytes: usize) {
         SenderLink::shorten(self, bytes);
     }
@@ -41,8 +61,16 @@ impl Lender for SenderLink {
         SenderLink::pass(self);
     }
 
+    fn pass_many(&mut self, count: usize) {
+        SenderLink::pass_many(self, count);
+    }
+
     fn abandon(&mut self) {
         SenderLink::abandon(self);
+    }
+
+    fn is_forked(&self) -> bool {
+        SenderLink::is_forked(self)
     }
 
     fn assert_not_forked(&self) {

@@ -97,6 +97,20 @@ impl<E: Tended> Port<E> {
         self.take_turn(patience)
     }
 
+    /// As [`take_turn_in_place`](Port::take_turn_in_place), for up to `max` slots, of an end that has to ask for them.
+    pub(crate) fn take_turns_in_place(
+        &mut self,
+        max: usize,
+        patience: impl FnOnce() -> Patience,
+    ) -> Result<(), Blocked> {
+        self.check_in_place()?;
+        self.end.ask_for_slots(max);
+        let is_taken = !self.is_refused() && self.end.look() == Turn::Ours;
+        let taken = if is_taken { Ok(()) } else { self.wait(patience()) };
+        self.end.ask_for_slots(1);
+        taken
+    }
+
     /// Stops a guard from being used in a forked child, where its slot is blank, if not every bit pattern is a value.
     ///
     /// # Panics
@@ -287,17 +301,17 @@ impl<E: Tended> Port<E> {
     }
 
     /// How many slots this end owns from its position on, at most `max`.
-    pub(super) fn owned(&mut self, max: usize) -> usize {
+    pub(crate) fn owned(&mut self, max: usize) -> usize {
         self.end.owned(max)
     }
 
     /// The payload `ahead` slots on, of those that this end owns.
-    pub(super) fn payload_ahead(&self, ahead: usize) -> *mut u8 {
+    pub(crate) fn payload_ahead(&self, ahead: usize) -> *mut u8 {
         self.end.payload_ahead(ahead).as_ptr().cast()
     }
 
     /// As [`pass`](Port::pass), for the next `count` slots, all of which this end owns.
-    pub(super) fn pass_many(&mut self, count: usize) {
+    pub(crate) fn pass_many(&mut self, count: usize) {
         match &self.timing {
             Some(timing) if timing.counts() => self.step_timed(count),
             Some(timing) => {

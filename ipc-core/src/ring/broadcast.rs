@@ -6,13 +6,15 @@
 //! ```text
 //! FULL or SKIP of lap l - 1 (0 before lap 0)  -->  FULL l      the publisher has stored its message
 //!                                          |---->  SKIP l      it has given it up (units 0)
-//!                                          '---->  LOST l  -->  SKIP l     it died (units 1), see `repair`
+//!                                          '---->  LOST l  -->  SKIP l     it died (units 1 or more), see `repair`
 //! ```
 //!
 //! A message's *number* is its position, counted in cells: `lap * capacity + index`. So how many messages lie between
 //! two positions is known without having seen them. A number that was given up or lost has no message; a subscriber
 //! that comes to it reports a lost one and jumps over one that was given up. (One that has been overtaken cannot tell, and
 //! counts every number that it has not seen.)
+//!
+//! A publisher may claim several cells at once, for a message each: a *batch*, see [`batch`].
 //!
 //! There are two kinds of subscribers, and a ring has one of them.
 //!
@@ -89,12 +91,13 @@
 //! alive before J1.
 
 use super::cells::{Cells, Position, Stamp, State};
-use super::claims::{Claimant, Company, Counter, Life, Records, Repair, Role};
+use super::claims::{Cargo, Claimant, Company, Counter, Life, Records, Repair, Role};
 use super::exclusive::{Evidence, Turn};
 use crate::atomics::{AtomicU64, fence};
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+mod batch;
 pub(crate) mod lossless;
 pub(crate) mod lossy;
 
@@ -221,7 +224,7 @@ impl Parts {
     /// Closes the hole that the dead publisher on `line` may have left, so that subscribers jump over it and report it
     /// as lost. `life` tells of publishers only: a line of any other kind is [`Life::Absent`].
     pub(crate) fn repair(&self, line: usize, life: impl Fn(usize) -> Life) -> Repair {
-        self.publishers.repair_producer(&self.cells, line, life, is_done_before)
+        self.publishers.repair_producer(&self.cells, line, life, is_done_before, Cargo::Each)
     }
 
     /// The subscriber that has passed the least, of those for which `counted` returns the generation of their line's owner.
@@ -276,15 +279,15 @@ impl Horizon {
         cells.position(self.word().load(Ordering::Acquire))
     }
 
-    /// P3: where it is, beyond `at`, which the caller has claimed.
+    /// P3: where it is, beyond `last`. The caller has claimed the cells from `at` to that one, which are not more than the margin.
     #[cold]
-    fn raise(&self, cells: &Cells, at: Position) -> Position {
+    fn raise(&self, cells: &Cells, at: Position, last: Position) -> Position {
         let target = cells.after(at, self.margin);
         // Relaxed: the fence P4 comes after it (B2), and the swap below passes on what others have released (B3).
         let mut found = self.word().load(Ordering::Relaxed);
         // Each failure is another publisher's move, and no other claim before `at` allows for a second one by the same.
         for _ in 0..MAX_ROUNDS {
-            if let Some(horizon) = cells.position(found).filter(|&horizon| at.ahead(horizon) > 0) {
+            if let Some(horizon) = cells.position(found).filter(|&horizon| last.ahead(horizon) > 0) {
                 return horizon;
             }
             // Release: shows the counter to whoever sees it (B3); pairs with the Acquire in `load`. Relaxed on failure: as
@@ -435,6 +438,8 @@ pub(crate) struct Publisher {
     claimant: Claimant,
     /// The position that was claimed last.
     at: Option<Position>,
+    /// Cells after it that were claimed with it.
+    rest: u16,
     /// Positions less than a lap after it may be claimed; of a lossless ring.
     floor: Option<Position>,
     /// Cells of positions before it may be stored to; of a lossy ring.
@@ -445,7 +450,7 @@ impl Publisher {
     /// Joins on `line`, with the conditions of [`Claimant::attach`].
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.publishers, &parts.cells, line, company);
-        Publisher { parts, claimant, at: None, floor: None, horizon: None }
+        Publisher { parts, claimant, at: None, rest: 0, floor: None, horizon: None }
     }
 
     /// Claims the next cell, which is this publisher's own until [`pass`](Self::pass) or [`abandon`](Self::abandon).
@@ -456,11 +461,13 @@ impl Publisher {
     #[inline(always)]
     pub(crate) fn claim(&mut self, counted: impl Fn(usize) -> Option<u32>) -> Turn {
         if self.at.is_some() {
+            // There are more if a batch was forgotten.
+            self.shrink(1);
             return Turn::Ours;
         }
-        let turn = self.reserve(counted);
+        let turn = self.reserve(counted, |_, _| 1);
         match turn {
-            Turn::Ours => self.open(),
+            Turn::Ours => self.open(0),
             _ => self.claimant.give_up(),
         }
         turn
@@ -478,8 +485,9 @@ impl Publisher {
         self.finish(State::Full, 1);
     }
 
-    /// Gives the claimed cell up. Its number has no message.
+    /// Gives the claimed cells up. Their numbers have no message.
     pub(crate) fn abandon(&mut self) {
+        self.shrink(1);
         self.finish(State::Skip, 0);
     }
 
@@ -494,9 +502,13 @@ impl Publisher {
         self.claimant.settle(life)
     }
 
-    /// P1 and P2.
+    /// P1 and P2. `reach` says how many cells to claim from a position on that may be claimed.
     #[inline(always)]
-    fn reserve(&mut self, counted: impl Fn(usize) -> Option<u32>) -> Turn {
+    fn reserve(
+        &mut self,
+        counted: impl Fn(usize) -> Option<u32>,
+        mut reach: impl FnMut(&mut Self, Position) -> u16,
+    ) -> Turn {
         if !self.claimant.is_settled() {
             return Turn::Theirs;
         }
@@ -516,7 +528,8 @@ impl Publisher {
                     None => continue,
                 }
             }
-            if self.claimant.claim(at, cells.after(at, 1), 1) {
+            let units = reach(self, at);
+            if self.claimant.claim(at, cells.after(at, units), units) {
                 self.at = Some(at);
                 return Turn::Ours;
             }
@@ -546,13 +559,14 @@ impl Publisher {
         Some(if is_coming { Turn::Theirs } else { Turn::Broken(self.parts.evidence(at, found)) })
     }
 
-    /// P3 and P4.
+    /// P3 and P4, for the cell that is claimed and `rest` more.
     #[inline(always)]
-    fn open(&mut self) {
+    fn open(&mut self, rest: u16) {
         let Some(at) = self.at else { return };
         if let Guard::Lossy(horizon) = self.parts.guard {
-            if self.horizon.is_none_or(|known| at.ahead(known) <= 0) {
-                self.horizon = Some(horizon.raise(&self.parts.cells, at));
+            let last = self.parts.cells.after(at, rest);
+            if self.horizon.is_none_or(|known| last.ahead(known) <= 0) {
+                self.horizon = Some(horizon.raise(&self.parts.cells, at, last));
             }
         }
         // Release (P4): whoever reads a payload word that is stored from here on sees the horizon (B2) and the notes of
@@ -563,6 +577,7 @@ impl Publisher {
     /// P6.
     #[inline(always)]
     fn finish(&mut self, state: State, units: u16) {
+        debug_assert!(self.rest == 0);
         let Some(at) = self.at.take() else { return };
         let stamp = Stamp::new(state, self.parts.cells.lap(at), units).word();
         // Release (P6): publishes the payload; pairs with the Acquire in `Parts::see` and in `reserve`.

@@ -284,6 +284,18 @@ impl Cells {
         }
     }
 
+    /// The position `count` cells after `at`, at most a lap.
+    #[inline(always)]
+    pub(crate) fn forward(&self, at: Position, count: u64) -> Position {
+        let room = self.room(at);
+        if count < room {
+            Position(at.0 + count)
+        } else {
+            let next_lap = (at.0 | (self.one_lap() - 1)) + 1;
+            Position(next_lap.wrapping_add(count - room) & POSITION_MASK)
+        }
+    }
+
     /// The position of cell `index` in the latest lap that has the number `lap` in a stamp and does not lie after that
     /// of `now`. `None` if that is not the lap of `now` or the one before, or if there is no such cell.
     pub(crate) fn recent(&self, index: u64, lap: u64, now: Position) -> Option<Position> {
@@ -366,6 +378,11 @@ mod tests {
                     assert!(at.ahead(next) >= 1 && next.ahead(at) <= -1);
                     assert_eq!(cells.cells_between(at, next), 1);
                     assert_eq!(cells.recent(cells.index(at), cells.lap(at), next), Some(at));
+                    let mut ahead = at;
+                    for count in 0..=capacity as u64 {
+                        assert_eq!(cells.forward(at, count), ahead);
+                        ahead = cells.after(ahead, 1);
+                    }
                     at = next;
                 }
             }

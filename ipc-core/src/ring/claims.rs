@@ -64,7 +64,7 @@ use core::sync::atomic::Ordering;
 
 mod repair;
 
-pub(super) use repair::{Line, Owner};
+pub(super) use repair::{Cargo, Line, Owner};
 
 /// What a claim says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +229,11 @@ impl Records {
         let at = unsafe { self.first.add(line * self.stride_words + word) };
         // SAFETY: as above; the words are atomics that outlive `self`.
         unsafe { at.as_ref() }
+    }
+
+    /// The positions that the records name now, as words.
+    pub(super) fn positions(&self) -> impl Iterator<Item = u64> {
+        (0..self.lines).filter_map(|line| Some(self.load_claim(line)?.0))
     }
 
     /// Position and kind of the claim in a record, as they are now.

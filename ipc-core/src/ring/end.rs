@@ -42,6 +42,10 @@ pub(crate) trait End: Sized {
     /// Gives the slot to the other end and steps on: this is what publishes a message, and what frees a slot.
     fn pass(&mut self);
 
+    /// Asks for so many slots at once, where an end takes them from others of its side. The next looks take as many of them as
+    /// can be had.
+    fn ask_for_slots(&mut self, _count: usize) {}
+
     /// How many slots from this end's place on are its own, of `max`. A ring where an end owns one slot at a time says 1
     /// at most.
     fn owned(&mut self, max: usize) -> usize {

@@ -397,7 +397,7 @@ fn loom_a_hole_is_closed_beside_those_who_live() {
         let memory = Memory::new(2, None);
         let parts = memory.parts();
         // It dies after its claim, before it moves the horizon.
-        assert_eq!(Publisher::attach(parts, 0, Company::Others).reserve(everyone), Turn::Ours);
+        assert_eq!(Publisher::attach(parts, 0, Company::Others).reserve(everyone, |_, _| 1), Turn::Ours);
         let life = |line| match line {
             0 => Life::Dead { generation: 1 },
             1 => Life::Live,

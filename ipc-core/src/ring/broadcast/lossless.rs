@@ -124,6 +124,24 @@ impl Subscriber {
         self.publish_cursor();
     }
 
+    /// Whether there is a message `ahead` cells after this subscriber's place, less than the capacity.
+    #[inline(always)]
+    pub(crate) fn sees_ahead(&self, ahead: usize) -> bool {
+        matches!(self.parts.see(self.parts.cells.forward(self.next, ahead as u64)), (Seen::Message, _))
+    }
+
+    /// The [payload](Self::payload) `ahead` cells on, where there is a message.
+    #[inline(always)]
+    pub(crate) fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        self.parts.cells.payload(self.parts.cells.forward(self.next, ahead as u64))
+    }
+
+    /// As [`pass`](Self::pass), for so many cells, all of which have messages. One store lets publishers have them.
+    pub(crate) fn pass_many(&mut self, count: usize) {
+        self.next = self.parts.cells.forward(self.next, count as u64);
+        self.publish_cursor();
+    }
+
     /// Whether it is for this subscriber, which has [passed](Self::pass) something, to wake publishers that sleep because
     /// the ring was full. `counted` is that of [`Publisher::claim`].
     #[cold]

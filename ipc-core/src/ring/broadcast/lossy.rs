@@ -42,19 +42,12 @@ impl Subscriber {
         self.parts.publishers.counter.load(&self.parts.cells).is_ok_and(|tail| self.next.ahead(tail) > 0)
     }
 
-    /// Steps over the place, and counts it as missed, if the publisher that has claimed it is dead: for those who cannot
-    /// [repair](Parts::repair) what it has left.
-    ///
-    /// The counter is seen to be beyond the place before the records are looked at, and the stamp after them. So if one of
-    /// the dead had claimed it (`claims`), and the stamp is still none of this lap, then nobody has dealt with it, and
-    /// nobody will but to close the hole.
+    /// Steps over the place, and over the rest of a batch, and counts it as missed, if the publisher that has claimed it is
+    /// dead: for those who cannot [repair](Parts::repair) what it has left.
     pub(crate) fn step_over_dead(&mut self, life: impl Fn(usize) -> Life) {
-        let Parts { cells, publishers, .. } = self.parts;
-        if self.is_claimed() && publishers.left_by_dead(&cells, self.next, life).is_some() {
-            if let (Seen::Coming, _) = self.parts.see(self.next) {
-                self.missed = self.missed.saturating_add(1);
-                self.next = cells.after(self.next, 1);
-            }
+        if let Some(cells) = self.is_claimed().then(|| self.parts.left_by_dead(self.next, life)).flatten() {
+            self.missed = self.missed.saturating_add(u64::from(cells));
+            self.next = self.parts.cells.after(self.next, cells);
         }
     }
 
@@ -62,6 +55,36 @@ impl Subscriber {
     #[inline(always)]
     pub(crate) fn payload(&self) -> NonNull<AtomicU64> {
         self.parts.cells.payload(self.next)
+    }
+
+    /// Whether there is a message `ahead` cells after this subscriber's place, less than the capacity.
+    #[inline(always)]
+    pub(crate) fn sees_ahead(&self, ahead: usize) -> bool {
+        matches!(self.parts.see(self.parts.cells.forward(self.next, ahead as u64)), (Seen::Message, _))
+    }
+
+    /// The [payload](Self::payload) `ahead` cells on, where there is a message.
+    #[inline(always)]
+    pub(crate) fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        self.parts.cells.payload(self.parts.cells.forward(self.next, ahead as u64))
+    }
+
+    /// Whether everything that has been read from the payload `ahead` cells on belongs to the message there, as
+    /// [`accept`](Self::accept) finds it out of the next one. This subscriber stays where it is.
+    #[inline(always)]
+    pub(crate) fn is_intact(&mut self, ahead: usize) -> bool {
+        let at = self.parts.cells.forward(self.next, ahead as u64);
+        // Acquire (S3): as in `accept`.
+        fence(Ordering::Acquire);
+        // S4.
+        let is_intact = !self.is_out_of_sight(at);
+        self.is_overtaken |= ahead == 0 && !is_intact;
+        is_intact
+    }
+
+    /// Steps over so many messages, all of which have been copied.
+    pub(crate) fn pass_many(&mut self, count: usize) {
+        self.next = self.parts.cells.forward(self.next, count as u64);
     }
 
     /// Steps on if everything that has been read from the payload belongs to the message. If it does not, the copy is
@@ -72,20 +95,20 @@ impl Subscriber {
         // in `Publisher::open`.
         fence(Ordering::Acquire);
         // S4.
-        self.is_overtaken = self.is_out_of_sight();
+        self.is_overtaken = self.is_out_of_sight(self.next);
         if !self.is_overtaken {
             self.next = self.parts.cells.after(self.next, 1);
         }
         !self.is_overtaken
     }
 
-    /// Whether the cell of what comes next may be stored to for a later lap.
+    /// Whether the cell at `at` may be stored to for a later lap.
     #[inline(always)]
-    fn is_out_of_sight(&self) -> bool {
+    fn is_out_of_sight(&self, at: Position) -> bool {
         let Guard::Lossy(horizon) = &self.parts.guard else { return false };
-        let (cells, next) = (&self.parts.cells, self.next);
+        let cells = &self.parts.cells;
         // A word that is no position is damage, as `catch_up` finds out.
-        horizon.load(cells).is_none_or(|horizon| next.ahead(horizon) > cells.one_lap() as i64)
+        horizon.load(cells).is_none_or(|horizon| at.ahead(horizon) > cells.one_lap() as i64)
     }
 
     #[cold]

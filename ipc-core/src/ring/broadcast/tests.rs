@@ -4,6 +4,7 @@ use super::*;
 use crate::atomics::mortal::die_after;
 use proptest::prelude::*;
 
+mod batches;
 mod threads;
 mod waking;
 

@@ -29,7 +29,8 @@
 //! - That the counter has been at q is seen from: it is there now; a record names q (C3); q has been dealt with in its
 //!   lap. Once it has been there, one of the three holds for ever, and in this order: whoever claimed q named q from
 //!   before the counter left it, until q was dealt with (C2). So looking in this order misses nothing. Inside a claim
-//!   that has not been dealt with no stamp is that of a message, since only the first unit's stamp is ever stored.
+//!   whose owner has not said WON no stamp is of its lap: the owner stores none before that, and repairers none before
+//!   the first one is LOST, from when on the swap of whoever looks here fails.
 //!
 //! p can be undealt with only while the counter is at most one lap beyond it, since its cell is claimed again only
 //! afterwards. The window keeps a record of long ago from being compared with a stamp whose lap has come round.
@@ -37,7 +38,8 @@
 //! # Counting a loss exactly once
 //!
 //! The hole is closed in three steps: its stamp becomes LOST, naming a dead claimant's line; the loss is counted on
-//! that line, marked with its owner's generation; the stamp becomes SKIP.
+//! that line, marked with its owner's generation; the stamp becomes SKIP. (If each cell of the claim is a message of its
+//! own, all of them are counted in that one step, and the stamps of the others become SKIP before that of the first.)
 //!
 //! - The first step is one swap, so one line is named, once a position.
 //! - A dead owner of a line has one claim, so it is named at most once. Whoever counts looks first whether the mark is of
@@ -64,6 +66,15 @@ pub(in crate::ring) struct Corpse {
     /// The position, as the record has it.
     pub(in crate::ring) at: u64,
     pub(in crate::ring) units: u16,
+}
+
+/// What the cells of a claim are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ring) enum Cargo {
+    /// One message, and the first cell's stamp speaks for all.
+    One,
+    /// A message each, with its own stamp. The stamp of the first is the last that their owner stores.
+    Each,
 }
 
 /// Whose a position is, of which it is known that somebody has claimed it and not dealt with it.
@@ -208,15 +219,15 @@ impl Records {
         Repair::Resolved
     }
 
-    /// Counts a message as lost by the owner of `line` that had this generation, unless it has been counted.
-    pub(in crate::ring) fn count_loss(&self, line: usize, generation: u32) {
+    /// Counts so many messages as lost by the owner of `line` that had this generation, unless they have been counted.
+    pub(in crate::ring) fn count_losses(&self, line: usize, generation: u32, messages: u16) {
         for _ in 0..MAX_ROUNDS {
             // Acquire: as for the swap's Release.
             let lost = self.lost(line).load(Ordering::Acquire);
             if (lost as u32).wrapping_sub(generation) as i32 >= 0 {
                 return;
             }
-            let counted = ((lost >> 32).wrapping_add(1) << 32) | u64::from(generation);
+            let counted = ((lost >> 32).wrapping_add(u64::from(messages)) << 32) | u64::from(generation);
             // AcqRel: the mark and the number change together, and what they depend on is in this word alone; the
             // ordering keeps the count ahead of the stamp that the counter stores next, for those who see that stamp.
             let swap = self.lost(line).compare_exchange(lost, counted, Ordering::AcqRel, Ordering::Relaxed);
@@ -248,17 +259,27 @@ impl Role {
         }
     }
 
-    /// Closes the hole that the dead producer on `line` may have left, and counts the message as lost.
+    /// Closes the hole that the dead producer on `line` may have left, and counts the messages as lost.
     ///
     /// `is_open` says of the stamp of a cell, and a lap, whether the cell has not been dealt with in that lap. A live
     /// producer's claim is left alone.
-    pub(crate) fn repair_producer(
+    pub(in crate::ring) fn repair_producer(
         &self,
         cells: &Cells,
         line: usize,
         life: impl Fn(usize) -> Life,
         is_open: impl Fn(Stamp, u64) -> bool,
+        cargo: Cargo,
     ) -> Repair {
+        let close = |at, lost: Stamp, generation| match cargo {
+            Cargo::One => self.close(cells, at, lost, generation, 1),
+            Cargo::Each => {
+                // A wild stamp does not lead out of the ring.
+                let messages = u64::from(lost.units).min(cells.room(at)) as u16;
+                (1..messages).for_each(|ahead| withdraw(cells, cells.after(at, ahead), &is_open));
+                self.close(cells, at, lost, generation, messages);
+            }
+        };
         let corpse = match self.records.examine(line, &life) {
             Line::Absent | Line::Clear => return Repair::Resolved,
             Line::Live(_) => return Repair::Pending,
@@ -276,9 +297,7 @@ impl Role {
             let found = cells.stamp(at).load(Ordering::Acquire);
             let stamp = Stamp::from_word(found);
             if stamp.lap == cells.lap(at) && stamp.state == State::Lost {
-                return self
-                    .records
-                    .with_named(stamp, at, &life, |generation| self.close(cells, at, stamp, generation));
+                return self.records.with_named(stamp, at, &life, |generation| close(at, stamp, generation));
             }
             if !is_open(stamp, cells.lap(at)) {
                 return Repair::Resolved;
@@ -300,7 +319,7 @@ impl Role {
             // AcqRel: Release for whoever goes on from here, Acquire as for the load. It names one line, for good.
             let swap = cells.stamp(at).compare_exchange(found, lost.word(), Ordering::AcqRel, Ordering::Relaxed);
             if swap.is_ok() {
-                self.close(cells, at, lost, owner.generation);
+                close(at, lost, owner.generation);
                 return Repair::Resolved;
             }
         }
@@ -308,10 +327,25 @@ impl Role {
     }
 
     /// Counts the loss that `lost` names, and lets the consumers jump over it.
-    fn close(&self, cells: &Cells, at: Position, lost: Stamp, generation: u32) {
-        self.records.count_loss(usize::from(lost.owner), generation);
+    fn close(&self, cells: &Cells, at: Position, lost: Stamp, generation: u32, messages: u16) {
+        self.records.count_losses(usize::from(lost.owner), generation, messages);
         let skip = Stamp::new(State::Skip, lost.lap, lost.units);
-        // Release: publishes the count. If it fails, another repairer has done it.
+        // Release: publishes the count, and what was withdrawn. If it fails, another repairer has done it.
         let _ = cells.stamp(at).compare_exchange(lost.word(), skip.word(), Ordering::Release, Ordering::Relaxed);
+    }
+}
+
+/// Sees to it that the cell at `at` counts as lost in its lap, whatever the dead owner of the claim around it has stored there.
+/// The claim's first stamp has been found LOST, and nobody but repairers stores to this one before that has changed.
+fn withdraw(cells: &Cells, at: Position, is_open: impl Fn(Stamp, u64) -> bool) {
+    let lap = cells.lap(at);
+    // Acquire: pairs with the Release of the dead, so that its message is there for whoever has found it already.
+    let found = cells.stamp(at).load(Ordering::Acquire);
+    let stamp = Stamp::from_word(found);
+    let is_done = stamp.lap == lap && matches!(stamp.state, State::Full | State::Skip);
+    if is_done || is_open(stamp, lap) {
+        let skip = Stamp::new(State::Skip, lap, 1);
+        // Release: as for the stamp of the first. If it fails, another repairer has done it.
+        let _ = cells.stamp(at).compare_exchange(found, skip.word(), Ordering::Release, Ordering::Relaxed);
     }
 }

@@ -21,7 +21,7 @@
 //! - The loss is counted as in `claims`: DROPPED names one line, whose dead owner has one claim, and the line is not taken
 //!   over before the steps are finished, for the same reason.
 
-use super::super::claims::{Line, Owner};
+use super::super::claims::{Cargo, Line, Owner};
 use super::*;
 
 /// Rounds in which the words changed under a repairer before it leaves them to the others.
@@ -32,7 +32,7 @@ impl Parts {
     /// by whoever takes a line over, before it attaches.
     pub(crate) fn repair_producer(&self, line: usize, life: impl Fn(usize) -> Life) -> Repair {
         let is_open = |stamp, lap| stamp == Stamp::free(lap);
-        self.producers.repair_producer(&self.cells, line, life, is_open)
+        self.producers.repair_producer(&self.cells, line, life, is_open, Cargo::One)
     }
 
     /// Resolves what the dead consumer on `line` has left, in the same way.
@@ -112,7 +112,7 @@ impl Parts {
 
     /// Counts the loss that `dropped` names, and frees the cells.
     fn drop_orphan(&self, at: Position, dropped: Stamp, generation: u32) {
-        self.consumers.records.count_loss(usize::from(dropped.owner), generation);
+        self.consumers.records.count_losses(usize::from(dropped.owner), generation, 1);
         self.free(at, dropped);
     }
 
