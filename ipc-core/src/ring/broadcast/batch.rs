@@ -74,7 +74,7 @@ impl Publisher {
     }
 
     /// P6 for the cells from the last one that is claimed to the one `first` after the first.
-    fn finish_rest(&mut self, first: u16, state: State, units: u16) {
+    pub(super) fn finish_rest(&mut self, first: u16, state: State, units: u16) {
         let (Some(at), cells) = (self.at, self.parts.cells) else { return };
         let stamp = Stamp::new(state, cells.lap(at), units).word();
         while self.rest >= first {

@@ -10,6 +10,7 @@
 
 use super::*;
 use crate::atomics::explore::explore;
+use crate::atomics::mortal::die_after;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -32,6 +33,8 @@ struct Memory {
     counter: [AtomicU64; 2],
     horizon: AtomicU64,
     payloads: Vec<UnsafeCell<u64>>,
+    /// Of a lossy ring, and so how long a batch can be.
+    margin: u16,
     history: Option<u64>,
 }
 
@@ -46,6 +49,7 @@ impl Memory {
             counter: [AtomicU64::new(0), AtomicU64::new(0)],
             horizon: AtomicU64::new(0),
             payloads: (0..cells).map(|_| UnsafeCell::new(0)).collect(),
+            margin: cells.div_ceil(4) as u16,
             history,
         })
     }
@@ -61,7 +65,7 @@ impl Memory {
         let role = Role { counter, records };
         match self.history {
             // SAFETY: as above.
-            None => unsafe { Parts::lossy(cells, role, NonNull::from(&self.horizon), 1) },
+            None => unsafe { Parts::lossy(cells, role, NonNull::from(&self.horizon), self.margin) },
             Some(history) => Parts::lossless(cells, role, records, history),
         }
     }
@@ -78,7 +82,10 @@ impl Memory {
     }
 
     fn store(&self, publisher: &Publisher, value: u64) {
-        let payload = publisher.payload().expect("a cell has been claimed");
+        self.store_at(publisher.payload().expect("a cell has been claimed"), value);
+    }
+
+    fn store_at(&self, payload: NonNull<AtomicU64>, value: u64) {
         let (first, second) = halves(payload);
         // Relaxed: the stamp publishes them.
         first.store(value, Ordering::Relaxed);
@@ -92,6 +99,17 @@ impl Memory {
     fn publish(&self, publisher: &mut Publisher, value: u64) {
         self.fill(publisher, value);
         publisher.pass();
+    }
+
+    /// Claims two cells and stores a message to each, the first of which is `value`.
+    fn fill_two(&self, publisher: &mut Publisher, value: u64) {
+        while publisher.claim_many(2, everyone) != Turn::Ours {
+            thread::yield_now();
+        }
+        for ahead in 0..publisher.claimed() {
+            let payload = publisher.payload_ahead(ahead).expect("so many cells have been claimed");
+            self.store_at(payload, value + ahead as u64);
+        }
     }
 
     /// What a lossless subscriber finds in place.
@@ -416,4 +434,104 @@ fn loom_a_hole_is_closed_beside_those_who_live() {
         assert_eq!(look_once(&mut subscriber), 1);
         assert_eq!(parts.publishers.records.losses(), 1);
     });
+}
+
+#[test]
+fn loom_a_batch_in_place_is_published_and_passed_as_a_whole() {
+    explore("lossless, batches of 2", Some(3), || {
+        let memory = Memory::new(2, Some(0));
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+        let shared = memory.clone();
+        let mut subscriber = memory.subscribe(SUBSCRIBER, 0);
+        let reader = thread::spawn(move || {
+            while subscriber.look() != Sight::Message {
+                thread::yield_now();
+            }
+            assert!(subscriber.sees_ahead(1), "the first is published last");
+            for ahead in 0..2 {
+                // SAFETY: loom checks that nobody else writes.
+                let value = shared.payload(subscriber.payload_ahead(ahead)).with(|payload| unsafe { *payload });
+                assert_eq!(value, ahead as u64);
+            }
+            subscriber.pass_many(2);
+            assert_eq!(shared.receive(&mut subscriber), 2);
+        });
+        for number in [0, 2] {
+            memory.fill_two(&mut publisher, number);
+            assert_eq!(publisher.claimed(), 2, "both cells are passed by one store");
+            publisher.pass_many(2);
+        }
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_what_a_batch_overwrites_is_not_accepted() {
+    explore("lossy, a batch that overtakes 1 subscriber", Some(3), || {
+        let memory = Memory::new(5, None);
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+        (0..5).for_each(|number| memory.publish(&mut publisher, number));
+        let mut subscriber = lossy::Subscriber::attach(memory.parts(), 5).unwrap();
+        let reader = thread::spawn(move || {
+            if subscriber.look() != Sight::Message {
+                return;
+            }
+            for ahead in 0..2 {
+                if !subscriber.sees_ahead(ahead) {
+                    break;
+                }
+                let (number, halves) = (ahead as u64, copy(subscriber.payload_ahead(ahead)));
+                if !subscriber.is_intact(ahead) {
+                    break;
+                }
+                assert_eq!(halves, (number, number ^ MIX), "torn message, or the wrong one");
+            }
+        });
+        memory.fill_two(&mut publisher, 5);
+        assert_eq!(publisher.claimed(), 2);
+        publisher.pass_many(2);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_dead_publishers_batch_is_withdrawn_beside_those_who_live() {
+    for (has_stored, repairs) in [(false, 9), (true, 9), (true, 2), (true, 3)] {
+        let name =
+            format!("lossless, a dead publisher's batch, stored: {has_stored}, a repairer that dies at {repairs}");
+        explore(&name, Some(2), move || {
+            let memory = Memory::new(2, Some(0));
+            let parts = memory.parts();
+            let mut subscriber = memory.subscribe(SUBSCRIBER, 0);
+            let mut dead = Publisher::attach(parts, 0, Company::Others);
+            memory.fill_two(&mut dead, 7);
+            if has_stored {
+                // All but the first stamp.
+                dead.finish_rest(1, State::Full, 1);
+            }
+            let life = |line| match line {
+                0 => Life::Dead { generation: 1 },
+                1 => Life::Live,
+                _ => Life::Absent,
+            };
+            let repairer = thread::spawn(move || {
+                die_after(repairs, || parts.repair(0, life));
+            });
+            let shared = memory.clone();
+            let publisher = thread::spawn(move || {
+                let mut publisher = Publisher::attach(shared.parts(), 1, Company::Others);
+                while shared.parts().repair(0, life) != Repair::Resolved {
+                    thread::yield_now();
+                }
+                shared.publish(&mut publisher, 2);
+            });
+            while subscriber.look() == Sight::Nothing {
+                thread::yield_now();
+            }
+            repairer.join().unwrap();
+            publisher.join().unwrap();
+            assert_eq!(memory.receive(&mut subscriber), 2, "nothing of the batch is left");
+            assert_eq!((subscriber.number(), parts.losses()), (3, 2));
+        });
+    }
 }
