@@ -23,8 +23,18 @@ const FILLING: u64 = 600;
 /// Said in place of a number: so many messages were missed.
 const MISSED: u64 = 1_000_000;
 
-const PUBLISHING: &[&str] = &["publish", "publish-in-place", "loan-and-drop", "publish-batch", "close", "attach"];
-const SUBSCRIBING: &[&str] = &["try-recv", "recv-in-place", "recv-batch", "recv-from-empty", "close", "attach"];
+const PUBLISHING: &[&str] = &[
+    "publish",
+    "publish-in-place",
+    "loan-and-drop",
+    "publish-batch",
+    "publish-batch-in-place",
+    "loan-batch-and-drop",
+    "close",
+    "attach",
+];
+const SUBSCRIBING: &[&str] =
+    &["try-recv", "recv-in-place", "recv-batch", "recv-batch-in-place", "recv-from-empty", "close", "attach"];
 
 pub(crate) fn lossless_scenes() -> Vec<Scene> {
     scenes(LOSSLESS)
@@ -89,6 +99,13 @@ fn victim_publishes(stage: &Stage, mut publisher: Publisher<Message>) -> Check {
             act(|| publisher.send_batch(batch.map(message)))?.at("the victim publishes")?;
             &[VICTIMS, VICTIMS + 1]
         }
+        "publish-batch-in-place" => {
+            act(|| publish_in_batches(&mut publisher))?.at("the victim publishes")?;
+            &[VICTIMS, VICTIMS + 1]
+        }
+        "loan-batch-and-drop" => {
+            act(|| publisher.try_loan_batch(2).map(drop))?.map(|()| &[]).at("the victim takes slots")?
+        }
         _ => {
             act(|| drop(publisher))?;
             stage.done(&[])?;
@@ -98,6 +115,17 @@ fn victim_publishes(stage: &Stage, mut publisher: Publisher<Message>) -> Check {
     stage.done(sent)?;
     drop(publisher);
     stage.rest(&[])
+}
+
+/// Publishes the victim's two messages in place: in one batch, or in two where the ring ends or a batch is not longer.
+fn publish_in_batches(publisher: &mut Publisher<Message>) -> Result<(), TrySendError<()>> {
+    let mut next = VICTIMS;
+    while next < VICTIMS + 2 {
+        let mut batch = publisher.try_loan_batch((VICTIMS + 2 - next) as usize)?;
+        batch.iter_mut().zip(next..).for_each(|(slot, number)| *slot = message(number));
+        next += batch.send() as u64;
+    }
+    Ok(())
 }
 
 fn victim_subscribes(stage: &Stage, mut subscriber: Subscriber<Message>) -> Check {
@@ -126,6 +154,19 @@ fn victim_subscribes(stage: &Stage, mut subscriber: Subscriber<Message>) -> Chec
             };
             let numbers = batch.into_iter().map(number).chain(lagged.map(Ok));
             numbers.collect::<Check<_>>()?
+        }
+        "recv-batch-in-place" => {
+            let received = act(|| {
+                let mut numbers = Vec::with_capacity(2);
+                let batch = subscriber.try_recv_batch_ref(2)?;
+                numbers.extend(batch.iter().flatten().map(|message| number(*message)));
+                Ok::<_, BroadcastTryRecvError>(numbers)
+            })?;
+            match received {
+                Ok(numbers) => numbers.into_iter().collect::<Check<_>>()?,
+                Err(BroadcastTryRecvError::Lagged { missed }) => vec![MISSED + missed],
+                Err(error) => return Err(format!("the victim receives {error:?}")),
+            }
         }
         "recv-from-empty" => match act(|| subscriber.recv_timeout(Duration::from_millis(1)))? {
             Ok(Some(received)) => vec![number(received)?],
@@ -243,7 +284,7 @@ fn publish_through(tx: &mut Publisher<Message>, readers: &mut [&mut Reader], num
 fn effect(operation: &str) -> &'static [u64] {
     match operation {
         "publish" | "publish-in-place" => &[VICTIMS],
-        "publish-batch" => &[VICTIMS, VICTIMS + 1],
+        "publish-batch" | "publish-batch-in-place" => &[VICTIMS, VICTIMS + 1],
         _ => &[],
     }
 }
@@ -375,9 +416,15 @@ fn settle_publisher(play: &Play, books: &Books, reader: &Reader) -> Check {
     let batch = [VICTIMS, VICTIMS + 1].map(|number| reader.numbers.contains(&number));
     ensure(batch != [false, true], || "the second message of a batch came without the first".to_string())?;
     let arrived = batch.iter().filter(|&&came| came).count() as u64;
-    let claimed = if scene.operation == "loan-and-drop" { 1 } else { effect(scene.operation).len() as u64 };
+    // What one death can cost: the message that was begun, or the batch.
+    let (claimed, at_once) = match scene.operation {
+        "loan-and-drop" => (1, 1),
+        "loan-batch-and-drop" => (2, 2),
+        "publish-batch-in-place" => (2, 2),
+        operation => (effect(operation).len() as u64, 1),
+    };
     let is_certain = play.is_stopped() || play.progress().is_finished || play.is_untouched();
-    let (lost, most) = (reader.subscriber.lost(), if is_certain { 0 } else { (claimed - arrived).min(1) });
+    let (lost, most) = (reader.subscriber.lost(), if is_certain { 0 } else { (claimed - arrived).min(at_once) });
     ensure(lost <= most, || format!("{lost} messages are reported lost, and {most} can be"))?;
     let missed = if scene.kind == LOSSY { lost } else { 0 };
     ensure(reader.missed == missed, || format!("{} were missed, and {missed} are to be reported", reader.missed))?;
