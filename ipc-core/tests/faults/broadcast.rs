@@ -1,14 +1,15 @@
 //! Broadcasts between processes that are stopped and killed.
 
-use super::support::news::{BURST, MOMENT, TIMEOUT, check, lossless, lossy, message, publish_bursts, recv};
+use super::support::news::{BURST, MOMENT, Message, TIMEOUT, check, lossless, lossy, message, publish_bursts, recv};
 use super::support::{Child, Domain, PATIENCE, Part, listen, program, say};
-use ipc_core::{BroadcastRecvTimeoutError, WaitSet};
+use ipc_core::{Broadcast, BroadcastRecvTimeoutError, LoanBatch, WaitSet};
 use std::time::Duration;
 
 pub(super) const PARTS: &[(&str, Part)] = &[
     ("news_publish_bursts", publish_bursts),
     ("news_publish_until_killed", publish_until_killed),
     ("news_hold_a_loan", hold_a_loan),
+    ("news_hold_batches", hold_batches),
     ("news_subscribe_and_wait", subscribe_and_wait),
     ("news_subscribe_and_say", subscribe_and_say),
     ("news_subscribe_lossily", subscribe_lossily),
@@ -30,6 +31,21 @@ fn hold_a_loan(domain: &str) {
     say("held");
     listen();
     drop(loan);
+}
+
+/// A lossless channel, and a lossy one that lends several slots.
+fn of_batches(domain: &str) -> [Broadcast<Message>; 2] {
+    [lossless(domain), Broadcast::new("wide").domain(domain).capacity(32).lossy()]
+}
+
+/// Holds a batch of each kind, and says how long they are.
+fn hold_batches(domain: &str) {
+    let mut publishers = of_batches(domain).map(|channel| channel.publisher().unwrap());
+    let batches = publishers.each_mut().map(|publisher| publisher.loan_batch(3).unwrap());
+    let [lossless, lossy] = batches.each_ref().map(LoanBatch::len);
+    say(format!("{lossless} {lossy}"));
+    listen();
+    drop(batches);
 }
 
 fn subscribe_and_wait(domain: &str) {
@@ -104,6 +120,34 @@ fn what_a_publisher_died_with_holds_nobody_up() {
         assert_eq!(recv(&mut subscriber), Ok(Some((0, deaths))));
         assert_eq!((subscriber.lost(), publisher.lost()), (deaths, deaths));
     }
+}
+
+#[test]
+fn of_a_batch_that_a_publisher_died_with_nothing_is_left() {
+    let domain = Domain::new("news-batches");
+    let [mut publisher, mut wide] = of_batches(domain.name()).map(|channel| channel.publisher().unwrap());
+    let [mut subscriber, mut reader] = of_batches(domain.name()).map(|channel| channel.subscriber().unwrap());
+    let mut lost = 0;
+    for deaths in 1..=8 {
+        let mut child = Child::start("news_hold_batches", &domain);
+        let held = child.hear();
+        let (lossless, lossy) = held.split_once(' ').expect("there are two");
+        lost += lossless.parse::<u64>().unwrap();
+        for publisher in [&mut publisher, &mut wide] {
+            publisher.send(message(0, deaths)).unwrap();
+        }
+        for subscriber in [&mut subscriber, &mut reader] {
+            assert_eq!(subscriber.recv_timeout(MOMENT).map(|_| None), TIMEOUT, "a live one is waited for");
+        }
+        child.kill();
+        assert_eq!(recv(&mut subscriber), Ok(Some((0, deaths))));
+        assert_eq!((subscriber.lost(), publisher.lost()), (lost, lost));
+        // It cannot write, and so cannot close the hole.
+        let missed = lossy.parse().unwrap();
+        assert_eq!(recv(&mut reader), Err(BroadcastRecvTimeoutError::Lagged { missed }));
+        assert_eq!(recv(&mut reader), Ok(Some((0, deaths))));
+    }
+    assert!(lost > 16, "batches of three, but at the end of the ring: {lost}");
 }
 
 #[test]
