@@ -75,8 +75,8 @@ impl<T: IpcMessage + fmt::Debug + ?Sized> fmt::Debug for Published<'_, T> {
 /// Several published messages, in the segment or in copies: see
 /// [`Subscriber::recv_batch_ref`](super::Subscriber::recv_batch_ref).
 ///
-/// Index it or iterate over it. Dropping it passes all of the messages at once. The rules of a single [`Published`] hold for
-/// each message.
+/// Index it or iterate over it. Dropping it passes all of the messages at once. The rules of a single [`Published`]
+/// hold for each message.
 #[must_use = "dropping the guard steps on to the next messages"]
 pub struct PublishedBatch<'a, T: IpcMessage> {
     feed: &'a mut Feed,
@@ -108,8 +108,8 @@ impl<'a, T: IpcMessage> PublishedBatch<'a, T> {
         self.into_iter()
     }
 
-    /// Passes the first `count` messages, or all if there are fewer. The next call receives the others again, or, in a lossy
-    /// channel, finds that they were overtaken.
+    /// Passes the first `count` messages, or all if there are fewer. The next call receives the others again, or, in a
+    /// lossy channel, finds that they were overtaken.
     pub fn release_first(mut self, count: usize) {
         self.len = self.len.min(count);
     }

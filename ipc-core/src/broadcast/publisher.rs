@@ -165,17 +165,18 @@ impl<T: IpcMessage> Publisher<T> {
 
     /// Lends up to `max` slots in a row to be filled in place and published together. Waits for the first one.
     ///
-    /// There may be fewer than `max`: if subscribers have left no room for more, if another publisher is still at work in one
-    /// of the slots, or if the ring ends before. In a lossy channel there are at most 1,024, and no more than an eighth of the
-    /// [capacity](super::Broadcast::capacity), rounded down, but always one.
+    /// There may be fewer than `max`: if subscribers have left no room for more, if another publisher is still at work
+    /// in one of the slots, or if the ring ends before. In a lossy channel there are at most 1,024, and no more than
+    /// an eighth of the [capacity](super::Broadcast::capacity), rounded down, but always one.
     ///
-    /// The batch fixes the messages' positions in the order, as a [`loan`](Publisher::loan) does, and no other message comes
-    /// between them. To a subscriber that receives in order, [`LoanBatch::send`] publishes all of them at once. (One that
-    /// begins in the middle of the batch, with its history or after it was overtaken, may receive the later ones before
-    /// that.) If this publisher dies, either all of the messages are published or none, and [`lost`](Publisher::lost) then
-    /// counts the whole batch.
+    /// The batch fixes the messages' positions in the order, as a [`loan`](Publisher::loan) does, and no other message
+    /// comes between them. To a subscriber that receives in order, [`LoanBatch::send`] publishes all of them at once.
+    /// (One that begins in the middle of the batch, with its history or after it was overtaken, may receive the later
+    /// ones before that.) If this publisher dies, either all of the messages are published or none, and
+    /// [`lost`](Publisher::lost) then counts the whole batch.
     ///
-    /// Slots that are given back, by [`LoanBatch::send_first`] or by dropping the batch, leave a gap in the sequence numbers.
+    /// Slots that are given back, by [`LoanBatch::send_first`] or by dropping the batch, leave a gap in the sequence
+    /// numbers.
     ///
     /// # Errors
     ///

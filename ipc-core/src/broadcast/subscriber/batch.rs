@@ -11,15 +11,16 @@ use core::time::Duration;
 
 /// Batches of messages of one length, by reference.
 impl<T: IpcMessage> Subscriber<T> {
-    /// Receives up to `max` messages by reference, and waits for the first one. Dropping the guard passes all of them at once.
+    /// Receives up to `max` messages by reference, and waits for the first one. Dropping the guard passes all of them
+    /// at once.
     ///
-    /// A batch ends before a gap in the numbers (a loan that was dropped unsent, or a publisher's death), and in a lossy
-    /// channel before a message that is being overwritten.
+    /// A batch ends before a gap in the numbers (a loan that was dropped unsent, or a publisher's death), and in a
+    /// lossy channel before a message that is being overwritten.
     ///
-    /// Where the messages are is as for [`recv_ref`](Subscriber::recv_ref): in the segment, in a lossless channel without
-    /// eviction; in other channels, and for a [hardened](crate::Queue::hardened) subscriber, in validated copies on this
-    /// process's heap. In either case they count as read when the guard is dropped, and publishers of a lossless channel wait
-    /// for it.
+    /// Where the messages are is as for [`recv_ref`](Subscriber::recv_ref): in the segment, in a lossless channel
+    /// without eviction; in other channels, and for a [hardened](crate::Queue::hardened) subscriber, in validated
+    /// copies on this process's heap. In either case they count as read when the guard is dropped, and publishers of a
+    /// lossless channel wait for it.
     ///
     /// # Errors
     ///

@@ -1,31 +1,35 @@
 //! Several cells at once: a publisher that claims them together, and a subscriber that passes them together.
 //!
-//! A publisher may claim the n cells from p on, all of one lap, by one step of the counter. Its record says p and, in its
-//! `units`, n. Each cell gets a message of its own, or is given up, and has its own stamp. The stamps are stored from the
-//! last cell to the first.
+//! A publisher may claim the n cells from p on, all of one lap, by one step of the counter. Its record says p and, in
+//! its `units`, n. Each cell gets a message of its own, or is given up, and has its own stamp. The stamps are stored
+//! from the last cell to the first.
 //!
-//! B7. *For everybody else a batch is as n claims by n publishers.* All n cells are done with for the lap before (P1), and none
-//!     is kept by a cursor, before the counter passes the first; the horizon is beyond the last before the first word is
-//!     stored (P3, P4); and each stamp is stored after its payload (P6). So B1 to B6 hold for each cell, and none of them
-//!     asks who has claimed the next one. In a lossy ring n is at most the margin, by which the horizon is moved anyway.
-//! B8. *Until p is dealt with, the record names p and tells n*, as C2 says of any claim, *and once p is dealt with, so are the
-//!     other cells*, since p's stamp is stored last. So those who find no record that names p, or p dealt with, need not ask
-//!     for the others.
-//! B9. *A batch whose publisher dies is published as a whole or not at all.* It is dead before p's stamp, or after all of them.
-//!     Before, p becomes LOST, and repairers count n losses, then put SKIP in the place of what the others have (a stamp of
-//!     the lap before, or FULL), and then of LOST. Until the latter, no publisher claims p for the next lap (P1), nor what
-//!     comes after it, so that a stamp of an earlier lap or FULL of this one is the dead publisher's affair. A repairer that
-//!     is late finds another stamp, as no word comes back.
+//! B7. *For everybody else a batch is as n claims by n publishers.* All n cells are done with for the lap before (P1),
+//!     and none is kept by a cursor, before the counter passes the first; the horizon is beyond the last before the
+//!     first word is stored (P3, P4); and each stamp is stored after its payload (P6). So B1 to B6 hold for each cell,
+//!     and none of them asks who has claimed the next one. In a lossy ring n is at most the margin, by which the
+//!     horizon is moved anyway.
+//! B8. *Until p is dealt with, the record names p and tells n*, as C2 says of any claim, *and once p is dealt with, so
+//!     are the other cells*, since p's stamp is stored last. So those who find no record that names p, or p dealt
+//!     with, need not ask for the others.
+//! B9. *A batch whose publisher dies is published as a whole or not at all.* It is dead before p's stamp, or after all
+//!     of them. Before, p becomes LOST; repairers put SKIP (units 1) in the place of what the others have, a stamp of
+//!     the lap before, FULL, or SKIP of what was given up; they count n losses, and put SKIP in the place of LOST.
+//!     Until then no publisher claims p for the next lap (P1), nor what comes after it, so that whatever is found
+//!     there of this lap or the one before is the dead publisher's affair. A repairer that is late finds another
+//!     stamp, as no word comes back.
 //!
-//! A subscriber that begins in the middle of a batch, with its history or after it was overtaken, may receive what comes there
-//! before those who come to p see anything; of a batch that is lost then as well. Each message is whole.
+//! A subscriber that begins in the middle of a batch, with its history or after it was overtaken, may receive what
+//! comes there before those who come to p see anything; of a batch that is lost then as well. Each message is whole.
 //!
-//! A lossless subscriber may read the messages from its cursor on where they are (B5), and pass all of them by one store.
+//! A lossless subscriber may read the messages from its cursor on where they are (B5), and pass all of them by one
+//! store.
 
 use super::*;
 
 impl Publisher {
-    /// As [`claim`](Publisher::claim), for as many cells in a row as can be claimed at once, at most `max`, and one at least.
+    /// As [`claim`](Publisher::claim), for as many cells in a row as can be claimed at once, at most `max`, and one at
+    /// least.
     pub(crate) fn claim_many(&mut self, max: usize, counted: impl Fn(usize) -> Option<u32>) -> Turn {
         let max = u16::try_from(max).unwrap_or(u16::MAX).max(1);
         if self.at.is_some() {
@@ -104,7 +108,8 @@ impl Publisher {
         (1..reach as u16).find(|&ahead| !self.is_done(cells.after(at, ahead))).unwrap_or((reach as u16).max(1))
     }
 
-    /// How many cells from `at` on may be claimed for all that is known of the subscribers, the gaps between laps included.
+    /// How many cells from `at` on may be claimed for all that is known of the subscribers, the gaps between laps
+    /// included.
     fn room(&self, at: Position) -> u64 {
         let one_lap = self.parts.cells.one_lap();
         self.floor.map_or(0, |floor| (one_lap as i64 - floor.ahead(at)).max(0) as u64)
@@ -112,12 +117,12 @@ impl Publisher {
 }
 
 impl Parts {
-    /// How many cells from `at` on are those of a dead publisher, which has claimed them and will never be done with them. The
-    /// caller has seen the counter beyond `at`.
+    /// How many cells from `at` on are those of a dead publisher, which has claimed them and will never be done with
+    /// them. The caller has seen the counter beyond `at`.
     ///
-    /// The records are looked at after the counter, and the stamp of the first cell of a claim after the record. So if a dead
-    /// publisher's record names that cell (`claims`), and the stamp is still none of this lap, then nobody has dealt with
-    /// the claim, and nobody will but to close the hole (B9).
+    /// The records are looked at after the counter, and the stamp of the first cell of a claim after the record. So if
+    /// a dead publisher's record names that cell (`claims`), and the stamp is still none of this lap, then nobody has
+    /// dealt with the claim, and nobody will but to close the hole (B9).
     pub(super) fn left_by_dead(&self, at: Position, life: impl Fn(usize) -> Life) -> Option<u16> {
         let Parts { cells, publishers, .. } = self;
         let left = |first: Position| {

@@ -39,7 +39,7 @@
 //!
 //! The hole is closed in three steps: its stamp becomes LOST, naming a dead claimant's line; the loss is counted on
 //! that line, marked with its owner's generation; the stamp becomes SKIP. (If each cell of the claim is a message of its
-//! own, all of them are counted in that one step, and the stamps of the others become SKIP before that of the first.)
+//! own, the stamps of the others become SKIP before that of the first, and all of them are counted in the one step.)
 //!
 //! - The first step is one swap, so one line is named, once a position.
 //! - A dead owner of a line has one claim, so it is named at most once. Whoever counts looks first whether the mark is of
