@@ -153,6 +153,12 @@ impl<T: IpcMessage> Latest<T> {
         self
     }
 
+    /// Sets another name, and keeps the options: see [`Queue::name`](crate::Queue::name).
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Sets the domain: see [`Queue::domain`](crate::Queue::domain).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());

@@ -73,9 +73,8 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
     /// `<name>.lr` (left to right) and `<name>.rl`.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
-        let to_right = Queue::new(format!("{name}.lr")).spsc();
-        let to_left = Queue::new(format!("{name}.rl")).spsc();
-        Pipe { name, to_right, to_left }
+        let [to_right, to_left] = queue_names(&name);
+        Pipe { name, to_right: Queue::new(to_right).spsc(), to_left: Queue::new(to_left).spsc() }
     }
 
     /// Sets the capacity of each direction: see [`Queue::capacity`].
@@ -121,6 +120,14 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
     /// Sets whether the ends exchange messages by value only: see [`Queue::hardened`].
     pub fn hardened(self, hardened: bool) -> Self {
         self.with(|queue| queue.hardened(hardened), |queue| queue.hardened(hardened))
+    }
+
+    /// Sets another name, by the rules of [`new`](Pipe::new), and keeps the options: see [`Queue::name`].
+    pub fn name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        let [to_right, to_left] = queue_names(&name);
+        let renamed = self.with(|queue| queue.name(to_right), |queue| queue.name(to_left));
+        Pipe { name, ..renamed }
     }
 
     /// Sets the domain: see [`Queue::domain`].
@@ -201,6 +208,11 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
     ) -> Pipe<A, B> {
         Pipe { name: self.name, to_right: to_right(self.to_right), to_left: to_left(self.to_left) }
     }
+}
+
+/// The names of a pipe's two queues: the one to the right, and the one to the left.
+fn queue_names(pipe: &str) -> [String; 2] {
+    [format!("{pipe}.lr"), format!("{pipe}.rl")]
 }
 
 /// One end of a pipe. It sends `S` and receives `R`.

@@ -251,6 +251,23 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         self
     }
 
+    /// Sets another name, by the rules of [`new`](Queue::new), and keeps the options: one declaration can serve several
+    /// channels.
+    ///
+    /// ```
+    /// # let domain = format!("doc-{}", std::process::id());
+    /// let desk_a = ipc_core::Queue::<u64>::new("desk.a").capacity(64);
+    /// # let desk_a = desk_a.domain(&domain);
+    /// let desk_b = desk_a.clone().name("desk.b");
+    /// let (tx, _other) = (desk_b.sender()?, desk_a.sender()?);
+    /// assert_eq!((&*tx.info().name, tx.info().capacity), ("desk.b", 64));
+    /// # Ok::<(), ipc_core::OpenError>(())
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Sets the domain: channels of the same name in different domains are different channels.
     ///
     /// A domain has 1 to 64 ASCII letters, digits, `_` and `-`. The default is the value of the environment variable

@@ -13,6 +13,7 @@ use ipc_core::{
     Queue, RecvError, RecvTimeoutError, SendBatchError, SendError, SendTimeoutError, Service, Source, Str, TooLarge,
     TryRecvError, TrySendError, WaitSet,
 };
+use ipc_macros::IpcMessage;
 use std::error::Error;
 use std::panic;
 use std::time::Duration;
@@ -162,6 +163,33 @@ fn a_pipe_has_the_same_verbs() {
     *loan = 3;
     loan.send();
     assert_eq!(left.recv(), Ok(Some(3)));
+}
+
+/// A message whose channel's options are worth keeping.
+#[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
+#[ipc(crate = "ipc_core", queue = "verbs.declared", capacity = 24)]
+#[repr(C)]
+struct Declared {
+    number: u32,
+}
+
+#[test]
+fn another_name_leads_to_another_channel_with_the_same_options() {
+    let domain = Domain::new("verbs-name");
+    let name = domain.name();
+    let queue = Declared::channel().domain(name).name("queue").sender().unwrap();
+    let broadcast = Broadcast::<u64>::new("old").capacity(24).domain(name).name("broadcast").publisher().unwrap();
+    let latest = Latest::<u64>::new("old").timestamps(true).domain(name).name("latest").writer().unwrap();
+    let service = Service::<u64, u64>::new("old").capacity(24).domain(name).name("service").client().unwrap();
+    let mut pipe = Pipe::<u64, u64>::new("old").capacity(24).domain(name).name("pipe").left().unwrap();
+    let (to_right, to_left) = pipe.halves();
+    let infos = [queue.info(), broadcast.info(), service.info(), to_right.info(), to_left.info()];
+    let expected = ["queue", "broadcast", "service", "pipe.lr", "pipe.rl"];
+    assert_eq!(infos.map(|info| (&*info.name, info.capacity)), expected.map(|name| (name, 24)));
+    assert_eq!((&*latest.info().name, latest.info().timestamps), ("latest", true));
+    let again = Pipe::<u64, u64>::new("old").domain(name).name("pipe").left().unwrap_err().to_string();
+    assert!(again.contains("channel \"pipe\" has a left end already"), "{again}");
+    assert!(!domain.path("old").exists() && !domain.path("verbs.declared").exists());
 }
 
 #[test]
