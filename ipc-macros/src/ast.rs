@@ -105,11 +105,7 @@ impl Shape<'_> {
 impl Field<'_> {
     /// Whether its type is written as one without a fixed length: `[T]` or `str`.
     pub(crate) fn varies(&self) -> bool {
-        match self.ty {
-            Type::Slice(_) => true,
-            Type::Path(ty) => ty.qself.is_none() && ty.path.is_ident("str"),
-            _ => false,
-        }
+        is_tail(self.ty)
     }
 
     /// The name in the schema: the field's, or its number.
@@ -125,6 +121,15 @@ impl Variant<'_> {
     /// The name in the schema.
     pub(crate) fn name(&self) -> String {
         self.ident.unraw().to_string()
+    }
+}
+
+/// Whether a type is written as one without a fixed length: `[T]` or `str`.
+pub(crate) fn is_tail(ty: &Type) -> bool {
+    match ty {
+        Type::Slice(_) => true,
+        Type::Path(ty) => ty.qself.is_none() && ty.path.is_ident("str"),
+        _ => false,
     }
 }
 

@@ -85,11 +85,10 @@ impl Parts {
                 "a domain is chosen by those who run the program, with SLIPRING_DOMAIN, or in the program: \
                  `channel().domain(\"...\")`",
             )),
-            _ => Err(meta.error(format!(
-                "there is no such attribute: `ipc` knows `name`, `crate`, a channel (`queue`, `broadcast`, `latest` or \
-                 `service`) and its options ({})",
-                channel::option_names()
-            ))),
+            "pipe" => Err(meta.error(
+                "a pipe carries messages of two types, so neither declares it: open it with `Pipe::<A, B>::new(\"name\")`",
+            )),
+            _ => Err(meta.error(unknown(&key))),
         }
     }
 
@@ -130,6 +129,35 @@ impl Repr {
         }
         Ok(())
     }
+}
+
+/// What to say of an attribute that does not exist.
+fn unknown(key: &str) -> String {
+    let names = ["name", "crate"].into_iter().chain(channel::names());
+    let (distance, nearest) = names.map(|name| (distance(key, name), name)).min().unwrap_or_default();
+    if distance <= 2 {
+        return format!("there is no such attribute: did you mean `{nearest}`?");
+    }
+    format!(
+        "there is no such attribute: `ipc` knows `name`, `crate`, a channel (`queue`, `broadcast`, `latest` or `service`) \
+         and its options ({})",
+        channel::option_names()
+    )
+}
+
+/// How many characters have to be inserted, removed or replaced to make one word the other (Levenshtein distance).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, b) in other.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// Sets a part that may be given once.

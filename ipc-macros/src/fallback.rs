@@ -5,6 +5,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{Data, DeriveInput, GenericParam, Generics, Path, TypeParamBound, parse_quote};
 
+use crate::ast;
 use crate::attr::Attrs;
 use crate::expand;
 use crate::valid;
@@ -23,7 +24,9 @@ pub(crate) fn message(input: &DeriveInput, attrs: &Attrs, errors: Option<TokenSt
         }
     });
     let channel = attrs.channel.as_ref().map(|declared| {
-        let functions = expand::channel::functions(declared, &input.vis, krate, &quote!(::core::unreachable!()));
+        // What takes messages of one length only cannot even be named with another one.
+        let message = if has_tail(&input.data) { quote!(u8) } else { quote!(Self) };
+        let functions = expand::channel::functions(declared, &input.vis, krate, &message, None);
         quote!(impl #impl_generics #ident #ty_generics #where_clause { #functions })
     });
     quote! {
@@ -75,6 +78,14 @@ fn stand_in_generics(generics: &Generics, krate: &Path) -> (TokenStream, TokenSt
     }
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     (quote!(#impl_generics), ty_generics, quote!(#where_clause))
+}
+
+/// Whether it is a struct that varies in length.
+fn has_tail(data: &Data) -> bool {
+    match data {
+        Data::Struct(data) => data.fields.iter().next_back().is_some_and(|last| ast::is_tail(&last.ty)),
+        Data::Enum(_) | Data::Union(_) => false,
+    }
 }
 
 /// Whether a field keeps the type from being `Send` and `Sync`, which the trait demands.

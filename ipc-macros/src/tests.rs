@@ -40,6 +40,50 @@ fn a_channel_says_only_what_was_given() {
 }
 
 #[test]
+fn attributes_are_mended_where_it_is_clear_what_was_meant() {
+    for (attribute, said) in [
+        ("queue = \"a\", capcity = 4", "did you mean `capacity`?"),
+        ("queue = \"a\", spcs", "did you mean `spsc`?"),
+        ("brodcast = \"a\"", "did you mean `broadcast`?"),
+        ("queue = \"a\", huge_page", "did you mean `huge_pages`?"),
+        ("queue = \"a\", size = 7", "`ipc` knows `name`"),
+        ("topic = \"a\"", "`ipc` knows `name`"),
+        ("a::b", "`ipc` knows `name`"),
+        ("latest", "give the channel a name: `latest = \\\"name\\\"`"),
+        ("queue = 7", "this is a string: `queue = \\\"...\\\"`"),
+        ("queue = \"a\", lifetime", "say which: `lifetime = \\\"...\\\"`"),
+        ("pipe = \"a\"", "`Pipe::<A, B>::new("),
+    ] {
+        let text = derived(syn::parse_str(&format!("#[ipc({attribute})] #[repr(C)] struct M {{ a: u8 }}")).unwrap());
+        assert!(text.contains(said), "{attribute} gives {text}");
+        assert_eq!(text.matches("compile_error").count(), 1, "{attribute}");
+    }
+}
+
+#[test]
+fn a_capacity_is_measured_by_what_it_counts() {
+    let is_refused = |attribute: &str, fields: &str| {
+        let text = format!("#[ipc({attribute})] #[repr(C)] struct M {{ {fields} }}");
+        derived(syn::parse_str(&text).unwrap()).contains("compile_error")
+    };
+    for (attribute, fields, expected) in [
+        ("queue = \"a\", capacity = 536_870_912", "a: u8", false),
+        ("queue = \"a\", capacity = 536_870_913", "a: u8", true),
+        ("broadcast = \"a\", capacity = 536_870_913", "a: u8", true),
+        ("queue = \"a\", spsc, capacity = 2_147_483_648", "a: u8", false),
+        ("queue = \"a\", spsc, capacity = 2_147_483_649", "a: u8", true),
+        // Bytes, or perhaps bytes.
+        ("queue = \"a\", capacity = 4_294_967_296", "a: [u8]", false),
+        ("queue = \"a\", capacity = 536_870_913", "a: Bytes", false),
+        ("queue = \"a\", capacity = 0", "a: [u8]", true),
+        ("service = \"a\", reply = u8, capacity = 32_768", "a: u8", false),
+        ("service = \"a\", reply = u8, capacity = 32_769", "a: [u8]", true),
+    ] {
+        assert_eq!(is_refused(attribute, fields), expected, "{attribute}, {fields}");
+    }
+}
+
+#[test]
 fn the_path_of_the_crate_is_used_throughout() {
     let text = derived(quote! {
         #[ipc(crate = "a::b", queue = "q", spsc, lifetime = "attached")]

@@ -50,7 +50,7 @@ pub(crate) fn check(message: &Message<'_>, errors: &mut Errors) {
         }
     }
     if let Some(channel) = &message.attrs.channel {
-        channel::check(channel, errors);
+        channel::check(message, channel, errors);
     }
 }
 

@@ -135,7 +135,10 @@ impl Parts {
                     meta.error(format!("a message travels on one channel, and `{other}` declares it: remove one"))
                 );
             }
-            let name = meta.value()?.parse()?;
+            if !meta.input.peek(Token![=]) {
+                return Err(meta.error(format!("give the channel a name: `{key} = \"name\"`")));
+            }
+            let name = read_text(key, meta)?;
             once(meta, &mut self.kind, (kind, path, name))?;
             return Ok(true);
         }
@@ -172,6 +175,11 @@ impl Parts {
     }
 }
 
+/// The names of all kinds and options.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    Kind::ALL.into_iter().map(Kind::key).chain(OPTIONS.iter().map(|option| option.name))
+}
+
 /// Every option's name, for errors.
 pub(super) fn option_names() -> String {
     OPTIONS.iter().map(|option| format!("`{}`", option.name)).collect::<Vec<_>>().join(", ")
@@ -188,6 +196,9 @@ fn read_number(meta: &ParseNestedMeta<'_>) -> syn::Result<Value> {
 
 /// Reads `= "text"`.
 fn read_text(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
+    if !meta.input.peek(Token![=]) {
+        return Err(syn::Error::new_spanned(&meta.path, format!("say which: `{name} = \"...\"`")));
+    }
     let value = meta.value()?;
     value.parse().map_err(|error| syn::Error::new(error.span(), format!("this is a string: `{name} = \"...\"`")))
 }

@@ -16,7 +16,8 @@ pub(super) fn implementation(message: &Message<'_>, channel: &Channel) -> TokenS
     let name = &channel.name;
     let builder = format_ident!("{}", names(channel.kind).builder);
     let options = channel.options.iter().filter_map(|given| option(given, krate));
-    let functions = functions(channel, vis, krate, &quote!(#krate::#builder::new(#name) #(#options)*));
+    let builder = quote!(#krate::#builder::new(#name) #(#options)*);
+    let functions = functions(channel, vis, krate, &quote!(Self), Some(&builder));
     quote! {
         #[automatically_derived]
         impl #impl_generics #ident #ty_generics #where_clause {
@@ -25,20 +26,30 @@ pub(super) fn implementation(message: &Message<'_>, channel: &Channel) -> TokenS
     }
 }
 
-/// The functions, around an expression for the builder.
-pub(crate) fn functions(channel: &Channel, vis: &Visibility, krate: &Path, value: &TokenStream) -> TokenStream {
-    let Names { noun, builder, ends } = names(channel.kind);
-    let builder = format_ident!("{builder}");
+/// The functions for messages of the type `message`, around an expression for the builder. Without one, they only
+/// type-check, whatever the messages are.
+pub(crate) fn functions(
+    channel: &Channel,
+    vis: &Visibility,
+    krate: &Path,
+    message: &TokenStream,
+    builder: Option<&TokenStream>,
+) -> TokenStream {
+    let never_run = quote!(::core::unreachable!());
+    let value = builder.unwrap_or(&never_run);
+    let Names { noun, builder: builder_type, ends } = names(channel.kind);
+    let builder_type = format_ident!("{builder_type}");
     let parameters = match (channel.kind, channel.reply()) {
-        (Kind::Service, Some(reply)) => quote!(<Self, #reply>),
+        (Kind::Service, Some(reply)) => quote!(<#message, #reply>),
         // Refused by `valid`, and so that it gives no further errors.
-        (Kind::Service, None) => quote!(<Self, Self>),
-        _ => quote!(<Self>),
+        (Kind::Service, None) => quote!(<#message, #message>),
+        _ => quote!(<#message>),
     };
     let doc =
         format!(" The {noun} that this type declares, as a builder: change its name or options, and keep the rest.");
     let ends = ends.iter().map(|end| {
         let (function, ty): (Ident, Ident) = (format_ident!("{}", end.to_lowercase()), format_ident!("{end}"));
+        let body = if builder.is_some() { quote!(Self::channel().#function()) } else { never_run.clone() };
         let article = if *end == "Server" || *end == "Client" { "a" } else { "the" };
         let doc = format!(
             " Joins the {noun} that this type declares as {article} {function}, and creates it if it does not exist."
@@ -51,14 +62,14 @@ pub(crate) fn functions(channel: &Channel, vis: &Visibility, krate: &Path, value
             /// `OpenError` says why the channel cannot be created or joined, and what to do.
             #[allow(dead_code)]
             #vis fn #function() -> ::core::result::Result<#krate::#ty #parameters, #krate::OpenError> {
-                Self::channel().#function()
+                #body
             }
         }
     });
     quote! {
         #[doc = #doc]
         #[allow(dead_code)]
-        #vis fn channel() -> #krate::#builder #parameters {
+        #vis fn channel() -> #krate::#builder_type #parameters {
             #value
         }
 

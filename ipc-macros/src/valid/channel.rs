@@ -1,7 +1,9 @@
 //! What no channel can be.
 
-use syn::LitStr;
+use syn::{LitInt, LitStr, Type};
 
+use super::types;
+use crate::ast::{self, Message};
 use crate::attr::channel::{Channel, Given, Kind, Value};
 use crate::duration;
 use crate::errors::Errors;
@@ -9,12 +11,19 @@ use crate::errors::Errors;
 /// The most messages that a channel holds.
 const MAX_CAPACITY: u64 = 1 << 31;
 
+/// The most messages that a channel holds whose ends are several.
+const MAX_SHARED_CAPACITY: u64 = 1 << 29;
+
+/// The most calls that a service has room for.
+const MAX_CALLS: u64 = 1 << 15;
+
 /// The most characters in a channel's name.
 const MAX_CHANNEL_NAME: usize = 128;
 
 /// Reports everything that keeps a declaration from being a channel.
-pub(super) fn check(channel: &Channel, errors: &mut Errors) {
+pub(super) fn check(message: &Message<'_>, channel: &Channel, errors: &mut Errors) {
     check_name(&channel.name, errors);
+    check_length(message, channel, errors);
     for given in &channel.options {
         if !given.option.kinds.contains(&channel.kind) {
             let kinds: Vec<_> = given.option.kinds.iter().map(|kind| format!("`{}`", kind.key())).collect();
@@ -22,6 +31,9 @@ pub(super) fn check(channel: &Channel, errors: &mut Errors) {
             errors.at(&given.path, format!("`{kind}` has no `{name}`, which is for {kinds}: remove it"));
         } else {
             check_value(given, errors);
+            if let ("capacity", Value::Int(capacity)) = (given.option.name, &given.value) {
+                check_capacity(message, channel, capacity, errors);
+            }
         }
     }
     if channel.kind == Kind::Service && channel.option("reply").is_none() {
@@ -40,10 +52,8 @@ pub(super) fn check(channel: &Channel, errors: &mut Errors) {
 
 fn check_value(given: &Given, errors: &mut Errors) {
     match (given.option.name, &given.value) {
-        ("capacity", Value::Int(capacity)) if !is_between(capacity, 1) => {
-            errors.at(capacity, "a channel holds 1 to 2,147,483,648 messages");
-        }
-        ("history", Value::Int(history)) if !is_between(history, 0) => {
+        ("reply", Value::Type(reply)) => check_reply(reply, errors),
+        ("history", Value::Int(history)) if !is_within(history, 0, MAX_CAPACITY) => {
             errors.at(history, "a broadcast keeps 0 to 2,147,483,648 messages for late subscribers");
         }
         ("mode", Value::Int(mode)) if !is_mode(mode) => {
@@ -65,13 +75,50 @@ fn check_value(given: &Given, errors: &mut Errors) {
     }
 }
 
+/// A latest value is written over the one before it.
+fn check_length(message: &Message<'_>, channel: &Channel, errors: &mut Errors) {
+    if let (Kind::Latest, Some(tail)) = (channel.kind, message.shape.tail()) {
+        let inline = if matches!(tail.ty, Type::Slice(_)) { "an array or `List<T, N>`" } else { "`Str<N>`" };
+        errors.at(
+            tail.ty,
+            format!("a latest value has one length: use {inline}, or another channel: `queue` or `broadcast`"),
+        );
+    }
+}
+
+/// A reply is a message: it may be of any length, and cannot hold what others cannot, either.
+fn check_reply(reply: &Type, errors: &mut Errors) {
+    if ast::is_tail(reply) { types::check_tail(reply, errors) } else { types::check(reply, errors) }
+}
+
+/// Refuses a capacity that opening the channel would refuse, as far as it can be seen what is counted.
+fn check_capacity(message: &Message<'_>, channel: &Channel, capacity: &LitInt, errors: &mut Errors) {
+    let (most, rule) = match channel.kind {
+        Kind::Service => (MAX_CALLS, "a service has room for 1 to 32,768 calls"),
+        _ if message.shape.tail().is_some() => {
+            (u64::MAX, "these messages vary in length, so the capacity is in bytes: at least 1")
+        }
+        // The last field may turn out to be one of any length.
+        _ if channel.option("spsc").is_some() || message.last_named().is_some() => {
+            (MAX_CAPACITY, "a channel holds 1 to 2,147,483,648 messages")
+        }
+        _ => (
+            MAX_SHARED_CAPACITY,
+            "a channel holds 1 to 536,870,912 messages, or up to 2,147,483,648 if it is a `queue` with `spsc`",
+        ),
+    };
+    if !is_within(capacity, 1, most) {
+        errors.at(capacity, rule);
+    }
+}
+
 /// Whether nothing but bits for reading and writing are set, and those of the owner are.
-fn is_mode(mode: &syn::LitInt) -> bool {
+fn is_mode(mode: &LitInt) -> bool {
     mode.base10_parse::<u32>().is_ok_and(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600)
 }
 
-fn is_between(number: &syn::LitInt, least: u64) -> bool {
-    number.base10_parse::<u64>().is_ok_and(|number| (least..=MAX_CAPACITY).contains(&number))
+fn is_within(number: &LitInt, least: u64, most: u64) -> bool {
+    number.base10_parse::<u64>().is_ok_and(|number| (least..=most).contains(&number))
 }
 
 fn check_name(name: &LitStr, errors: &mut Errors) {
