@@ -120,7 +120,8 @@ impl<T: IpcMessage> Publisher<T> {
     ///
     /// The loan fixes the message's position in the order. Messages that other publishers publish meanwhile are
     /// delivered only after it, so do not keep a loan for long. A loan that is dropped unsent leaves a gap in the
-    /// sequence numbers. A subscriber of a lossy channel that is overtaken there counts the gap as a missed message.
+    /// sequence numbers. A subscriber of a lossy channel that is overtaken there counts the gap as a missed message. In
+    /// a lossless channel, the room of the gap is free again when every subscriber has passed it, as that of a message.
     ///
     /// # Errors
     ///
@@ -237,7 +238,7 @@ impl<T: IpcMessage + ?Sized> Publisher<T> {
     /// Lends room for a message whose tail has `len` items, or `len` bytes of text. Waits if there is no room.
     ///
     /// See [`Sender::loan_len`](crate::Sender::loan_len) for the contents of the loan, and [`loan`](Publisher::loan)
-    /// for the order of messages.
+    /// for the order of messages, and for when the room of a dropped loan is free again.
     ///
     /// # Errors
     ///

@@ -80,7 +80,9 @@ impl Lender for SenderLink {
 
 /// A slot of the channel, to be filled in place. It dereferences to the message.
 ///
-/// [`send`](Loan::send) publishes the message. Dropping the loan gives the slot back, and nothing is sent.
+/// [`send`](Loan::send) publishes the message. Dropping the loan gives the slot back, and nothing is sent. In a shared
+/// queue and in a broadcast, the slot has its place among those of others by then, so there is room for another message
+/// once the receivers have passed it, and not at once.
 ///
 /// The slot initially holds *some* valid value: an earlier message, or a blank one. Assigning a whole message copies
 /// its padding into the segment, if it has any. Assigning field by field, or using

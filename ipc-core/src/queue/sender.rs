@@ -162,7 +162,8 @@ impl<T: IpcMessage> Sender<T> {
 
     /// Lends the next slot to be filled in place, and waits for one if the channel is full.
     ///
-    /// [`Loan::send`] publishes the message. Dropping the loan gives the slot back unsent.
+    /// [`Loan::send`] publishes the message. Dropping the loan gives the slot back unsent. In a shared queue, the slot has
+    /// its place in the order by then: it counts against the capacity until a receiver has passed it.
     ///
     /// # Errors
     ///
@@ -288,7 +289,8 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     /// (text: NUL characters), to be overwritten. [`Loan::truncate`] shortens it. `len` is ignored for a message
     /// without a tail.
     ///
-    /// [`Loan::send`] publishes the message. Dropping the loan gives the room back unsent.
+    /// [`Loan::send`] publishes the message. Dropping the loan gives the room back unsent; in a shared queue, when a
+    /// receiver has passed it.
     ///
     /// # Errors
     ///
