@@ -104,11 +104,14 @@ impl<T: ?Sized> Clone for Broadcast<T> {
     }
 }
 
-impl<T: IpcMessage + ?Sized> Broadcast<T> {
+impl<T: ?Sized> Broadcast<T> {
     /// A broadcast with this name and the default options: lossless, without history, without eviction.
     ///
     /// The rules for the name are those of [`Queue::new`](crate::Queue::new).
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>) -> Self
+    where
+        T: IpcMessage,
+    {
         Broadcast {
             name: name.into(),
             domain: None,
@@ -249,7 +252,10 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
     /// - [`OpenError::Kind`] if the existing channel is lossless and this builder is lossy, or the other way round.
     /// - [`OpenError::Mismatch`] if the channel carries another message type.
     /// - Any other [`OpenError`], as documented there.
-    pub fn publisher(&self) -> Result<Publisher<T>, OpenError> {
+    pub fn publisher(&self) -> Result<Publisher<T>, OpenError>
+    where
+        T: IpcMessage,
+    {
         Ok(Publisher::new(open_publisher(&self.spec()?)?))
     }
 
@@ -261,7 +267,10 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
     ///
     /// [`OpenError::TableFull`] if there are 128 live subscribers; otherwise as for
     /// [`publisher`](Broadcast::publisher).
-    pub fn subscriber(&self) -> Result<Subscriber<T>, OpenError> {
+    pub fn subscriber(&self) -> Result<Subscriber<T>, OpenError>
+    where
+        T: IpcMessage,
+    {
         Ok(Subscriber::new(open_subscriber(&self.spec()?)?))
     }
 
@@ -285,7 +294,10 @@ impl<T: IpcMessage + ?Sized> Broadcast<T> {
         self.lossy
     }
 
-    pub(crate) fn spec(&self) -> Result<Spec, OpenError> {
+    pub(crate) fn spec(&self) -> Result<Spec, OpenError>
+    where
+        T: IpcMessage,
+    {
         if self.lossy && self.evict_after.is_some() {
             return Err(OpenError::Unsupported("a lossy broadcast waits for nobody, so it evicts nobody"));
         }

@@ -71,10 +71,13 @@ impl<T> Clone for Latest<T> {
     }
 }
 
-impl<T: IpcMessage> Latest<T> {
+impl<T> Latest<T> {
     /// A latest value with this name and the default options. The rules for the name are those of
     /// [`Queue::new`](crate::Queue::new).
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>) -> Self
+    where
+        T: IpcMessage,
+    {
         let (lifetime, pages) = (Lifetime::default(), Pages::default());
         let (name, access, message) = (name.into(), Access::default(), PhantomData);
         Latest { name, domain: None, lifetime, pages, timestamps: false, access, message }
@@ -174,7 +177,10 @@ impl<T: IpcMessage> Latest<T> {
     /// - [`OpenError::InUse`] if there is a live writer.
     /// - [`OpenError::Mismatch`] if the channel carries another message type.
     /// - Any other [`OpenError`], as documented there.
-    pub fn writer(&self) -> Result<Writer<T>, OpenError> {
+    pub fn writer(&self) -> Result<Writer<T>, OpenError>
+    where
+        T: IpcMessage,
+    {
         Ok(Writer::new(open_writer(&self.spec()?)?))
     }
 
@@ -183,7 +189,10 @@ impl<T: IpcMessage> Latest<T> {
     /// # Errors
     ///
     /// [`OpenError::TableFull`] if there are [`READERS`] live readers; otherwise as for [`writer`](Latest::writer).
-    pub fn reader(&self) -> Result<Reader<T>, OpenError> {
+    pub fn reader(&self) -> Result<Reader<T>, OpenError>
+    where
+        T: IpcMessage,
+    {
         Ok(Reader::new(open_reader(&self.spec()?)?))
     }
 
@@ -201,7 +210,10 @@ impl<T: IpcMessage> Latest<T> {
         SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
-    pub(crate) fn spec(&self) -> Result<Spec, OpenError> {
+    pub(crate) fn spec(&self) -> Result<Spec, OpenError>
+    where
+        T: IpcMessage,
+    {
         let spec = Spec::new::<T>(self.segment_name()?, KIND_LATEST, [1, READERS])?;
         // One value can be read at a time. That there are four slots for it is the ring's affair.
         let flags = spec.flags | if self.timestamps { FLAG_TIMESTAMPS } else { 0 };

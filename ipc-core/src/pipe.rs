@@ -66,12 +66,16 @@ impl<A: ?Sized, B: ?Sized> Clone for Pipe<A, B> {
     }
 }
 
-impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
+impl<A: ?Sized, B: ?Sized> Pipe<A, B> {
     /// A pipe with this name and the default options.
     ///
     /// The rules for the name are those of [`Queue::new`], with at most 125 characters: the queues are called
     /// `<name>.lr` (left to right) and `<name>.rl`.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>) -> Self
+    where
+        A: IpcMessage,
+        B: IpcMessage,
+    {
         let name = name.into();
         let [to_right, to_left] = queue_names(&name);
         Pipe { name, to_right: Queue::new(to_right).spsc(), to_left: Queue::new(to_left).spsc() }
@@ -142,7 +146,11 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
     ///
     /// [`OpenError::InUse`] if a live participant has the left end, or half of it. Otherwise as for [`Queue::sender`].
     /// The pipe is unchanged after an error.
-    pub fn left(&self) -> Result<PipeEnd<A, B>, OpenError> {
+    pub fn left(&self) -> Result<PipeEnd<A, B>, OpenError>
+    where
+        A: IpcMessage,
+        B: IpcMessage,
+    {
         self.take(Role::Left, &self.to_right, &self.to_left)
     }
 
@@ -151,7 +159,11 @@ impl<A: IpcMessage + ?Sized, B: IpcMessage + ?Sized> Pipe<A, B> {
     /// # Errors
     ///
     /// As for [`left`](Pipe::left).
-    pub fn right(&self) -> Result<PipeEnd<B, A>, OpenError> {
+    pub fn right(&self) -> Result<PipeEnd<B, A>, OpenError>
+    where
+        A: IpcMessage,
+        B: IpcMessage,
+    {
         self.take(Role::Right, &self.to_left, &self.to_right)
     }
 

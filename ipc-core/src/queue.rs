@@ -91,12 +91,15 @@ impl<T: ?Sized> Clone for Queue<T> {
     }
 }
 
-impl<T: IpcMessage + ?Sized> Queue<T> {
+impl<T: ?Sized> Queue<T> {
     /// A shared queue with this name and the default options.
     ///
     /// A name has 1 to 128 ASCII letters, digits, `_`, `-` and `.`. It must not start with a dot or contain two dots in
     /// a row. It is checked when an end is opened.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>) -> Self
+    where
+        T: IpcMessage,
+    {
         Queue {
             name: name.into(),
             domain: None,
@@ -287,7 +290,10 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// - [`OpenError::TableFull`] if a shared queue has 64 live senders.
     /// - [`OpenError::Mismatch`] if the channel carries another message type.
     /// - Any other [`OpenError`], as documented there.
-    pub fn sender(&self) -> Result<Sender<T>, OpenError> {
+    pub fn sender(&self) -> Result<Sender<T>, OpenError>
+    where
+        T: IpcMessage,
+    {
         Ok(Sender::new(open_sender(&self.spec()?)?))
     }
 
@@ -296,7 +302,10 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
     /// # Errors
     ///
     /// As for [`sender`](Queue::sender), with receivers in the place of senders.
-    pub fn receiver(&self) -> Result<Receiver<T>, OpenError> {
+    pub fn receiver(&self) -> Result<Receiver<T>, OpenError>
+    where
+        T: IpcMessage,
+    {
         Ok(Receiver::new(open_receiver(&self.spec()?)?))
     }
 
@@ -311,7 +320,10 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
 
     /// Checks that this program's message type matches the channel's, without joining it. A channel that does not exist
     /// matches.
-    pub(crate) fn check_message(&self) -> Result<(), OpenError> {
+    pub(crate) fn check_message(&self) -> Result<(), OpenError>
+    where
+        T: IpcMessage,
+    {
         let spec = self.spec()?;
         if spec.access.private.is_some() {
             // That was checked when it was given.
@@ -333,7 +345,10 @@ impl<T: IpcMessage + ?Sized> Queue<T> {
         SegmentName::new(self.domain.as_deref(), &self.name)
     }
 
-    pub(crate) fn spec(&self) -> Result<Spec, OpenError> {
+    pub(crate) fn spec(&self) -> Result<Spec, OpenError>
+    where
+        T: IpcMessage,
+    {
         let (kind, roles) =
             if self.exclusive { (KIND_EXCLUSIVE_QUEUE, [1, 1]) } else { (KIND_SHARED_QUEUE, [SHARED_PLACES; 2]) };
         let mut spec = Spec::new::<T>(self.segment_name()?, kind, roles)?;

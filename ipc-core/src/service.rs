@@ -122,10 +122,14 @@ impl<Req: ?Sized, Rep: ?Sized> Clone for Service<Req, Rep> {
     }
 }
 
-impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
+impl<Req: ?Sized, Rep: ?Sized> Service<Req, Rep> {
     /// A service with this name and the default options. The rules for the name are those of
     /// [`Queue::new`](crate::Queue::new).
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>) -> Self
+    where
+        Req: IpcMessage,
+        Rep: IpcMessage,
+    {
         Service {
             name: name.into(),
             domain: None,
@@ -150,6 +154,8 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
     }
 
     /// Sets the size of the longest request, in bytes, if requests vary in length. The default is 8,192.
+    ///
+    /// If they have one length, opening an end fails with [`OpenError::Unsupported`].
     ///
     /// The part before the tail counts. Every slot reserves this much memory. The creator decides;
     /// [`Client::max_request_len`] returns the actual limit.
@@ -248,7 +254,11 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
     /// - [`OpenError::TableFull`] if there are 64 live clients.
     /// - [`OpenError::Mismatch`] if the service has another request or reply type.
     /// - Any other [`OpenError`], as documented there.
-    pub fn client(&self) -> Result<Client<Req, Rep>, OpenError> {
+    pub fn client(&self) -> Result<Client<Req, Rep>, OpenError>
+    where
+        Req: IpcMessage,
+        Rep: IpcMessage,
+    {
         open_caller(&self.spec()?).map(Client::new)
     }
 
@@ -257,7 +267,11 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
     /// # Errors
     ///
     /// As for [`client`](Service::client), with servers in the place of clients.
-    pub fn server(&self) -> Result<Server<Req, Rep>, OpenError> {
+    pub fn server(&self) -> Result<Server<Req, Rep>, OpenError>
+    where
+        Req: IpcMessage,
+        Rep: IpcMessage,
+    {
         open_acceptor(&self.spec()?).map(Server::new)
     }
 
@@ -271,10 +285,20 @@ impl<Req: IpcMessage + ?Sized, Rep: IpcMessage + ?Sized> Service<Req, Rep> {
         segment::remove(&name, &self.access, |segment| station::check_unused(segment, [Role::Client, Role::Server]))
     }
 
-    pub(crate) fn spec(&self) -> Result<Spec, OpenError> {
+    pub(crate) fn spec(&self) -> Result<Spec, OpenError>
+    where
+        Req: IpcMessage,
+        Rep: IpcMessage,
+    {
         let mut spec =
             Spec::new::<Req>(SegmentName::new(self.domain.as_deref(), &self.name)?, KIND_SERVICE, [PLACES; 2])?;
         spec.reply_with::<Rep>(self.max_reply)?;
+        if self.max_request.is_some() && Req::TYPE.tail().is_none() {
+            return Err(OpenError::Unsupported("requests of this type have one length: leave `max_request` out"));
+        }
+        if self.max_reply.is_some() && Rep::TYPE.tail().is_none() {
+            return Err(OpenError::Unsupported("replies of this type have one length: leave `max_reply` out"));
+        }
         spec.request_limit = self.max_request;
         spec.flags |= if self.timestamps { FLAG_TIMESTAMPS } else { 0 };
         (spec.capacity, spec.lifetime, spec.pages) = (self.capacity, self.lifetime, self.pages);

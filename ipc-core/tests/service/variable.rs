@@ -80,6 +80,10 @@ fn what_is_too_long_is_told_the_limit() {
     let other = sums(domain.name()).max_request(9_999).client().unwrap();
     assert_eq!(other.max_request_len(), 494);
     let too_large = TooLarge { bytes: 12 + 2 * 495, limit: 1000 };
+    let said = CallError::<Numbers>::TooLarge(too_large).to_string();
+    assert!(said.contains("1002 bytes") && said.contains("`max_request`") && !said.contains("capacity"), "{said}");
+    let said = ReplyError::TooLarge(too_large).to_string();
+    assert!(said.contains("1002 bytes") && said.contains("`max_reply`") && !said.contains("capacity"), "{said}");
     assert_eq!(client.loan_len(495).unwrap_err(), CallError::TooLarge(too_large));
     assert!(matches!(client.loan_len(usize::MAX), Err(CallError::TooLarge(TooLarge { limit: 1000, .. }))));
     let call = ask(&client, 1, 3);
@@ -93,6 +97,13 @@ fn what_is_too_long_is_told_the_limit() {
     let client = tight.client().unwrap();
     // A request with an empty tail has 16 bytes, the last four of which two numbers fit into.
     assert_eq!((client.max_request_len(), client.max_reply_len()), (2, 0));
+    for (service, which) in [
+        (Service::<u8, u8>::new("one").max_request(9), "`max_request`"),
+        (Service::new("one").max_reply(9), "`max_reply`"),
+    ] {
+        let error = service.domain(domain.name()).client().unwrap_err().to_string();
+        assert!(error.contains("have one length") && error.contains(which), "{error}");
+    }
     let huge = Service::<str, str>::new("huge").domain(domain.name()).max_request(usize::MAX);
     assert!(matches!(huge.client(), Err(OpenError::Capacity { .. })));
     let default = Service::<str, [u64]>::new("default").domain(domain.name()).client().unwrap();
