@@ -4,10 +4,12 @@
 
 mod broadcast;
 mod convert;
+mod mismatch;
 mod service;
 mod sync;
 
 pub use broadcast::{BroadcastRecvError, BroadcastRecvTimeoutError, BroadcastTryRecvError};
+pub use mismatch::Mismatch;
 pub use service::{AcceptError, CallError, ReplyError};
 pub use sync::{
     AddError, BarrierError, BarrierTimeoutError, Forked, LockError, LockTimeoutError, OnceError, PermitError,
@@ -15,7 +17,6 @@ pub use sync::{
 };
 
 use crate::message::Invalid;
-use crate::schema::Difference;
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -86,9 +87,9 @@ impl fmt::Display for Role {
 #[non_exhaustive]
 pub enum OpenError {
     /// The channel's or the domain's name cannot be part of a file name.
-    #[error("the {what} {name:?} cannot be used: {rule}")]
+    #[error("the {what} {} cannot be used: {rule}", shortened(.name))]
     Name {
-        /// "channel name" or "domain".
+        /// "channel name", "domain", or where else the name comes from.
         what: &'static str,
         /// The name as it was given.
         name: String,
@@ -98,12 +99,38 @@ pub enum OpenError {
     /// The capacity is zero, or so large that the segment's size makes no sense.
     #[error("a capacity of {capacity}{of} is not possible: {rule}", of = of_messages(*.message_bytes))]
     Capacity {
-        /// The capacity as it was given: messages, bytes where they vary in length, permits, or parties.
+        /// The capacity as it was given: messages, or bytes where they vary in length.
         capacity: usize,
         /// Bytes of one message, or 0 if it is not messages that are counted.
         message_bytes: usize,
         /// What it breaks.
         rule: &'static str,
+    },
+    /// A barrier cannot have this many parties, or a semaphore this many permits.
+    #[error("{count} {unit} are not possible: {rule}")]
+    Count {
+        /// The number as it was given.
+        count: u32,
+        /// "parties" or "permits".
+        unit: &'static str,
+        /// What it breaks.
+        rule: &'static str,
+    },
+    /// The barrier was created for another number of parties, or the bounded semaphore for another number of permits.
+    #[error(
+        "\"{name}\" was created for another number of {unit} ({found}, by {creator}) than this program opens it for ({expected}): use the same number on both sides, or another name"
+    )]
+    OtherCount {
+        /// The name of the barrier or semaphore.
+        name: String,
+        /// "parties" or "permits".
+        unit: &'static str,
+        /// The number that it was created with.
+        found: u32,
+        /// The number that this program expects.
+        expected: u32,
+        /// Who created it.
+        creator: Peer,
     },
     /// The message cannot travel on this kind of channel.
     #[error("`{message}` cannot be sent: {rule}")]
@@ -281,37 +308,18 @@ pub enum OpenError {
     },
 }
 
+/// A name in quotes, and no more of a long one than its beginning.
+fn shortened(name: &str) -> String {
+    const SHOWN: usize = 64;
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}... ({} bytes)", &name[..end], name.len()),
+        None => format!("{name:?}"),
+    }
+}
+
 /// What a capacity is counted in, if it is messages.
 fn of_messages(message_bytes: usize) -> String {
     if message_bytes == 0 { String::new() } else { format!(" messages of {message_bytes} bytes") }
-}
-
-/// Two programs declare different message types for the same channel.
-#[derive(Debug)]
-pub struct Mismatch {
-    /// The channel's name.
-    pub channel: String,
-    /// The message's name in this program.
-    pub message: String,
-    /// Who created the segment, and so decided what it carries.
-    pub creator: Peer,
-    /// Every difference, field by field.
-    pub differences: Vec<Difference>,
-}
-
-impl std::error::Error for Mismatch {}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "channel \"{}\" carries another `{}` (created by {}):", self.channel, self.message, self.creator)?;
-        for difference in &self.differences {
-            write!(f, "\n  {difference}")?;
-        }
-        write!(
-            f,
-            "\nbuild both programs from the same declaration, use another channel name, or remove the channel (`Queue::remove`) if nobody uses it"
-        )
-    }
 }
 
 /// Shared memory holds something that no correct program writes.
@@ -420,7 +428,7 @@ pub enum RecvTimeoutError {
 /// A message that varies in length is longer than its channel can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "a message of {bytes} bytes is longer than the {limit} that this channel can carry: create it with a capacity of more than twice the message or, if it is a service, with a larger `max_request` or `max_reply`"
+    "a message of {bytes} bytes is longer than the {limit} that this channel can carry: create it with a capacity of more than twice the message"
 )]
 pub struct TooLarge {
     /// Bytes of the message.

@@ -29,15 +29,15 @@ impl SegmentName {
         if !is_channel_name(channel) {
             return Err(OpenError::Name { what: "channel name", name: channel.into(), rule: RULE });
         }
-        let domain = match domain {
-            Some(domain) => domain.to_owned(),
+        let (domain, what) = match domain {
+            Some(domain) => (domain.to_owned(), "domain"),
             None => match env::var_os(DOMAIN_VARIABLE) {
-                Some(domain) => domain.to_string_lossy().into_owned(),
-                None => DEFAULT_DOMAIN.to_owned(),
+                Some(domain) => (domain.to_string_lossy().into_owned(), "domain in the variable SLIPRING_DOMAIN"),
+                None => (DEFAULT_DOMAIN.to_owned(), "domain"),
             },
         };
         if !is_domain(&domain) {
-            return Err(OpenError::Name { what: "domain", name: domain, rule: DOMAIN_RULE });
+            return Err(OpenError::Name { what, name: domain, rule: DOMAIN_RULE });
         }
         Ok(SegmentName { domain, channel: channel.to_owned() })
     }
@@ -109,6 +109,7 @@ mod tests {
         for bad in ["", &long, "a/b", "..", ".hidden", "a..b", "a\0b", "größe", "a b", "a\nb", "/"] {
             let error = SegmentName::new(Some("default"), bad).unwrap_err().to_string();
             assert!(error.contains("channel name") && error.contains("use 1 to 128"), "{bad:?}: {error}");
+            assert!(error.len() < 300 && (bad.len() <= 64 || error.contains("x\"... (129 bytes)")), "{error}");
         }
         assert!(SegmentName::new(Some("default"), &"x".repeat(NAME_BYTES)).is_ok());
     }

@@ -5,7 +5,7 @@
 mod header;
 mod support;
 
-use ipc_core::schema::{Field, Kind, Type};
+use ipc_core::schema::{Field, Kind, Type, decode};
 use ipc_core::{Broadcast, Invalid, IpcMessage, Lifetime, Mismatch, OpenError, Peer, Queue, Role};
 use ipc_macros::IpcMessage;
 use std::ffi::CString;
@@ -141,10 +141,15 @@ fn names_that_cannot_be_file_names_are_refused() {
         let error = refusal(&domain.queue::<u64>(name));
         let OpenError::Name { what: "channel name", name: found, .. } = &error else { panic!("{name:?}: {error:?}") };
         assert_eq!(found, name);
-        assert_says(&error, &["channel name", &format!("{name:?}"), "cannot be used", "use 1 to 128 ASCII letters"]);
+        assert_says(&error, &["channel name", &quoted_start(name), "cannot be used", "use 1 to 128 ASCII letters"]);
     }
     let longest = "n".repeat(128);
     drop(domain.queue::<u64>(&longest).sender().unwrap());
+}
+
+/// What an error shows of a name: the beginning of a long one.
+fn quoted_start(name: &str) -> String {
+    format!("{:?}", name.chars().take(64).collect::<String>())
 }
 
 #[test]
@@ -154,7 +159,7 @@ fn domains_that_cannot_be_part_of_file_names_are_refused() {
         let error = refusal(&Queue::<u64>::new("ok").spsc().domain(name));
         let OpenError::Name { what: "domain", name: found, .. } = &error else { panic!("{name:?}: {error:?}") };
         assert_eq!(found, name);
-        assert_says(&error, &["domain", &format!("{name:?}"), "use 1 to 64 ASCII letters"]);
+        assert_says(&error, &["domain", &quoted_start(name), "use 1 to 64 ASCII letters"]);
     }
 }
 
@@ -179,8 +184,8 @@ fn choose_domain(domain: &str) {
             assert_eq!(tx.info().path, support::path(domain, "chosen"));
             say("ok");
         }
-        Err(error @ OpenError::Name { what: "domain", .. }) => {
-            assert_says(&error, &["domain", "use 1 to 64 ASCII letters"]);
+        Err(error @ OpenError::Name { .. }) => {
+            assert_says(&error, &["the domain in the variable SLIPRING_DOMAIN \"", "use 1 to 64 ASCII letters"]);
             say("refused");
         }
         Err(error) => panic!("{error}"),
@@ -505,12 +510,17 @@ fn assert_not_a_segment(domain: &Domain, channel: &str, expected: &str) {
 fn assert_mismatch<T: IpcMessage>(queue: &Queue<T>, creator: u32, expected: &[&str]) {
     let error = refusal(queue);
     let OpenError::Mismatch(mismatch) = &error else { panic!("{error:?}") };
-    let Mismatch { channel, message, creator: found, differences } = &**mismatch;
-    assert_eq!((channel.as_str(), message.as_str()), ("ticks", T::NAME));
-    assert_eq!(*found, Peer { pid: creator, program: program().into() });
+    let Mismatch { channel, message, found, is_reply, creator: peer, differences } = &**mismatch;
+    let name = decode(T::SCHEMA).unwrap().type_text();
+    assert_eq!((channel.as_str(), message.as_str(), *is_reply), ("ticks", name.as_str(), false));
+    assert_eq!(*peer, Peer { pid: creator, program: program().into() });
     let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
     assert_eq!(differences, expected);
-    let who = format!("channel \"ticks\" carries another `{}` (created by pid {creator} \"{}\")", T::NAME, program());
+    let who = format!("(created by pid {creator} \"{}\")", program());
+    let who = match *found == name {
+        true => format!("channel \"ticks\" carries another `{name}` {who}:"),
+        false => format!("channel \"ticks\" carries `{found}` {who}, and this program opens it for `{name}`:"),
+    };
     assert_says(
         &error,
         &[&who, "build both programs from the same declaration, use another channel name, or remove the channel"],

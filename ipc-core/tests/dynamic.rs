@@ -76,6 +76,7 @@ fn values_are_what_was_sent() {
     Child::start("send_three", &domain).finish();
     let channel = Channel::open_in(domain.name(), "orders").unwrap();
     assert_eq!(channel.kind(), Kind::SharedQueue);
+    assert_eq!(format!("{:>13}", channel.kind()), " shared queue");
     assert!(channel.schema().to_string().contains("symbol"), "{}", channel.schema());
     let mut rx = channel.receiver().unwrap();
     drop(keeper);
@@ -169,7 +170,7 @@ fn what_is_not_there_or_of_another_kind_is_refused() {
     let latest = Latest::<u64>::new("level").domain(domain.name());
     let _writer = latest.writer().unwrap();
     let channel = Channel::open_in(domain.name(), "level").unwrap();
-    assert_eq!(channel.kind(), Kind::Latest);
+    assert_eq!((channel.kind(), channel.kind().to_string().as_str()), (Kind::Latest, "latest value"));
     let error = channel.receiver().unwrap_err();
     assert!(error.to_string().contains("is a latest value"), "{error}");
 }

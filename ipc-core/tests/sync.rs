@@ -202,7 +202,11 @@ fn permits_are_taken_given_back_spent_and_added() {
     std::mem::forget(other.acquire().unwrap());
     drop(other);
     assert_eq!(semaphore.free(), Ok(3), "a forgotten permit comes back with its handle");
-    assert!(matches!(Semaphore::bounded(domain.named("none"), 0), Err(OpenError::Capacity { .. })));
+    let none = Semaphore::bounded(domain.named("none"), 0).unwrap_err();
+    assert_eq!(none.to_string(), "0 permits are not possible: a bounded semaphore has at least 1 permit");
+    let error = Semaphore::bounded(domain.named("slots"), 4).unwrap_err();
+    assert!(matches!(error, OpenError::OtherCount { unit: "permits", found: 3, expected: 4, .. }), "{error:?}");
+    assert_eq!(semaphore.free(), Ok(3), "who was refused has changed nothing");
 }
 
 #[test]
@@ -322,7 +326,23 @@ fn a_barrier_lets_all_go_when_all_have_come() {
     assert_eq!(leaders.load(Ordering::Relaxed), 50, "one leader a phase");
     assert_eq!(barrier.wait_timeout(SHORT), Err(BarrierTimeoutError::Timeout));
     assert_eq!((barrier.waiting(), barrier.is_broken(), barrier.reset()), (Ok(0), Ok(false), Ok(false)));
-    assert!(matches!(Barrier::open(domain.named("none"), 0), Err(OpenError::Capacity { .. })));
+    let none = Barrier::open(domain.named("none"), 0).unwrap_err();
+    assert_eq!(none.to_string(), "0 parties are not possible: a barrier has 1 to 65,535 parties");
+}
+
+#[test]
+fn a_barrier_of_other_parties_is_refused_and_stays_whole() {
+    let domain = Domain::new("barrier-parties");
+    let barrier = Barrier::open(domain.named("phase"), 1).unwrap();
+    let error = Barrier::open(domain.named("phase"), 3).unwrap_err();
+    let OpenError::OtherCount { unit: "parties", found: 1, expected: 3, creator, .. } = &error else {
+        panic!("{error}")
+    };
+    let said = format!(
+        "\"phase\" was created for another number of parties (1, by {creator}) than this program opens it for (3)"
+    );
+    assert!(error.to_string().starts_with(&said), "{error}");
+    assert_eq!(barrier.wait(), Ok(true), "who was refused has broken nothing");
 }
 
 #[test]

@@ -23,7 +23,10 @@ pub enum CallError<Req: ?Sized> {
     #[error("all calls that the service has room for are this client's own: wait for one of them first")]
     Full(Box<Req>),
     /// The request is longer than the service has room for.
-    #[error(transparent)]
+    #[error(
+        "a request of {} bytes is longer than the {} that this service has room for: create it with a larger `max_request`",
+        .0.bytes, .0.limit
+    )]
     TooLarge(TooLarge),
     /// The reply, or shared memory, is damaged.
     #[error("{1}")]
@@ -101,11 +104,20 @@ pub enum ReplyError {
     #[error("the client does not wait for this reply any longer")]
     ClientGone,
     /// The reply is longer than the service has room for. It was not sent; another one can be.
-    #[error(transparent)]
-    TooLarge(#[from] TooLarge),
+    #[error(
+        "a reply of {} bytes is longer than the {} that this service has room for: create it with a larger `max_reply`",
+        .0.bytes, .0.limit
+    )]
+    TooLarge(TooLarge),
     /// This end is [hardened](crate::Queue::hardened), and the call would return a reference into the segment.
     #[error(
         "this end is hardened and gives out no references into shared memory: send or receive by value, or open it with `hardened(false)`"
     )]
     Hardened,
+}
+
+impl From<TooLarge> for ReplyError {
+    fn from(too_large: TooLarge) -> Self {
+        ReplyError::TooLarge(too_large)
+    }
 }

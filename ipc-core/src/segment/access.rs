@@ -81,9 +81,10 @@ impl Access {
     pub(super) fn apply(&self, memory: &Attachment, name: &SegmentName) -> Result<(), OpenError> {
         let group = self.group_id()?;
         memory.set_access(self.effective_mode(), group).map_err(|source| match (&self.group, os::cause(&source)) {
-            (Some(group), Cause::NotPermitted) => {
-                OpenError::Group { group: group.clone(), rule: "this process is not in it" }
-            }
+            (Some(group), Cause::NotPermitted) => OpenError::Group {
+                group: group.clone(),
+                rule: "this process is not in it; `id` lists the groups that it is in",
+            },
             _ if source.kind() == io::ErrorKind::Unsupported => {
                 OpenError::Unsupported("on this system a channel is its user's alone: leave `mode` and `group` out")
             }
@@ -113,7 +114,10 @@ impl Access {
         let Some(group) = &self.group else { return Ok(None) };
         match os::group_id(group) {
             Ok(Some(id)) => Ok(Some(id)),
-            Ok(None) | Err(_) => Err(OpenError::Group { group: group.clone(), rule: "there is no such group" }),
+            Ok(None) | Err(_) => Err(OpenError::Group {
+                group: group.clone(),
+                rule: "there is no such group; `getent group` lists those there are",
+            }),
         }
     }
 }

@@ -50,27 +50,23 @@ impl Segment {
         let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
         let same_digest = geometry.fingerprint == spec.fingerprint.to_le_bytes();
         let is_same = same_size && same_shape && same_digest;
-        self.check_schema(spec, (&spec.message, &spec.schema), &self.schema()?, is_same)?;
+        let ours = Expected { message: &spec.message, schema: &spec.schema, is_reply: false };
+        self.check_schema(spec, &ours, &self.schema()?, is_same)?;
         let Some(reply) = &spec.reply else { return Ok(()) };
         let same_size = geometry.reply_bytes == reply.bytes as u64 && geometry.reply_align as usize == reply.align;
         let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE_REPLY == 0;
         let is_same = same_size && same_shape && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
-        self.check_schema(spec, (&reply.message, &reply.schema), &self.reply_schema()?, is_same)
+        let ours = Expected { message: &reply.message, schema: &reply.schema, is_reply: true };
+        self.check_schema(spec, &ours, &self.reply_schema()?, is_same)
     }
 
     /// Compares a schema of the segment with the program's own for the message. `is_same` says whether what the header
     /// tells of the message agrees.
-    fn check_schema(
-        &self,
-        spec: &Spec,
-        (message, ours): (&str, &[u8]),
-        theirs: &[u8],
-        is_same: bool,
-    ) -> Result<(), OpenError> {
-        if theirs == ours && is_same {
+    fn check_schema(&self, spec: &Spec, ours: &Expected<'_>, theirs: &[u8], is_same: bool) -> Result<(), OpenError> {
+        if theirs == ours.schema && is_same {
             return Ok(());
         }
-        if theirs == ours {
+        if theirs == ours.schema {
             let reason = "its header contradicts the schema beside it: it is damaged, or a number by itself is aligned \
                           differently on the processor of whoever made it (then send it in a struct that is \
                           `#[repr(C, align(8))]`)";
@@ -78,9 +74,23 @@ impl Segment {
         }
         Err(OpenError::Mismatch(Box::new(Mismatch {
             channel: spec.name.channel().into(),
-            message: message.to_owned(),
+            message: shown(ours.schema, ours.message),
+            found: shown(theirs, ours.message),
+            is_reply: ours.is_reply,
             creator: self.creator(),
-            differences: schema::diff(ours, theirs),
+            differences: schema::diff(ours.schema, theirs),
         })))
     }
+}
+
+/// What a program expects of the messages of a channel, or of the replies of a service.
+struct Expected<'a> {
+    message: &'a str,
+    schema: &'a [u8],
+    is_reply: bool,
+}
+
+/// The type that an encoded schema describes, or `otherwise` if it cannot be read.
+fn shown(schema: &[u8], otherwise: &str) -> String {
+    schema::decode(schema).map_or_else(|_| otherwise.to_owned(), |schema| schema.type_text())
 }

@@ -43,13 +43,14 @@ impl Barrier {
     ///
     /// # Errors
     ///
-    /// - [`OpenError::Capacity`] if `parties` is 0 or more than 65,535.
+    /// - [`OpenError::Count`] if `parties` is 0 or more than 65,535.
+    /// - [`OpenError::OtherCount`] if the barrier was created for another number of parties.
     /// - [`OpenError::Kind`] if the name belongs to something else.
     /// - Any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>, parties: u32) -> Result<Self, OpenError> {
         if !(1..=MAX_PARTIES).contains(&parties) {
             let rule = "a barrier has 1 to 65,535 parties";
-            return Err(OpenError::Capacity { capacity: parties as usize, message_bytes: 0, rule });
+            return Err(OpenError::Count { count: parties, unit: "parties", rule });
         }
         // The line's lock is held, so its last owner is gone, and if it was a member, it died as one.
         let sweep = |segment: &Segment, line| {
@@ -60,9 +61,12 @@ impl Barrier {
             }
         };
         let attach = |segment: &Segment, line, generation| segment.rendezvous().join(line, generation);
-        let parties = parties as usize;
-        let member = Member::open::<u64>(&options.into(), KIND_BARRIER, parties, &mut |_| {}, sweep, attach)?;
-        Ok(Barrier { rendezvous: member.segment().rendezvous(), member })
+        let capacity = parties as usize;
+        let member = Member::open::<u64>(&options.into(), KIND_BARRIER, capacity, &mut |_| {}, sweep, attach)?;
+        let barrier = Barrier { rendezvous: member.segment().rendezvous(), member };
+        // Whoever waits for more parties than there are would go on too early, or never.
+        barrier.member.check_count("parties", barrier.parties(), parties)?;
+        Ok(barrier)
     }
 
     /// Waits until all parties have arrived. Returns `true` to the last one, and `false` to the others.

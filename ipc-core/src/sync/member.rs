@@ -90,6 +90,15 @@ impl Member {
         &self.info
     }
 
+    /// Refuses a number of `unit` that differs from the one that this was created with.
+    pub(super) fn check_count(&self, unit: &'static str, found: u32, expected: u32) -> Result<(), OpenError> {
+        if found == expected {
+            return Ok(());
+        }
+        let (name, creator) = (self.info.name.clone(), self.info.creator.clone());
+        Err(OpenError::OtherCount { name, unit, found, expected, creator })
+    }
+
     /// The segment.
     pub(super) fn segment(&self) -> &Arc<Segment> {
         self.participant.segment()

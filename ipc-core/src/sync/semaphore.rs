@@ -49,9 +49,11 @@ pub struct Semaphore {
 impl Semaphore {
     /// Opens the semaphore with this name, or creates it with `permits` free permits. More can be added later.
     ///
+    /// A semaphore that exists is opened as it is, with the permits that it has, and its bound.
+    ///
     /// # Errors
     ///
-    /// - [`OpenError::Capacity`] if `permits` is more than 1,048,575.
+    /// - [`OpenError::Count`] if `permits` is more than 1,048,575.
     /// - [`OpenError::Kind`] if the name belongs to something else.
     /// - Any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>, permits: u32) -> Result<Self, OpenError> {
@@ -63,12 +65,15 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// As for [`open`](Semaphore::open).
+    /// [`OpenError::Count`] if `permits` is 0, and [`OpenError::OtherCount`] if the semaphore was created with another
+    /// bound, or without one; otherwise as for [`open`](Semaphore::open).
     pub fn bounded(options: impl Into<Options>, permits: u32) -> Result<Self, OpenError> {
-        match permits {
-            0 => Err(refuse(0, "a bounded semaphore has at least 1 permit")),
-            permits => Self::open_within(&options.into(), permits, permits),
+        if permits == 0 {
+            return Err(refuse(0, "a bounded semaphore has at least 1 permit"));
         }
+        let semaphore = Self::open_within(&options.into(), permits, permits)?;
+        semaphore.member.check_count("permits", semaphore.bound(), permits)?;
+        Ok(semaphore)
     }
 
     fn open_within(options: &Options, permits: u32, bound: u32) -> Result<Self, OpenError> {
@@ -258,7 +263,7 @@ impl Semaphore {
 }
 
 fn refuse(permits: u32, rule: &'static str) -> OpenError {
-    OpenError::Capacity { capacity: permits as usize, message_bytes: 0, rule }
+    OpenError::Count { count: permits, unit: "permits", rule }
 }
 
 impl Drop for Semaphore {
