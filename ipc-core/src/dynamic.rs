@@ -53,6 +53,7 @@ use crate::queue;
 use crate::schema::{Schema, decode};
 use crate::segment::{self, Access, Segment, Spec};
 use crate::service as calls;
+use core::fmt;
 use service::Schemas;
 
 /// The kind of a channel.
@@ -91,27 +92,38 @@ pub enum Kind {
     Shared,
 }
 
+/// The kinds, and the numbers in a header that stand for them.
+const KINDS: [(u32, Kind); 15] = [
+    (KIND_EXCLUSIVE_QUEUE, Kind::ExclusiveQueue),
+    (KIND_SHARED_QUEUE, Kind::SharedQueue),
+    (KIND_LOSSLESS_BROADCAST, Kind::LosslessBroadcast),
+    (KIND_LOSSY_BROADCAST, Kind::LossyBroadcast),
+    (KIND_LATEST, Kind::Latest),
+    (KIND_SERVICE, Kind::Service),
+    (KIND_MUTEX, Kind::Mutex),
+    (KIND_RW_LOCK, Kind::RwLock),
+    (KIND_SEMAPHORE, Kind::Semaphore),
+    (KIND_EVENT, Kind::Event),
+    (KIND_CONDVAR, Kind::Condvar),
+    (KIND_BARRIER, Kind::Barrier),
+    (KIND_ONCE, Kind::Once),
+    (KIND_ATOMIC, Kind::Atomic),
+    (KIND_SHARED_VALUE, Kind::Shared),
+];
+
 impl Kind {
     /// What a header's number stands for. `None` if this version does not know it.
-    pub(crate) fn of(kind: u32) -> Option<Self> {
-        match kind {
-            KIND_EXCLUSIVE_QUEUE => Some(Kind::ExclusiveQueue),
-            KIND_SHARED_QUEUE => Some(Kind::SharedQueue),
-            KIND_LOSSLESS_BROADCAST => Some(Kind::LosslessBroadcast),
-            KIND_LOSSY_BROADCAST => Some(Kind::LossyBroadcast),
-            KIND_LATEST => Some(Kind::Latest),
-            KIND_SERVICE => Some(Kind::Service),
-            KIND_MUTEX => Some(Kind::Mutex),
-            KIND_RW_LOCK => Some(Kind::RwLock),
-            KIND_SEMAPHORE => Some(Kind::Semaphore),
-            KIND_EVENT => Some(Kind::Event),
-            KIND_CONDVAR => Some(Kind::Condvar),
-            KIND_BARRIER => Some(Kind::Barrier),
-            KIND_ONCE => Some(Kind::Once),
-            KIND_ATOMIC => Some(Kind::Atomic),
-            KIND_SHARED_VALUE => Some(Kind::Shared),
-            _ => None,
-        }
+    pub(crate) fn of(number: u32) -> Option<Self> {
+        KINDS.iter().find(|(of_kind, _)| *of_kind == number).map(|(_, kind)| *kind)
+    }
+}
+
+/// In words, without an article: `shared queue`, `latest value`, `mutex`.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = KINDS.iter().find(|(_, kind)| kind == self).map(|(number, _)| *number);
+        let name = number.and_then(kind_name).unwrap_or_default();
+        f.pad(name.split_once(' ').map_or(name, |(_article, name)| name))
     }
 }
 

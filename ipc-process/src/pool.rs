@@ -149,8 +149,9 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> Pool<Task, Output> 
 
 /// What the program does that has the pool.
 impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> Pool<Task, Output> {
-    /// Describes a pool, which [`PoolBuilder::start`] starts. For its name the rules of
-    /// [`Queue::new`](ipc_core::Queue::new) hold.
+    /// Describes a pool, which [`PoolBuilder::start`] starts. Its channels are called `<name>.desk`, `<name>.0.tasks` and
+    /// so on, so the rules of [`Queue::new`](ipc_core::Queue::new) hold for its name, with at most 116 characters and
+    /// without a dot at the end.
     pub fn builder(name: impl Into<String>) -> PoolBuilder<Task, Output> {
         PoolBuilder::new(name.into())
     }

@@ -116,6 +116,15 @@ fn a_program_that_writes_to_standard_output_does_no_harm() {
 }
 
 #[test]
+fn a_name_that_is_wrong_is_refused_as_the_name_of_a_pool() {
+    for name in ["", ".hidden", "dot.", "a b", "a..b", &"x".repeat(117)] {
+        let error = Pool::<str, str>::builder(name).workers(0).start().unwrap_err();
+        assert!(matches!(&error, PoolError::Open { source: OpenError::Name { name: found, .. }, .. } if found == name));
+        assert!(error.to_string().contains("the pool name \"") && !error.to_string().contains(".bell"), "{error}");
+    }
+}
+
+#[test]
 fn a_thousand_workers_are_refused() {
     let error = pool::<str, str>("echo", 1000).start().unwrap_err();
     assert!(matches!(error, PoolError::TooManyWorkers { asked: 1000, limit: 64 }), "{error}");

@@ -10,7 +10,7 @@ use super::options::TaskOptions;
 use super::shared::Shared;
 use crate::error::SpawnError;
 use crate::keeper::Launcher;
-use ipc_core::{DOMAIN_VARIABLE, IpcMessage};
+use ipc_core::{DOMAIN_VARIABLE, IpcMessage, OpenError};
 use std::ffi::OsString;
 use std::marker::PhantomData;
 use std::os::unix::process::CommandExt;
@@ -21,6 +21,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Bytes of the longest task or output, where they vary in length, unless the builder says otherwise.
 const DEFAULT_LIMIT: usize = 1 << 16;
+
+/// The longest name of a pool: with `.63.outputs` behind it, it is one of a channel.
+const MAX_NAME_BYTES: usize = 116;
 
 /// How long a worker has to join, unless the builder says otherwise.
 const DEFAULT_JOIN_LIMIT: Duration = Duration::from_secs(10);
@@ -154,6 +157,7 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> PoolBuilder<Task, O
             return Err(PoolError::InWorker { name });
         }
         let open = |source| PoolError::Open { name: name.clone(), source };
+        check_name(&name).map_err(open)?;
         let channels = self.channels();
         let (quota, options, join_limit, limit) = (self.quota, self.options, self.join_limit, self.limits[0]);
         // Before there are any workers: the name is this pool's.
@@ -197,4 +201,15 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> PoolBuilder<Task, O
         command.process_group(0);
         Launcher::new(command)
     }
+}
+
+/// Refuses a name that a channel of the pool could not begin with, and says so of the pool's name instead of that channel's.
+fn check_name(name: &str) -> Result<(), OpenError> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let is_in_order = !name.starts_with('.') && !name.ends_with('.') && !name.contains("..");
+    if (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_allowed) && is_in_order {
+        return Ok(());
+    }
+    let rule = "use 1 to 116 ASCII letters, digits, '_', '-' and '.', without a '.' at either end and without \"..\"";
+    Err(OpenError::Name { what: "pool name", name: name.to_owned(), rule })
 }
