@@ -2,7 +2,8 @@
 
 mod support;
 
-use ipc_core::{Queue, RecvError};
+use ipc_core::{Queue, RecvError, TryRecvError};
+use std::panic;
 use support::Domain;
 
 #[test]
@@ -44,6 +45,49 @@ fn batches_in_place_are_filled_and_read_together() {
         }
         assert_eq!(sent, received);
     }
+}
+
+#[test]
+fn messages_are_shown_one_after_the_other_and_taken() {
+    for is_exclusive in [true, false] {
+        let domain = Domain::new(if is_exclusive { "shown" } else { "shown-shared" });
+        let queue = Queue::<u64>::new("shown").domain(domain.name()).capacity(5);
+        let queue = if is_exclusive { queue.spsc() } else { queue };
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        let (mut sent, mut shown) = (0, Vec::new());
+        for round in 0..100 {
+            while sent < 4 * round && tx.try_send(sent).is_ok() {
+                sent += 1;
+            }
+            let before = shown.len();
+            match rx.try_recv_each(3, |&message| shown.push(message)) {
+                Ok(Some(count)) => assert!(shown.len() == before + count && (1..=3).contains(&count)),
+                other => assert!(round == 0 && other == Err(TryRecvError::Empty), "{other:?}"),
+            }
+            assert_eq!(rx.len(), sent as usize - shown.len());
+        }
+        drop(tx);
+        while rx.try_recv_each(9, |&message| shown.push(message)).unwrap().is_some() {}
+        assert!(shown.into_iter().eq(0..sent));
+    }
+}
+
+#[test]
+fn messages_are_shown_up_to_one_that_is_invalid_or_panics() {
+    let domain = Domain::new("shown-invalid");
+    let queue = domain.queue::<bool>("chunk");
+    let (mut tx, mut rx) = (queue.clone().capacity(8).sender().unwrap(), queue.receiver().unwrap());
+    assert_eq!(tx.send_batch([true; 5]), Ok(5));
+    let file = std::fs::OpenOptions::new().write(true).open(domain.memory("chunk")).unwrap();
+    // The slots, of 64 bytes each, start at the third page.
+    std::os::unix::fs::FileExt::write_all_at(&file, &[2], 8192 + 2 * 64).unwrap();
+    let mut shown = 0;
+    assert!(matches!(rx.try_recv_each(8, |_| shown += 1), Err(TryRecvError::Corrupt(_))));
+    assert_eq!((shown, rx.len()), (2, 2));
+    let panic = panic::catch_unwind(panic::AssertUnwindSafe(|| rx.try_recv_each(8, |_| panic!("on purpose"))));
+    // What has been shown when it panicked has not been received.
+    assert!(panic.is_err() && rx.len() == 2);
+    assert_eq!(rx.try_recv_each(8, |_| ()), Ok(Some(2)));
 }
 
 #[test]

@@ -137,6 +137,20 @@ impl<E: Tended> Port<E> {
         Ok(())
     }
 
+    /// As [`send`](Port::send), of a copy of a message of one length.
+    #[inline(always)]
+    pub(crate) fn send_copy<T: IpcMessage + ?Sized>(
+        &mut self,
+        message: &T,
+        patience: impl FnOnce() -> Patience,
+    ) -> Result<(), Blocked> {
+        self.take_turn(patience)?;
+        // SAFETY: as in `send`; a message of one length has no tail.
+        unsafe { message.place(T::pointer(self.payload(), 0)) };
+        self.pass();
+        Ok(())
+    }
+
     /// Copies the next message out, frees its slot, validates the copy, and returns it. `end` converts the reason for
     /// which a wait ended without a message; `Ok` is the end of the channel.
     ///
@@ -237,6 +251,36 @@ impl<E: Tended> Port<E> {
                 return Ok(Ok(messages.len() - before));
             }
         }
+    }
+
+    /// Shows the messages of one length in the slots that this end owns to `take`, `max` at most, and frees each after it.
+    /// Peers are woken once for all.
+    #[inline]
+    pub(super) fn recv_each<T: IpcMessage + ?Sized>(
+        &mut self,
+        max: usize,
+        mut take: impl FnMut(&T),
+    ) -> Result<usize, Corrupt> {
+        // Looking at all of them first has the processor fetch their lines together, and not each when its turn comes.
+        let owned = self.owned(max);
+        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
+        while batch.passed < owned {
+            let message: *const T = T::pointer(batch.port.payload(), 0);
+            let checked = if T::ANY_BITS {
+                Ok(())
+            } else {
+                // SAFETY: the slot is this end's own, is aligned for a `T`, and holds as many initialised bytes as one has.
+                unsafe { T::validate(message) }
+            };
+            if checked.is_ok() {
+                // SAFETY: as above, and the message is valid: any bits are one, or it was checked.
+                take(unsafe { &*message });
+            }
+            batch.port.step();
+            batch.passed += 1;
+            checked?;
+        }
+        Ok(owned)
     }
 
     /// Copies the message out of the slot that this end owns. The copy has not been validated.

@@ -356,6 +356,25 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
         Ok(Some(Received::new(&mut self.link)?))
     }
 
+    /// Shows messages that are there to `take`, one after the other and `max` at most, and frees the slot of each after it.
+    /// Returns how many there were, which is not always all. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv_ref`](Receiver::try_recv_ref). The messages before an invalid one have been shown.
+    #[doc(hidden)]
+    #[inline]
+    pub fn try_recv_each(&mut self, max: usize, mut take: impl FnMut(&T)) -> Result<Option<usize>, TryRecvError> {
+        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::None) {
+            return try_recv_end(blocked).map(|()| None);
+        }
+        if let Link::Exclusive(port) = &mut *self.link {
+            return Ok(Some(port.recv_each(max, take)?));
+        }
+        take(&*Received::new(&mut self.link)?);
+        Ok(Some(1))
+    }
+
     /// Receives a message in place, and waits for one for at most `limit`: see [`recv_ref`](Receiver::recv_ref).
     ///
     /// # Errors

@@ -355,7 +355,11 @@ impl<T: IpcMessage + ?Sized> Sender<T> {
     /// assert_eq!(*rx.recv_boxed()?.unwrap(), *"text of any length");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn send_copy(&mut self, message: &T) -> Result<(), LoanError> {
+        if let Link::Exclusive(port) = &mut *self.link {
+            return port.send_copy(message, || Patience::Forever).map_err(|blocked| send_error((), blocked));
+        }
         let len = T::tail_len(message);
         self.link.claim::<T>(len).map_err(|too_large| SendError::TooLarge((), too_large))?;
         self.link.take_turn(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;

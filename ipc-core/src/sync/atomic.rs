@@ -110,6 +110,7 @@ impl<T: AtomicValue> Atomic<T> {
     /// # Errors
     ///
     /// As for [`load`](Atomic::load).
+    #[inline]
     pub fn compare_exchange(&self, current: T, new: T) -> Result<Result<T, T>, Forked> {
         Ok(T::compare_exchange(self.word()?, current, new))
     }
@@ -136,6 +137,7 @@ impl<T: AtomicValue> Atomic<T> {
         self.member.info()
     }
 
+    #[inline]
     fn word(&self) -> Result<&T::Atomic, Forked> {
         self.member.check_forked()?;
         // SAFETY: the value has the size and the alignment of its atomic (`word!`), lies in the segment for as long as
@@ -223,6 +225,7 @@ macro_rules! word {
                 $from(word.swap($to(value), Ordering::SeqCst))
             }
 
+            #[inline]
             fn compare_exchange(word: &Self::Atomic, current: Self, new: Self) -> Result<Self, Self> {
                 // SeqCst, both: as above.
                 let swap = word.compare_exchange($to(current), $to(new), Ordering::SeqCst, Ordering::SeqCst);
