@@ -9,7 +9,6 @@ mod flow;
 mod items;
 mod job;
 mod notice;
-mod numbered;
 mod options;
 mod report;
 mod seat;

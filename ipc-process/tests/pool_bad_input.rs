@@ -74,9 +74,9 @@ fn parent() {
     std::thread::sleep(PATIENCE);
 }
 
-/// What a task comes to in a pool whose workers are this.
-fn outcome_with(program: Command) -> String {
-    let pool = pool::<str, str>("echo", 2).program(program).join_timeout(Duration::from_millis(50)).start().unwrap();
+/// What a task comes to in a pool whose workers are this, and have so long to join.
+fn outcome_with(program: Command, join_timeout: Duration) -> String {
+    let pool = pool::<str, str>("echo", 2).program(program).join_timeout(join_timeout).start().unwrap();
     let outcome = pool.submit("a task").unwrap().wait_boxed();
     let Err(TaskError::NotTaken(SubmitError::NoWorkers(reason))) = outcome else { panic!("{outcome:?}") };
     let refused = pool.submit("another one").unwrap_err();
@@ -92,19 +92,19 @@ fn a_program_that_does_not_exist_is_told_at_once() {
 
 #[test]
 fn a_program_that_exits_at_once_is_told() {
-    assert!(outcome_with(Command::new("true")).ends_with("it ended before it joined (exit code 0)"));
+    assert!(outcome_with(Command::new("true"), PATIENCE).ends_with("it ended before it joined (exit code 0)"));
 }
 
 #[test]
 fn a_program_that_never_joins_is_told() {
     let mut endless = Command::new("sleep");
     endless.arg("1000");
-    assert!(outcome_with(endless).ends_with("it did not join within 50ms"));
+    assert!(outcome_with(endless, Duration::from_millis(50)).ends_with("it did not join within 50ms"));
 }
 
 #[test]
 fn a_program_of_another_schema_is_told_how_they_differ() {
-    let reason = outcome_with(part("other_schema"));
+    let reason = outcome_with(part("other_schema"), PATIENCE);
     assert!(reason.contains("its tasks are others") && reason.contains("[u16; 2]"), "{reason}");
     assert!(reason.contains("its outputs are others") && reason.contains("u64"), "{reason}");
 }
@@ -140,7 +140,7 @@ fn what_is_too_large_is_told_and_costs_nothing_else() {
     assert_eq!(pool.submit("repeat 200000").unwrap().wait_boxed().unwrap().len(), 200_000);
     let error = pool.submit("repeat 1000000").unwrap().wait_boxed().unwrap_err();
     let TaskError::OutputTooLarge(too_large) = error else { panic!("{error}") };
-    assert_eq!(too_large.bytes, 1_000_008);
+    assert_eq!(too_large.bytes, 1_000_000);
     assert_eq!(&*pool.submit("still there").unwrap().wait_boxed().unwrap(), "still there");
     assert_eq!(pool.map(["x".repeat(2000)]).boxed().count(), 1);
 }

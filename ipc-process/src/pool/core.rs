@@ -13,8 +13,8 @@
 //! | flights | nowhere: answered, or its worker died | one, unless it had one before |
 //! | flights | flights: cancelled or timed out, `is_reported` is set | one |
 //!
-//! So a task has no report while it is in a place and not `is_reported`, and one afterwards. What a worker answers is looked
-//! up by its number among the flights of its seat; an answer to what is not there is dropped.
+//! So a task has no report while it is in a place and not `is_reported`, and one afterwards. A worker answers what it has in
+//! order, so its next output is that of the first task among the flights of its seat; if there are none, it is dropped.
 //!
 //! # What a death costs
 //!
@@ -145,10 +145,10 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
         if self.backlog.is_empty() { self.seats.iter().map(Seat::room).sum() } else { 0 }
     }
 
-    /// Notes what a worker has answered: the outcome of the task of this number, or outputs of this one and of those that
-    /// follow it.
-    pub(super) fn answer(&mut self, seat: u32, mut number: u64, mut outcome: Outcome<O>, now: Instant) {
-        loop {
+    /// Notes what a worker has answered next: outputs of the first tasks that it has, or why the first one has none.
+    pub(super) fn answer(&mut self, seat: u32, mut outcome: Outcome<O>, now: Instant) {
+        // What was taken back leaves gaps between the numbers of what is left.
+        while let Some(number) = self.first_number(seat) {
             let most = outcome.as_ref().map_or(1, Items::len);
             let answered = self.seat(seat).and_then(|seat| seat.answer(number, most, now));
             let count = answered.map_or(1, |answered| answered.count);
@@ -157,8 +157,15 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Core<T, O> {
                 self.reports.deliver(owner, count, outcome);
             }
             let Some(rest) = rest else { return };
-            number += count as u64;
             outcome = Ok(rest);
+        }
+    }
+
+    /// Notes why there is no output of the task of this number, when those before it have been answered.
+    pub(super) fn fail(&mut self, seat: u32, number: u64, error: TaskError, now: Instant) {
+        let answered = self.seat(seat).and_then(|seat| seat.answer(number, 1, now));
+        if let Some(Answered { owner, count, is_reported: false }) = answered {
+            self.reports.deliver(owner, count, Err(error));
         }
     }
 
@@ -361,5 +368,42 @@ pub(super) fn check_length<T: IpcMessage + ?Sized>(task: &T, limit_bytes: usize)
             Err(SubmitError::TooLarge(TooLarge { bytes: size_of_val(task), limit: limit_bytes }))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::items::Packer;
+    use super::super::notice::Channels;
+    use super::super::options::TaskOptions;
+    use super::*;
+
+    /// These, one after the other.
+    fn packed(messages: impl IntoIterator<Item = u64>) -> Items<u64> {
+        let mut packer = Packer::new();
+        messages.into_iter().for_each(|message| packer.push(&message));
+        packer.pack()
+    }
+
+    #[test]
+    fn outputs_that_come_together_may_be_of_tasks_around_one_that_was_taken_back() {
+        let domain = Some(format!("core-{}", std::process::id()));
+        let channels = Channels { name: "books".to_owned(), domain, limits: [0; 2], token: 0 };
+        let mut core = Core::<u64, u64>::new(channels.bell().sender().unwrap());
+        core.gain_worker(Seat::new(0, 0, channels.tasks::<u64>(0).sender().unwrap(), None, Instant::now()));
+        let flow = core.reports.open_flow();
+        let ticket = Ticket { owner: Owner::Flow { flow, index: 0 }, options: TaskOptions::default(), attempts: 0 };
+        core.submit(Run { ticket, tasks: packed([10, 11]) }).unwrap();
+        core.reports.expect(flow, 2);
+        // The second task is given once more, under another number.
+        core.take_back(0, 1);
+        core.dispatch();
+        assert_eq!((core.first_number(0), core.next_number(0)), (Some(0), Some(3)));
+        core.answer(0, Ok(packed([20, 21])), Instant::now());
+        let mut arrived = Vec::new();
+        assert!(core.reports.fetch(flow, &mut arrived));
+        let outputs = arrived.into_iter().map(|arrival| (arrival.index, arrival.outcome.unwrap().take_first()));
+        assert_eq!(outputs.collect::<Vec<_>>(), [(0, 20), (1, 21)]);
+        assert!(core.is_idle());
     }
 }

@@ -15,7 +15,6 @@ use super::crew::Crew;
 use super::error::TaskError;
 use super::items::Packer;
 use super::notice::{Channels, MAX_VERDICT_BYTES, MAX_WORKERS, Notice, NoticeKind, Parcel, Verdict};
-use super::numbered::Numbered;
 use super::report::Outcome;
 use super::seat::Seat;
 use super::shared::Shared;
@@ -68,7 +67,7 @@ struct Line<O: ?Sized> {
     /// Whether it is a process that the pool has started.
     is_own: bool,
     since: Instant,
-    outputs: Receiver<Numbered<O>>,
+    outputs: Receiver<O>,
     /// For the books, once the worker is ready.
     tasks: Option<Sender<Parcel>>,
     /// See [`Channels::begun`].
@@ -85,11 +84,9 @@ enum End {
     Died,
 }
 
-/// What a worker has said about a task, or about several that follow each other.
+/// What a worker has answered: the outcome of the first task that it has, or outputs of this one and of those that follow it.
 struct Answer<O: ?Sized> {
     seat: u32,
-    /// That of the first of them. `None` for the first that it has.
-    number: Option<u64>,
     outcome: Outcome<O>,
 }
 
@@ -155,10 +152,8 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
         if !self.answers.is_empty() {
             self.crew.succeed();
         }
-        for Answer { seat, number, outcome } in self.answers.drain(..) {
-            if let Some(number) = number.or_else(|| core.first_number(seat)) {
-                core.answer(seat, number, outcome, now);
-            }
+        for Answer { seat, outcome } in self.answers.drain(..) {
+            core.answer(seat, outcome, now);
         }
     }
 
@@ -170,6 +165,10 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
             let notice: &Notice = &request;
             let (seat, number) = (notice.seat, notice.number);
             let mut verdict = Ok(seat);
+            if let Some(line) = self.lines.iter_mut().find(|line| line.seat == seat && notice.kind.is_outcome()) {
+                // Of the tasks before this one.
+                line.catch_up(core, now);
+            }
             match notice.kind {
                 NoticeKind::Join => {
                     verdict =
@@ -184,11 +183,11 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
                 }
                 NoticeKind::Panicked => {
                     let message = String::from_utf8_lossy(&notice.text).into_owned();
-                    core.answer(seat, number, Err(TaskError::Panicked { message }), now);
+                    core.fail(seat, number, TaskError::Panicked { message }, now);
                 }
                 NoticeKind::TooLarge => {
                     let [bytes, limit] = notice.amounts.map(|amount| usize::try_from(amount).unwrap_or(usize::MAX));
-                    core.answer(seat, number, Err(TaskError::OutputTooLarge(TooLarge { bytes, limit })), now);
+                    core.fail(seat, number, TaskError::OutputTooLarge(TooLarge { bytes, limit }), now);
                 }
                 NoticeKind::Progress => core.progress(seat, number, notice.amounts.into()),
             }
@@ -292,14 +291,7 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
             return core.first_number(seat) == Some(number);
         };
         worker.stop(STOP_LIMIT);
-        let mut answers = Vec::new();
-        line.receive(&mut answers, usize::MAX);
-        let now = Instant::now();
-        for Answer { number, outcome, .. } in answers {
-            if let Some(number) = number.or_else(|| core.first_number(seat)) {
-                core.answer(seat, number, outcome, now);
-            }
-        }
+        line.catch_up(core, Instant::now());
         let is_at_it = core.first_number(seat) == Some(number);
         // Neither is refused of a process that this one has just stopped, unless it has gone.
         let _ = if is_at_it { worker.kill() } else { worker.resume() };
@@ -334,12 +326,20 @@ impl<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized> Ears<T, O> {
 impl<O: IpcMessage + ?Sized> Line<O> {
     /// Receives at most `most` answers, without waiting.
     fn receive(&mut self, answers: &mut Vec<Answer<O>>, most: usize) {
-        let mut run = AnswerRun { seat: self.seat, first: 0, next: 0, outputs: Packer::new() };
-        for _ in 0..most {
-            match self.outputs.try_recv_ref() {
-                Ok(Some(output)) => run.push(&output, answers),
+        let (seat, mut packed, mut left) = (self.seat, Packer::new(), most);
+        while left > 0 {
+            let received = self.outputs.try_recv_each(left, |output| {
+                if let Err(invalid) = packed.push_checked(output) {
+                    fail(seat, &mut packed, &invalid, answers);
+                }
+            });
+            match received {
+                Ok(Some(count)) => left -= count,
                 Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Corrupt(Corrupt::Message(invalid))) => run.fail(None, &invalid, answers),
+                Err(TryRecvError::Corrupt(Corrupt::Message(invalid))) => {
+                    fail(seat, &mut packed, &invalid, answers);
+                    left -= 1;
+                }
                 Ok(None) => {
                     self.end = Some(End::Left);
                     break;
@@ -351,7 +351,16 @@ impl<O: IpcMessage + ?Sized> Line<O> {
                 }
             }
         }
-        run.finish(answers);
+        finish(seat, &mut packed, answers);
+    }
+
+    /// Receives all that the worker has answered, and enters it.
+    fn catch_up<T: IpcMessage + ?Sized>(&mut self, core: &mut Core<T, O>, now: Instant) {
+        let mut answers = Vec::new();
+        self.receive(&mut answers, usize::MAX);
+        for Answer { seat, outcome } in answers {
+            core.answer(seat, outcome, now);
+        }
     }
 
     /// Takes everything back that the worker has not begun.
@@ -363,46 +372,17 @@ impl<O: IpcMessage + ?Sized> Line<O> {
     }
 }
 
-/// Outputs of one worker, of tasks that follow each other.
-struct AnswerRun<O: ?Sized> {
-    seat: u32,
-    /// The number of the first of them, and that of the one that would come next.
-    first: u64,
-    next: u64,
-    outputs: Packer<O>,
+/// Notes an output that is none, after those that were packed.
+#[cold]
+fn fail<O: IpcMessage + ?Sized>(seat: u32, packed: &mut Packer<O>, invalid: &Invalid, answers: &mut Vec<Answer<O>>) {
+    finish(seat, packed, answers);
+    answers.push(Answer { seat, outcome: Err(TaskError::Corrupt(invalid.to_string())) });
 }
 
-impl<O: IpcMessage + ?Sized> AnswerRun<O> {
-    /// Adds an output, after what was there if that is of other tasks.
-    #[inline]
-    fn push(&mut self, output: &Numbered<O>, answers: &mut Vec<Answer<O>>) {
-        let number = output.number;
-        if number != self.next {
-            self.finish(answers);
-        }
-        if self.outputs.is_empty() {
-            self.first = number;
-        }
-        match self.outputs.push_checked(&output.message) {
-            Ok(()) => self.next = number.wrapping_add(1),
-            Err(invalid) => self.fail(Some(number), &invalid, answers),
-        }
-    }
-
-    /// Notes an output that is none.
-    #[cold]
-    fn fail(&mut self, number: Option<u64>, invalid: &Invalid, answers: &mut Vec<Answer<O>>) {
-        self.finish(answers);
-        let outcome = Err(TaskError::Corrupt(invalid.to_string()));
-        answers.push(Answer { seat: self.seat, number, outcome });
-    }
-
-    /// Passes on what there is.
-    fn finish(&mut self, answers: &mut Vec<Answer<O>>) {
-        if !self.outputs.is_empty() {
-            let outcome = Ok(self.outputs.pack());
-            answers.push(Answer { seat: self.seat, number: Some(self.first), outcome });
-        }
+/// Passes on the outputs that were packed.
+fn finish<O: IpcMessage + ?Sized>(seat: u32, packed: &mut Packer<O>, answers: &mut Vec<Answer<O>>) {
+    if !packed.is_empty() {
+        answers.push(Answer { seat, outcome: Ok(packed.pack()) });
     }
 }
 

@@ -86,32 +86,57 @@ where
     }
 
     /// The next outcome, of whose outputs `take` takes the first out.
-    #[inline]
+    ///
+    /// The result is built where the caller wants it, in each of its two ways, and is not passed through. It is as wide as an
+    /// error, and would be moved by loads that straddle the stores before them, for which a processor waits.
+    #[inline(always)]
     fn next_outcome<R>(&mut self, take: impl FnOnce(&mut Items<Output>) -> R) -> Option<Result<R, TaskError>> {
+        if !self.find_next() {
+            return None;
+        }
+        let first = self.ready.front_mut()?;
+        match &mut first.outcome {
+            Ok(outputs) => {
+                let output = take(outputs);
+                self.step();
+                Some(Ok(output))
+            }
+            Err(error) => {
+                let error = error.clone();
+                self.step();
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Waits until the next outcome is the first one of those that are ready. `false` if there is none left.
+    #[inline]
+    fn find_next(&mut self) -> bool {
         loop {
             let under_way = self.read - self.returned - self.present;
             if !self.is_exhausted && under_way <= self.present {
                 self.feed();
             }
-            match self.ready.front_mut() {
-                Some(first) if !self.is_ordered || first.index == self.returned => {
-                    let outcome = match &mut first.outcome {
-                        Ok(outputs) => Ok(take(outputs)),
-                        Err(error) => Err(error.clone()),
-                    };
-                    first.index += 1;
-                    first.count -= 1;
-                    if first.count == 0 {
-                        self.ready.pop_front();
-                    }
-                    self.returned += 1;
-                    self.present -= 1;
-                    return Some(outcome);
-                }
-                _ if self.is_exhausted && self.read == self.returned => return None,
+            match self.ready.front() {
+                Some(first) if !self.is_ordered || first.index == self.returned => return true,
+                _ if self.is_exhausted && self.read == self.returned => return false,
                 _ => self.fetch(),
             }
         }
+    }
+
+    /// Notes that the next outcome has been returned.
+    #[inline]
+    fn step(&mut self) {
+        if let Some(first) = self.ready.front_mut() {
+            first.index += 1;
+            first.count -= 1;
+            if first.count == 0 {
+                self.ready.pop_front();
+            }
+        }
+        self.returned += 1;
+        self.present -= 1;
     }
 
     /// Reads tasks, as many as workers take, and no further ahead than is allowed.

@@ -1,6 +1,5 @@
 //! What a worker tells its pool beside the outputs, the answer to it, and how the channels between the two are called.
 
-use super::numbered::Numbered;
 use ipc_core::sync::Options;
 use ipc_core::{IpcMessage, Lifetime, Queue, Service};
 use ipc_macros::IpcMessage;
@@ -64,6 +63,13 @@ pub(super) enum NoticeKind {
     TooLarge = 4,
     /// A task is so far.
     Progress = 5,
+}
+
+impl NoticeKind {
+    /// Whether it comes in the place of an output.
+    pub(super) const fn is_outcome(self) -> bool {
+        matches!(self, NoticeKind::Panicked | NoticeKind::TooLarge)
+    }
 }
 
 /// The answer to a notice.
@@ -132,9 +138,9 @@ impl Channels {
         if let Some(domain) = &self.domain { options.domain(domain) } else { options }
     }
 
-    /// Where it puts its outputs.
-    pub(super) fn outputs<O: IpcMessage + ?Sized>(&self, seat: u32) -> Queue<Numbered<O>> {
-        self.queue(format!("{}.{seat}.outputs", self.name)).capacity(capacity::<Numbered<O>>(self.limits[1])).spsc()
+    /// Where it puts its outputs, in the order in which it was given the tasks. A task that has none comes to a [`Notice`] instead.
+    pub(super) fn outputs<O: IpcMessage + ?Sized>(&self, seat: u32) -> Queue<O> {
+        self.queue(format!("{}.{seat}.outputs", self.name)).capacity(capacity::<O>(self.limits[1])).spsc()
     }
 
     fn queue<M: IpcMessage + ?Sized>(&self, name: String) -> Queue<M> {
@@ -147,7 +153,7 @@ impl Channels {
 fn capacity<M: IpcMessage + ?Sized>(limit_bytes: usize) -> usize {
     match M::TYPE.tail() {
         None => (CHANNEL_BYTES / M::TYPE.size.max(1)).clamp(2, MAX_WINDOW),
-        // A message takes at most half of the ring, and its number and its length come on top.
+        // A message takes at most half of the ring, and its length comes on top.
         Some(_) => CHANNEL_BYTES.max(limit_bytes.saturating_mul(2).saturating_add(1024)),
     }
 }

@@ -3,7 +3,6 @@
 use super::error::ServeError;
 use super::items::Items;
 use super::notice::{Channels, MAX_NOTICE_BYTES, Notice, NoticeKind, POOL_VARIABLE, Parcel, TOKEN_VARIABLE, Verdict};
-use super::numbered::{self, Numbered};
 use core::borrow::Borrow;
 use ipc_core::error::{CallError, OpenError, RecvError, SendError};
 use ipc_core::sync::Atomic;
@@ -177,16 +176,13 @@ fn join<T: IpcMessage + ?Sized, O: IpcMessage + ?Sized>(
 #[inline]
 fn answer<O: IpcMessage + ?Sized>(
     desk: &Client<Notice, Verdict>,
-    outputs: &mut Sender<Numbered<O>>,
+    outputs: &mut Sender<O>,
     seat: u32,
     number: u64,
     output: &O,
 ) -> Result<(), String> {
-    match outputs.loan_len(O::tail_len(output)) {
-        Ok(place) => {
-            numbered::send(place, number, output);
-            Ok(())
-        }
+    match outputs.send_copy(output) {
+        Ok(()) => Ok(()),
         Err(SendError::TooLarge((), too_large)) => {
             let amounts = [too_large.bytes as u64, too_large.limit as u64];
             tell(desk, Head { seat, number, amounts, ..Head::of(NoticeKind::TooLarge) }, &[])
