@@ -377,36 +377,53 @@ fn loom_two_publishers_take_turns_in_a_cell() {
     });
 }
 
+/// Publishes, if there is room, in the pair of atomics alone: a copy that is overwritten is an access that is not
+/// ordered, and comes to nothing.
+fn overwrite(publisher: &mut Publisher, value: u64) {
+    if publisher.claim(everyone) == Turn::Ours {
+        let (first, second) = halves(publisher.payload().expect("a cell has been claimed"));
+        // Relaxed: the stamp publishes them.
+        first.store(value, Ordering::Relaxed);
+        second.store(value ^ MIX, Ordering::Relaxed);
+        publisher.pass();
+    }
+}
+
+/// One look by a subscriber who may be evicted meanwhile. What it accepts is 7.
+fn copy_beside_an_evictor(mut subscriber: lossless::Subscriber) {
+    match subscriber.look() {
+        Sight::Message => {
+            let halves = copy(subscriber.payload());
+            assert!(!subscriber.accept() || halves == (7, 7 ^ MIX), "torn message, or the wrong one");
+        }
+        sight => assert_eq!(sight, Sight::Evicted),
+    }
+}
+
 #[test]
 fn loom_an_evicted_subscriber_accepts_nothing_that_was_overwritten() {
-    explore("lossless, eviction by a third", Some(3), || {
-        let memory = Memory::new(1, Some(0));
-        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
-        let mut subscriber = memory.subscribe(SUBSCRIBER, 0);
-        // Only the pairs of atomics: there is an access that is not ordered, and it comes to nothing.
-        let publish = |publisher: &mut Publisher, value: u64| {
-            claim(publisher);
-            let (first, second) = halves(publisher.payload().expect("a cell has been claimed"));
-            // Relaxed: the stamp publishes them.
-            first.store(value, Ordering::Relaxed);
-            second.store(value ^ MIX, Ordering::Relaxed);
-            publisher.pass();
-        };
-        publish(&mut publisher, 7);
-        assert_eq!(publisher.claim(everyone), Turn::Theirs);
-        let parts = memory.parts();
-        let reader = thread::spawn(move || match subscriber.look() {
-            Sight::Message => {
-                let halves = copy(subscriber.payload());
-                assert!(!subscriber.accept() || halves == (7, 7 ^ MIX), "torn message, or the wrong one");
+    for is_by_another in [false, true] {
+        let who = if is_by_another { "a third" } else { "the publisher" };
+        // Nobody waits: while a publisher that waits comes round again, what it loads hides the eviction from loom.
+        explore(&format!("lossless, eviction by {who}"), None, move || {
+            let memory = Memory::new(1, Some(0));
+            let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+            let subscriber = memory.subscribe(SUBSCRIBER, 0);
+            overwrite(&mut publisher, 7);
+            assert_eq!(publisher.claim(everyone), Turn::Theirs);
+            let parts = memory.parts();
+            let reader = thread::spawn(move || copy_beside_an_evictor(subscriber));
+            let publish = move || overwrite(&mut publisher, 8);
+            // Nothing but the note tells a publisher on another thread of the eviction.
+            let other = if is_by_another { Ok(thread::spawn(publish)) } else { Err(publish) };
+            assert!(parts.evict(SUBSCRIBER, 1));
+            match other {
+                Ok(other) => other.join().unwrap(),
+                Err(mut publish) => publish(),
             }
-            sight => assert_eq!(sight, Sight::Evicted),
+            reader.join().unwrap();
         });
-        let evictor = thread::spawn(move || assert!(parts.evict(SUBSCRIBER, 1)));
-        publish(&mut publisher, 8);
-        reader.join().unwrap();
-        evictor.join().unwrap();
-    });
+    }
 }
 
 #[test]

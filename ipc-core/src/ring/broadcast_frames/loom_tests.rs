@@ -1,5 +1,6 @@
-//! The ring of frames under loom: what a lossy subscriber copies while it is being overwritten, what it counts, and the
-//! cells that publishers pass on to each other. The publisher runs first, on the main thread, as in `broadcast`.
+//! The ring of frames under loom: what a lossy subscriber copies while it is being overwritten, what it counts, and
+//! the cells that publishers pass on to each other; and what a lossless one copies that is evicted meanwhile. The
+//! publisher runs first, on the main thread, as in `broadcast`.
 
 use super::super::claims::Counter;
 use super::*;
@@ -197,5 +198,69 @@ fn loom_publishers_wait_for_a_subscriber_of_frames() {
         });
         (0..4).for_each(|value| memory.publish(&mut publisher, value));
         reader.join().unwrap();
+    });
+}
+
+/// Publishes, if there is room, in the word alone: a copy that is overwritten is an access that is not ordered, and
+/// comes to nothing.
+fn overwrite(publisher: &mut Publisher, value: u64) {
+    if publisher.claim(1, |line| (line == SUBSCRIBER).then_some(1)) == Turn::Ours {
+        // Relaxed: the stamp publishes it.
+        word(publisher.payload().expect("a frame has been claimed")).store(value, Ordering::Relaxed);
+        publisher.pass();
+    }
+}
+
+/// One look by a subscriber who may be evicted meanwhile. What it accepts is 7.
+fn copy_beside_an_evictor(mut subscriber: Subscriber) {
+    match subscriber.look() {
+        Sight::Message => {
+            // Relaxed: the stamp has been acquired, and `accept` tells whether the word belongs to it.
+            let value = word(subscriber.payload().expect("there is a message").0).load(Ordering::Relaxed);
+            assert!(!subscriber.accept() || value == 7, "another message");
+        }
+        sight => assert_eq!(sight, Sight::Evicted),
+    }
+}
+
+#[test]
+fn loom_an_evicted_subscriber_of_frames_accepts_nothing_that_was_overwritten() {
+    for is_by_another in [false, true] {
+        let who = if is_by_another { "a third" } else { "the publisher" };
+        explore(&format!("frames, lossless, eviction by {who}"), None, move || {
+            let memory = Memory::new(true);
+            let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+            let subscriber = Subscriber::attach_lossless(memory.parts(), SUBSCRIBER, 1, 0).unwrap().unwrap();
+            [7, 8].into_iter().for_each(|value| overwrite(&mut publisher, value));
+            let parts = memory.parts();
+            let reader = thread::spawn(move || copy_beside_an_evictor(subscriber));
+            let publish = move || overwrite(&mut publisher, 9);
+            // Nothing but the note tells a publisher on another thread of the eviction.
+            let other = if is_by_another { Ok(thread::spawn(publish)) } else { Err(publish) };
+            assert!(parts.evict(SUBSCRIBER, 1));
+            match other {
+                Ok(other) => other.join().unwrap(),
+                Err(mut publish) => publish(),
+            }
+            reader.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn loom_a_publisher_that_comes_to_room_made_by_another_passes_the_eviction_on() {
+    explore("frames, lossless, room made by 1 publisher for another, eviction", Some(3), || {
+        let memory = Memory::new(true);
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+        let subscriber = Subscriber::attach_lossless(memory.parts(), SUBSCRIBER, 1, 0).unwrap().unwrap();
+        [7, 8].into_iter().for_each(|value| overwrite(&mut publisher, value));
+        let parts = memory.parts();
+        let other = thread::spawn(move || overwrite(&mut Publisher::attach(parts, 1, Company::Others), 9));
+        let reader = thread::spawn(move || copy_beside_an_evictor(subscriber));
+        assert!(parts.evict(SUBSCRIBER, 1));
+        // It moves `oldest`, and claims nothing: it has died by then, or the other one was faster.
+        let at = parts.tail().unwrap();
+        publisher.make_room(at, 1, |line| (line == SUBSCRIBER).then_some(1)).unwrap();
+        [other, reader].into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
