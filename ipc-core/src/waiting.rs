@@ -29,9 +29,9 @@
 //!   sees the message: the sleeper does not sleep.
 //!
 //! There is no third case. The wake itself cannot be missed: the sender clears SLEEPING *before* it calls
-//! `futex_wake`, and `futex_wait` returns at once unless the word still has the value that the sleeper announced. It
-//! bumps the counter above the two bits as well, so that the value never comes back when somebody announces anew: a word
-//! that has the value that it had was not woken in between (W3).
+//! `futex_wake`, and `futex_wait` returns at once unless the word still has the value that the sleeper announced. In
+//! between it bumps the counter above the two bits, so that the value does not come back when somebody announces
+//! anew: a word that has the value that it had, once the call is made, was not woken in between (W3).
 //! Leaving a channel is published in the same way, with the participant's state in the place of the stamp.
 //!
 //! # Where membarrier is refused
@@ -54,17 +54,26 @@
 //!
 //! # Many sleepers on one word
 //!
-//! Receivers of a shared queue sleep on one word, and one message is work for one of them. So a waker wakes as many as
-//! it has made work for, and leaves SLEEPING for the others. It bumps the counter above the two bits first: a sleeper
-//! that has announced itself and is not yet in the kernel then finds another value there, and looks again. When fewer
-//! were woken than it meant to, nobody is left in the kernel, and it clears SLEEPING, by a compare-and-swap of the very
-//! value that its bump left; if that fails, somebody has woken since, and clears the bit or leaves it in their turn. If
-//! it succeeds, somebody may have announced since all the same: while the bit is set, that does not change the word. They
-//! then sleep on the value that the bump left. So the waker makes a second call, which wakes all who went to sleep before
-//! the swap; who comes after it finds another value.
+//! Receivers of a shared queue sleep on one word, and one message is work for one of them. So a waker wakes as many
+//! as it has made work for, and leaves SLEEPING for the others. It bumps the counter above the two bits first: a
+//! sleeper that has announced itself and is not yet in the kernel then finds another value there, and looks again.
+//! When fewer were woken than it meant to, nobody is left in the kernel, and it clears SLEEPING and bumps the counter
+//! once more, by a compare-and-swap of the very value that its bump left; if that fails, somebody has woken since,
+//! and clears the bit or leaves it in their turn. If it succeeds, somebody may have announced since all the same:
+//! while the bit is set, that does not change the word. They then sleep on the value that the first bump left. So the
+//! waker makes a second call, which wakes all who went to sleep before the swap; who comes after it finds another
+//! value.
 //!
 //! A sleeper leaves the bit alone when it goes, since it cannot know whom else it stands for: too many wake-ups, never too
 //! few. One who is woken and dies, or leaves without the message, may leave others asleep for a slice.
+//!
+//! Whoever clears SLEEPING adds to the count afterwards, or with it, and wakes all after that. The other way round, a
+//! sleeper might look at the word in between, and find the value to sleep on that the next announcement by another
+//! brings back; a waker that has looked in the meantime, when the bit was clear, would have left it asleep.
+//!
+//! One thing is left to the slice. A sleeper whose announcement was used up, and who finds the bit set by another
+//! since, takes that for its own. It has no barrier between that announcement and its look, so it misses a message
+//! whose store is still on its way, by a sender that has looked at the word before.
 //!
 //! # Invariants
 //!

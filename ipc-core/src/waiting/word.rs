@@ -138,9 +138,10 @@ fn wake_all_slow(word: &impl Word) {
 #[cold]
 fn wake_all(word: &impl Word) {
     // Release, twice: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
-    // place in the word's own order is what `futex_wait` needs, which compares.
+    // place in the word's own order is what `futex_wait` needs, which compares. The bit goes first: a value that
+    // somebody has found it in is then none that it can come back to, once the call below is made, by another's
+    // announcement. rd.fetch_and(!SLEEPING, Ordering::Release);
     word.fetch_add(WAKE_UP, Ordering::Release);
-    word.fetch_and(!SLEEPING, Ordering::Release);
     word.wake_sleepers(u32::MAX);
 }
 
@@ -150,8 +151,10 @@ fn wake_some_slow(word: &impl Word, count: u32) {
         // Release: as in `wake_all_slow`.
         let bumped = word.fetch_add(WAKE_UP, Ordering::Release).wrapping_add(WAKE_UP);
         if word.wake_sleepers(count) < count {
+            // Another value than the first bump left, which some have announced themselves in, and which the next
+            // announcement would else bring back.
+            let quiet = bumped.wrapping_add(WAKE_UP) & !SLEEPING;
             // Release: as above. Relaxed: it fails if anybody has woken since, and leaves the rest to them.
-            let quiet = bumped & !SLEEPING;
             if word.swap_exactly(bumped, quiet, Ordering::Release) {
                 // For those who have come since: to announce what is announced already leaves no trace in the word.
                 word.wake_sleepers(u32::MAX);

@@ -2,9 +2,9 @@
 //! one step, and wakes those who sleep in the order in which they came. No sleep here ends by itself, so whoever is
 //! forgotten sleeps for ever, and loom says that the model is stuck.
 //!
-//! What is published are *permits*, of which a sleeper takes one and is done: work for one of them. Sleepers do what
-//! `Announced` and its callers do. The barrier between announcing and looking, and what it is to the other side, are
-//! full fences.
+//! What is published are *permits*, of which a sleeper takes one and is done: work for one of them. Or all of them
+//! watch, and take nothing: news for everybody. Sleepers do what `Announced` and its callers do. The barrier between
+//! announcing and looking, and what it is to the other side, are full fences.
 
 use super::*;
 use crate::atomics::explore::explore;
@@ -75,9 +75,15 @@ impl Futex {
         }
     }
 
-    fn try_take(&self) -> bool {
+    /// How many permits there are. A read-modify-write, which reads what comes last: a look at an old number by one
+    /// who has taken another's announcement for its own is what the module's docs leave to the slice.
+    fn latest(&self) -> u32 {
         // Relaxed, here and below: only the number counts.
-        let mut permits = self.permits.load(Ordering::Relaxed);
+        self.permits.fetch_add(0, Ordering::Relaxed)
+    }
+
+    fn try_take(&self) -> bool {
+        let mut permits = self.latest();
         while permits > 0 {
             // Relaxed: only the number counts.
             match self.permits.compare_exchange(permits, permits - 1, Ordering::Relaxed, Ordering::Relaxed) {
@@ -90,13 +96,22 @@ impl Futex {
 
     /// Waits for a permit, and takes it.
     fn take(&self, me: usize) {
+        self.sleep_until(me, || self.try_take());
+    }
+
+    /// Waits until there are so many, and leaves them to others.
+    fn watch(&self, me: usize, permits: u32) {
+        self.sleep_until(me, || self.latest() >= permits);
+    }
+
+    fn sleep_until(&self, me: usize, is_there: impl Fn() -> bool) {
         loop {
             announce(self);
             // SeqCst: in the place of the barrier.
             fence(Ordering::SeqCst);
             let mut expected = announced(self);
             loop {
-                if self.try_take() {
+                if is_there() {
                     return;
                 }
                 let Some(value) = expected else { break };
@@ -111,6 +126,13 @@ impl Futex {
         // Relaxed: only the number counts, and the fence in `wake_some` orders it.
         self.permits.fetch_add(count, Ordering::Relaxed);
         wake_some(self, count);
+    }
+
+    /// Publishes permits, and wakes everybody.
+    fn give_all(&self, count: u32) {
+        // Relaxed: as in `give`.
+        self.permits.fetch_add(count, Ordering::Relaxed);
+        wake(self);
     }
 }
 
@@ -152,4 +174,65 @@ fn two_of_many_are_woken_at_once() {
 #[test]
 fn two_of_many_are_woken_by_two() {
     explore("two sleepers, two wakers", Some(2), model(2, &[&[1], &[1]]));
+}
+
+/// Sleepers who wait for so many permits each, and a waker who publishes as many, one after the other, for all of them.
+fn news(sleepers: &'static [u32]) -> impl Fn() {
+    move || {
+        let futex = Futex::new(sleepers.len());
+        // One who has gone has left the bit, as those do who are one of many. It spares loom the preemptions up to
+        // here.
+        announce(&*futex);
+        let watch = |(me, &permits): (usize, &u32)| {
+            let futex = futex.clone();
+            thread::spawn(move || futex.watch(me, permits))
+        };
+        let threads: Vec<_> = sleepers.iter().enumerate().map(watch).collect();
+        (0..sleepers.iter().copied().max().unwrap_or(0)).for_each(|_| futex.give_all(1));
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+}
+
+#[test]
+fn all_are_woken_for_what_all_wait_for() {
+    explore("two sleepers, news", Some(3), news(&[1, 1]));
+}
+
+#[test]
+fn who_wants_more_sleeps_on_and_is_woken_again() {
+    explore("one sleeper, news twice", Some(4), news(&[2]));
+    explore("two sleepers, news twice", Some(3), news(&[1, 2]));
+}
+
+#[test]
+fn one_is_woken_by_one_and_all_by_another() {
+    explore("two sleepers, one waker for one, one for all", Some(2), || {
+        let futex = Futex::new(2);
+        let sleepers = [0, 1].map(|me| {
+            let futex = futex.clone();
+            thread::spawn(move || futex.take(me))
+        });
+        let other = futex.clone();
+        let other = thread::spawn(move || other.give(1));
+        // Enough for both, whatever has become of the other one's.
+        futex.give_all(2);
+        sleepers.into_iter().chain([other]).for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn a_bit_that_was_cleared_for_one_does_not_stand_for_another() {
+    explore("two sleepers, one who does not sleep, three permits", Some(2), || {
+        let futex = Futex::new(2);
+        // As in `news`.
+        announce(&*futex);
+        let sleepers = [0, 1].map(|me| {
+            let futex = futex.clone();
+            thread::spawn(move || futex.take(me))
+        });
+        let spinner = futex.clone();
+        let spinner = thread::spawn(move || _ = spinner.try_take());
+        [1, 2].into_iter().for_each(|count| futex.give(count));
+        sleepers.into_iter().chain([spinner]).for_each(|thread| thread.join().unwrap());
+    });
 }
