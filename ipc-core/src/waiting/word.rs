@@ -140,7 +140,8 @@ fn wake_all(word: &impl Word) {
     // Release, twice: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
     // place in the word's own order is what `futex_wait` needs, which compares. The bit goes first: a value that
     // somebody has found it in is then none that it can come back to, once the call below is made, by another's
-    // announcement. rd.fetch_and(!SLEEPING, Ordering::Release);
+    // announcement.
+    word.fetch_and(!SLEEPING, Ordering::Release);
     word.fetch_add(WAKE_UP, Ordering::Release);
     word.wake_sleepers(u32::MAX);
 }
