@@ -1,6 +1,6 @@
 //! Copying between private and shared memory, word by word and in ascending order.
 //!
-//! Every access to shared memory here is a relaxed atomic of at most eight bytes, or one of two such words. That buys three
+//! Every access to shared memory here is a relaxed atomic of at most eight bytes, or a load of two such words. That buys three
 //! things:
 //!
 //! - another process that writes at the same time causes no data race in this one: each word is read once, and is
@@ -117,7 +117,7 @@ unsafe fn store_words(from: *const u8, to: *mut u8, len: usize) {
 #[inline(always)]
 unsafe fn load_words(from: *const u8, to: *mut u8, len: usize) {
     let mut at = 0;
-    while pairs::EXIST && len >= 2 * pairs::BYTES && at + pairs::BYTES <= len {
+    while pairs::ARE_LOADED && len >= 2 * pairs::BYTES && at + pairs::BYTES <= len {
         // SAFETY: the caller vouches for `from .. from + len`.
         let pair = unsafe { pairs::load(from.wrapping_add(at)) };
         // SAFETY: `at + BYTES <= len` bytes of `to` are writable.
@@ -136,16 +136,13 @@ unsafe fn load_words(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// Two words by one access, on x86-64.
-///
-/// An access that is written out as assembly is opaque to the language, so that one of another process at the same time is no
-/// data race. It is done once, and stays between the atomics before it and after it, since those may access what it does.
+/// Two words by one load, on x86-64.
 #[cfg(all(target_arch = "x86_64", not(miri), not(slipring_tsan)))]
-pub(crate) mod pairs {
-    use core::arch::{asm, x86_64::_mm_set_epi64x};
+mod pairs {
+    use core::arch::asm;
 
     pub(super) use core::arch::x86_64::__m128i as Pair;
-    pub(crate) const EXIST: bool = true;
+    pub(super) const ARE_LOADED: bool = true;
     pub(super) const BYTES: usize = size_of::<Pair>();
 
     /// Loads two words.
@@ -156,6 +153,8 @@ pub(crate) mod pairs {
     #[inline(always)]
     pub(super) unsafe fn load(from: *const u8) -> Pair {
         let pair;
+        // Written out as assembly it is opaque to the language, so that a store of another process at the same time is no data
+        // race; it is done once, and stays between the atomics before it and after it, since they may write to memory.
         // SAFETY: it reads `BYTES` bytes, for which the caller vouches, and writes none.
         unsafe {
             asm!(
@@ -167,40 +166,16 @@ pub(crate) mod pairs {
         }
         pair
     }
-
-    /// Stores two words.
-    ///
-    /// # Safety
-    ///
-    /// `to` is writable for both, and this process accesses it only atomically during the call.
-    #[inline(always)]
-    pub(crate) unsafe fn store(to: *mut u64, [first, second]: [u64; 2]) {
-        // SAFETY: every x86-64 has SSE2.
-        let pair = unsafe { _mm_set_epi64x(second as i64, first as i64) };
-        // SAFETY: it writes two words, for which the caller vouches, and reads none.
-        unsafe {
-            asm!(
-                "movdqu [{to}], {pair}",
-                to = in(reg) to,
-                pair = in(xmm_reg) pair,
-                options(nostack, preserves_flags),
-            );
-        }
-    }
 }
 
 /// Elsewhere, none.
 #[cfg(not(all(target_arch = "x86_64", not(miri), not(slipring_tsan))))]
-pub(crate) mod pairs {
+mod pairs {
     pub(super) type Pair = u128;
-    pub(crate) const EXIST: bool = false;
+    pub(super) const ARE_LOADED: bool = false;
     pub(super) const BYTES: usize = size_of::<Pair>();
 
     pub(super) unsafe fn load(_: *const u8) -> Pair {
         unreachable!("nothing is loaded in pairs here")
-    }
-
-    pub(crate) unsafe fn store(_: *mut u64, _: [u64; 2]) {
-        unreachable!("nothing is stored in pairs here")
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Relaxed is enough throughout: the stamp that a ring stores after the payload, with Release, publishes it.
 
-use crate::words::pairs;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Generates the store of one integer type that has an atomic of the same alignment.
@@ -65,28 +64,18 @@ pub(super) unsafe fn store_u128(to: *mut u128, value: u128) {
     unsafe { store_u64(halves.wrapping_add(1), second) };
 }
 
-/// Stores `count` words from private memory, two at a time where there are more than a few.
-///
-/// Stores wait in the processor until their lines have come from the other one, and there is room for some dozens of
-/// them: the fewer of them a message takes, the more lines are on their way at a time.
+/// Stores `count` words from private memory.
 ///
 /// # Safety
 ///
 /// `from` is aligned, readable and initialised, and `to` is as for `store_u64`, both for `count` words.
 #[inline(always)]
 pub(super) unsafe fn store_words(from: *const u64, to: *mut u64, count: usize) {
-    // SAFETY: the caller vouches for `count` words.
-    let word = |at: usize| unsafe { from.wrapping_add(at).read() };
-    let mut at = 0;
-    while pairs::EXIST && count >= 4 && at + 2 <= count {
-        // SAFETY: the caller vouches for `count` words, of which these are two.
-        unsafe { pairs::store(to.wrapping_add(at), [word(at), word(at + 1)]) };
-        at += 2;
-    }
-    while at < count {
-        // SAFETY: as above, of one word.
-        unsafe { store_u64(to.wrapping_add(at), word(at)) };
-        at += 1;
+    for at in 0..count {
+        // SAFETY: `at < count`, and the caller vouches for so many words.
+        let word = unsafe { from.wrapping_add(at).read() };
+        // SAFETY: as above, for the destination.
+        unsafe { store_u64(to.wrapping_add(at), word) };
     }
 }
 
