@@ -30,8 +30,8 @@
 //!
 //! There is no third case. The wake itself cannot be missed: the sender clears SLEEPING *before* it calls
 //! `futex_wake`, and `futex_wait` returns at once unless the word still has the value that the sleeper announced. In
-//! between it bumps the counter above the two bits, so that the value does not come back when somebody announces
-//! anew: a word that has the value that it had, once the call is made, was not woken in between (W3).
+//! between it bumps the counter above the two bits, as it does before it clears SLEEPING, so that the value does not come
+//! back when somebody announces anew: a word that has the value that it had was not woken in between (W3).
 //! Leaving a channel is published in the same way, with the participant's state in the place of the stamp.
 //!
 //! # Where membarrier is refused
@@ -67,13 +67,16 @@
 //! A sleeper leaves the bit alone when it goes, since it cannot know whom else it stands for: too many wake-ups, never too
 //! few. One who is woken and dies, or leaves without the message, may leave others asleep for a slice.
 //!
-//! Whoever clears SLEEPING adds to the count afterwards, or with it, and wakes all after that. The other way round, a
-//! sleeper might look at the word in between, and find the value to sleep on that the next announcement by another
-//! brings back; a waker that has looked in the meantime, when the bit was clear, would have left it asleep.
+//! Whoever clears SLEEPING for all adds to the count before and afterwards, or with it, and wakes all after that. Without
+//! the count afterwards, a sleeper might look at the word in between, and find the value to sleep on that the next
+//! announcement by another brings back; a waker that has looked in the meantime, when the bit was clear, would have left it
+//! asleep. Without the count before, the same would befall those who compare at intervals (`lookout`), if the waker is
+//! stopped between its two steps.
 //!
 //! One thing is left to the slice. A sleeper whose announcement was used up, and who finds the bit set by another
 //! since, takes that for its own. It has no barrier between that announcement and its look, so it misses a message
-//! whose store is still on its way, by a sender that has looked at the word before.
+//! whose store is still on its way, by a sender that has looked at the word before. A task has no slice: it is woken when
+//! anything else happens in its channel.
 //!
 //! # Invariants
 //!

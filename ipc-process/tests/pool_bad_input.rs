@@ -125,6 +125,13 @@ fn a_name_that_is_wrong_is_refused_as_the_name_of_a_pool() {
 }
 
 #[test]
+fn outputs_of_no_bytes_are_refused_before_a_worker_is_started() {
+    let error = pool::<u64, [u8; 0]>("nothing", 1).start().unwrap_err();
+    assert!(matches!(error, PoolError::Open { source: OpenError::Message { .. }, .. }), "{error}");
+    assert!(error.to_string().contains("return a u8"), "{error}");
+}
+
+#[test]
 fn a_thousand_workers_are_refused() {
     let error = pool::<str, str>("echo", 1000).start().unwrap_err();
     assert!(matches!(error, PoolError::TooManyWorkers { asked: 1000, limit: 64 }), "{error}");

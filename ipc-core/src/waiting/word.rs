@@ -137,10 +137,12 @@ fn wake_all_slow(word: &impl Word) {
 
 #[cold]
 fn wake_all(word: &impl Word) {
-    // Release, twice: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
-    // place in the word's own order is what `futex_wait` needs, which compares. The bit goes first: a value that
-    // somebody has found it in is then none that it can come back to, once the call below is made, by another's
-    // announcement.
+    // Release, each time: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
+    // place in the word's own order is what `futex_wait` needs, which compares. The first count is for those who compare
+    // without being woken: if this process is stopped or killed here, what they compare with does not come back. The
+    // second is for those who have found the bit since: with it still there, an announcement by another, once it is
+    // gone, would bring back the value that they are about to sleep on.
+    word.fetch_add(WAKE_UP, Ordering::Release);
     word.fetch_and(!SLEEPING, Ordering::Release);
     word.fetch_add(WAKE_UP, Ordering::Release);
     word.wake_sleepers(u32::MAX);

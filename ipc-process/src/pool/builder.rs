@@ -144,7 +144,7 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> PoolBuilder<Task, O
     ///
     /// # Errors
     ///
-    /// [`PoolError::Open`] if there is a pool of this name, and says which process has it; [`PoolError::Spawn`] if there is
+    /// [`PoolError::Open`] if there is a pool of this name, and says which process has it, or if outputs have no bytes; [`PoolError::Spawn`] if there is
     /// no such program; and the other [`PoolError`]s as they say.
     pub fn start(self) -> Result<Pool<Task, Output>, PoolError> {
         let workers =
@@ -158,6 +158,10 @@ impl<Task: IpcMessage + ?Sized, Output: IpcMessage + ?Sized> PoolBuilder<Task, O
         }
         let open = |source| PoolError::Open { name: name.clone(), source };
         check_name(&name).map_err(open)?;
+        if Output::TYPE.size == 0 && Output::TYPE.tail().is_none() {
+            let rule = "it has no bytes; let tasks that have nothing to say return a u8";
+            return Err(open(OpenError::Message { message: Output::NAME, rule }));
+        }
         let channels = self.channels();
         let (quota, options, join_limit, limit) = (self.quota, self.options, self.join_limit, self.limits[0]);
         // Before there are any workers: the name is this pool's.

@@ -5,6 +5,7 @@ use super::*;
 use crate::interest::{Interest, Sealed};
 use crate::os::LOOKS_AT_LOCKS;
 use crate::segment;
+use crate::waiting;
 use crate::{Lifetime, Queue, Receiver, Sender};
 use core::task::Waker;
 use std::sync::atomic::AtomicUsize;
@@ -302,8 +303,12 @@ fn a_word_that_changed_without_a_wake_up_is_seen() {
     let sender = all.channels[1].sender(3);
     all.settle();
     let change = |all: &Channels| {
+        let (word, sleeping) = (all.channels[0].entry.interest.word(), u32::from(waiting::SLEEPING_BYTE.1));
         // Relaxed: this thread looks at it. What a waker does before it is killed, or stopped.
-        all.channels[0].entry.interest.word().fetch_add(1 << 9, Ordering::Relaxed);
+        word.fetch_add(1 << 9, Ordering::Relaxed);
+        word.fetch_and(!sleeping, Ordering::Relaxed);
+        // Relaxed: as above. And somebody else announces a sleep.
+        word.fetch_or(sleeping, Ordering::Relaxed);
     };
     change(&all);
     let found = (0..=SURVEY_ROUNDS).any(|_| {
