@@ -19,6 +19,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::Duration;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -31,11 +32,12 @@ struct Job {
     path: str,
 }
 
-/// What became of a job.
+/// What a worker has to say: that it is there, and what became of a job.
 #[derive(IpcMessage, Clone, Copy, Debug, PartialEq)]
 #[repr(C, u8)]
 #[ipc(queue = "checksums.outcomes", capacity = 1024)]
 enum Outcome {
+    Joined { pid: u32 },
     Done { job: u32, checksum: Checksum },
     Unreadable { job: u32, os_error: i32 },
 }
@@ -92,6 +94,7 @@ fn main() -> Result<()> {
 fn work() -> Result<()> {
     let mut jobs = Job::receiver()?;
     let mut outcomes = Outcome::sender()?;
+    outcomes.send(Outcome::Joined { pid: std::process::id() })?;
     while let Some(job) = jobs.recv_ref()? {
         let outcome = match checksum(Path::new(&job.path)) {
             Ok(checksum) => Outcome::Done { job: job.number, checksum },
@@ -113,7 +116,7 @@ fn run(args: &Run) -> Result<()> {
     let mut outcomes = Outcome::channel().domain(&domain).lifetime(Lifetime::Attached).receiver()?;
     let worker = || Command::new(std::env::current_exe()?).arg("work").env("SLIPRING_DOMAIN", &domain).spawn();
     let mut workers = (0..args.workers).map(|_| worker()).collect::<io::Result<Vec<Child>>>()?;
-    let mut done: Vec<Option<Outcome>> = vec![None; paths.len()];
+    let (mut joined, mut done): (Vec<Outcome>, Vec<Option<Outcome>>) = (Vec::new(), vec![None; paths.len()]);
     let (mut next, mut left, mut doubled, mut killed) = (0, paths.len(), 0, 0);
     while left > 0 {
         // As many jobs as there is room for, and then whatever has come back.
@@ -121,7 +124,10 @@ fn run(args: &Run) -> Result<()> {
             next += 1;
         }
         let Some(outcome) = outcomes.recv()? else { return Err("all workers have ended before the work".into()) };
-        let (Outcome::Done { job, .. } | Outcome::Unreadable { job, .. }) = outcome;
+        let (Outcome::Done { job, .. } | Outcome::Unreadable { job, .. }) = outcome else {
+            joined.push(outcome);
+            continue;
+        };
         match done[job as usize].replace(outcome) {
             None => left -= 1,
             Some(_) => doubled += 1,
@@ -131,6 +137,12 @@ fn run(args: &Run) -> Result<()> {
             unlucky.kill().and_then(|()| unlucky.wait())?;
             killed += 1;
             workers.push(worker()?);
+        }
+    }
+    // A worker that comes to the queue when all others have left would begin a new one, and wait for jobs there.
+    for worker in &mut workers {
+        while !joined.contains(&Outcome::Joined { pid: worker.id() }) && worker.try_wait()?.is_none() {
+            joined.extend(outcomes.recv_timeout(Duration::from_millis(10)).ok().flatten());
         }
     }
     drop(jobs);
