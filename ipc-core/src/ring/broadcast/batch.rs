@@ -59,7 +59,7 @@ impl Publisher {
     /// The payload `ahead` cells after the first one that is claimed.
     pub(crate) fn payload_ahead(&self, ahead: usize) -> Option<NonNull<AtomicU64>> {
         debug_assert!(ahead < self.claimed());
-        self.at.map(|at| self.parts.cells.payload(self.parts.cells.forward(at, ahead as u64)))
+        self.at.map(|at| self.parts.payload_ahead(at, ahead))
     }
 
     /// Publishes the messages in the first `count` cells that are claimed, at least one, and gives the others up.
@@ -117,6 +117,18 @@ impl Publisher {
 }
 
 impl Parts {
+    /// Whether there is a message `ahead` cells after `at`.
+    #[inline(always)]
+    pub(super) fn has_message_ahead(&self, at: Position, ahead: usize) -> bool {
+        matches!(self.see(self.cells.forward(at, ahead as u64)), (Seen::Message, _))
+    }
+
+    /// The payload of the cell `ahead` cells after `at`.
+    #[inline(always)]
+    pub(super) fn payload_ahead(&self, at: Position, ahead: usize) -> NonNull<AtomicU64> {
+        self.cells.payload(self.cells.forward(at, ahead as u64))
+    }
+
     /// How many cells from `at` on are those of a dead publisher, which has claimed them and will never be done with
     /// them. The caller has seen the counter beyond `at`.
     ///

@@ -127,13 +127,13 @@ impl Subscriber {
     /// Whether there is a message `ahead` cells after this subscriber's place, less than the capacity.
     #[inline(always)]
     pub(crate) fn sees_ahead(&self, ahead: usize) -> bool {
-        matches!(self.parts.see(self.parts.cells.forward(self.next, ahead as u64)), (Seen::Message, _))
+        self.parts.has_message_ahead(self.next, ahead)
     }
 
     /// The [payload](Self::payload) `ahead` cells on, where there is a message.
     #[inline(always)]
     pub(crate) fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
-        self.parts.cells.payload(self.parts.cells.forward(self.next, ahead as u64))
+        self.parts.payload_ahead(self.next, ahead)
     }
 
     /// As [`pass`](Self::pass), for so many cells, all of which have messages. One store lets publishers have them.
