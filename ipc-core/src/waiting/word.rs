@@ -213,5 +213,8 @@ pub(crate) fn retract(word: &impl Word, sleepers: Sleepers) {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 #[cfg(all(test, loom))]
 mod loom_tests;
