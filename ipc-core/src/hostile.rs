@@ -15,7 +15,7 @@
 
 use crate::atomics::AtomicU64;
 use crate::atomics::liar::{self, breathe, choose};
-use crate::ring::claims::{Company, Counter, Life, Records, Role};
+use crate::ring::claims::{Company, Counter, Framing, Life, Records, Role};
 use crate::ring::shared::{self, FrameConsumer, FrameProducer, FrameShape, Orphans};
 use crate::ring::{
     Cells, End, Slots, Turn, VariableConsumer, VariableProducer, broadcast, broadcast_frames, calls, exclusive, frames,
@@ -147,9 +147,9 @@ impl Memory {
         Role { counter, records }
     }
 
-    fn shared(&self, cells: Cells) -> shared::Parts {
+    fn shared(&self, cells: Cells, framing: Framing) -> shared::Parts {
         // SAFETY: as above.
-        unsafe { shared::Parts::new(cells, self.role(0, 0), self.role(2, 1), self.word(4)) }
+        unsafe { shared::Parts::new(cells, self.role(0, 0), self.role(2, 1), self.word(4), framing) }
     }
 
     fn broadcast_frames(&self) -> broadcast_frames::Parts {
@@ -284,7 +284,7 @@ fn repair(parts: &shared::Parts) {
 }
 
 fn drive_shared(memory: &Memory) {
-    let parts = memory.shared(memory.cells());
+    let parts = memory.shared(memory.cells(), Framing::PerCell);
     let mut tx = shared::Producer::attach(parts, 0, company());
     let mut rx = shared::Consumer::attach(parts, 1, company());
     for _ in 0..3 {
@@ -296,7 +296,7 @@ fn drive_shared(memory: &Memory) {
 }
 
 fn drive_shared_frames(memory: &Memory) {
-    let parts = memory.shared(memory.frames());
+    let parts = memory.shared(memory.frames(), Framing::Whole);
     let shape = FrameShape::new(CELLS as u64, STRIDE * 8, 8);
     let mut tx = FrameProducer::new(shared::Producer::attach(parts, 0, company()), shape);
     let mut rx = FrameConsumer::new(shared::Consumer::attach(parts, 1, company()), shape);

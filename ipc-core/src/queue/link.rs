@@ -89,6 +89,15 @@ impl<X: Tended, F: Tended, S: Tended, G: Tended> Link<X, F, S, G> {
         self.take_turn(patience)
     }
 
+    /// See [`Port::take_turns_in_place`].
+    pub(crate) fn take_turns_in_place(
+        &mut self,
+        max: usize,
+        patience: impl FnOnce() -> Patience,
+    ) -> Result<(), Blocked> {
+        of_port!(self, port => port.take_turns_in_place(max, patience))
+    }
+
     /// Waits until this end owns a slot. Calls `patience` for the time limit if it has to wait.
     pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         of_port!(self, port => port.take_turn(patience))

@@ -91,24 +91,20 @@ impl<E: Tended> Port<E> {
         self.station.check_in_place()
     }
 
-    /// As [`take_turn`](Port::take_turn), for a call that hands out a reference into shared memory.
-    pub(crate) fn take_turn_in_place(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
-        self.check_in_place()?;
-        self.take_turn(patience)
-    }
-
-    /// As [`take_turn_in_place`](Port::take_turn_in_place), for up to `max` slots, of an end that has to ask for them.
+    /// As [`take_turns`](Port::take_turns), for a call that hands out references into shared memory.
     pub(crate) fn take_turns_in_place(
         &mut self,
         max: usize,
         patience: impl FnOnce() -> Patience,
     ) -> Result<(), Blocked> {
         self.check_in_place()?;
-        self.end.ask_for_slots(max);
-        let is_taken = !self.is_refused() && self.end.look() == Turn::Ours;
-        let taken = if is_taken { Ok(()) } else { self.wait(patience()) };
-        self.end.ask_for_slots(1);
-        taken
+        self.take_turns(max, patience)
+    }
+
+    /// As [`take_turn`](Port::take_turn), for a call that hands out a reference into shared memory.
+    pub(crate) fn take_turn_in_place(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+        self.check_in_place()?;
+        self.take_turn(patience)
     }
 
     /// Stops a guard from being used in a forked child, where its slot is blank, if not every bit pattern is a value.
@@ -182,13 +178,11 @@ impl<E: Tended> Port<E> {
         messages: impl Iterator<Item = T>,
         patience: impl Fn() -> Patience,
     ) -> Result<usize, (usize, T, Blocked)> {
-        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
-        for message in messages {
-            if !batch.port.is_ready() {
-                batch.flush();
-                if let Err(blocked) = batch.port.take_turn(&patience) {
-                    return Err((batch.passed, message, blocked));
-                }
+        let mut messages = messages;
+        let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: true };
+        while let Some(message) = messages.next() {
+            if let Err(blocked) = batch.take_turn(&messages, &patience) {
+                return Err((batch.passed, message, blocked));
             }
             // SAFETY: as in `send`.
             unsafe { message.place(batch.port.payload().cast()) };
@@ -205,17 +199,15 @@ impl<E: Tended> Port<E> {
         messages: impl Iterator<Item = M>,
         claim: impl Fn(&mut Self, usize) -> Result<(), TooLarge>,
     ) -> Result<usize, SendBatchError<M>> {
-        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
-        for message in messages {
+        let mut messages = messages;
+        let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: true };
+        while let Some(message) = messages.next() {
             let tail_len = T::tail_len(message.borrow());
             if let Err(too_large) = claim(batch.port, tail_len) {
                 return Err(SendBatchError { sent: batch.passed, error: SendError::TooLarge(message, too_large) });
             }
-            if !batch.port.is_ready() {
-                batch.flush();
-                if let Err(blocked) = batch.port.take_turn(|| Patience::Forever) {
-                    return Err(SendBatchError { sent: batch.passed, error: send_error(message, blocked) });
-                }
+            if let Err(blocked) = batch.take_turn(&messages, || Patience::Forever) {
+                return Err(SendBatchError { sent: batch.passed, error: send_error(message, blocked) });
             }
             // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one with this tail.
             unsafe { message.borrow().place(T::pointer(batch.port.payload(), tail_len)) };
@@ -236,9 +228,9 @@ impl<E: Tended> Port<E> {
         if max == 0 {
             return Ok(Ok(0));
         }
-        self.take_turn(patience)?;
+        self.take_turns(max, patience)?;
         let before = messages.len();
-        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
+        let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: false };
         loop {
             let copy = batch.port.copy();
             batch.port.step();
@@ -247,7 +239,7 @@ impl<E: Tended> Port<E> {
                 Ok(message) => messages.push(message),
                 Err(corrupt) => return Ok(Err(corrupt)),
             }
-            if batch.passed == max || !batch.port.is_ready() {
+            if batch.passed == max || !batch.port.is_ready_for(max - batch.passed) {
                 return Ok(Ok(messages.len() - before));
             }
         }
@@ -263,7 +255,7 @@ impl<E: Tended> Port<E> {
     ) -> Result<usize, Corrupt> {
         // Looking at all of them first has the processor fetch their lines together, and not each when its turn comes.
         let owned = self.owned(max);
-        let mut batch = Batch { port: self, passed: 0, flushed: 0 };
+        let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: false };
         while batch.passed < owned {
             let message: *const T = T::pointer(batch.port.payload(), 0);
             let checked = if T::ANY_BITS {
@@ -296,6 +288,29 @@ impl<E: Tended> Port<E> {
     #[inline(always)]
     pub(crate) fn take_turn(&mut self, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
         if self.is_ready() { Ok(()) } else { self.wait(patience()) }
+    }
+
+    /// As [`take_turn`](Port::take_turn), and takes up to `max` slots at once if that is cheaper than one after the other.
+    pub(crate) fn take_turns(&mut self, max: usize, patience: impl FnOnce() -> Patience) -> Result<(), Blocked> {
+        if self.is_ready_for(max) {
+            return Ok(());
+        }
+        self.end.ask_for_slots(max);
+        let turn = self.wait(patience());
+        self.end.ask_for_slots(1);
+        turn
+    }
+
+    /// As [`is_ready`](Port::is_ready), and takes up to `max` slots, as [`take_turns`](Port::take_turns) does.
+    #[inline(always)]
+    fn is_ready_for(&mut self, max: usize) -> bool {
+        if !E::CLAIMS_AMONG_OTHERS {
+            return self.is_ready();
+        }
+        self.end.ask_for_slots(max);
+        let is_ready = !self.is_refused() && self.end.look() == Turn::Ours;
+        self.end.ask_for_slots(1);
+        is_ready
     }
 
     /// The payload of the slot that this end owns.
@@ -464,15 +479,31 @@ impl<E: Tended> Drop for Port<E> {
     }
 }
 
+/// How many slots a batch that is sent takes at once. The messages of others wait until all of them have been filled.
+const RUN_MAX: usize = 64;
+
 /// A batch being sent or received. Dropping it wakes the peers for what they have not been woken for yet.
 struct Batch<'a, E: Tended> {
     port: &'a mut Port<E>,
     passed: usize,
     /// How many of those the peers have been woken for.
     flushed: usize,
+    /// Whether slots that are left are of no use any more.
+    is_sent: bool,
 }
 
 impl<E: Tended> Batch<'_, E> {
+    /// Waits until the end owns a slot for the message that comes before `rest`. Peers are woken before it waits.
+    #[inline(always)]
+    fn take_turn(&mut self, rest: &impl Iterator, patience: impl Fn() -> Patience) -> Result<(), Blocked> {
+        let rest = if E::IS_SHARED { rest.size_hint().0.saturating_add(1).min(RUN_MAX) } else { 1 };
+        if self.port.is_ready_for(rest) {
+            return Ok(());
+        }
+        self.flush();
+        self.port.take_turns(rest, patience)
+    }
+
     fn flush(&mut self) {
         self.port.flush(self.passed - self.flushed);
         self.flushed = self.passed;
@@ -481,6 +512,12 @@ impl<E: Tended> Batch<'_, E> {
 
 impl<E: Tended> Drop for Batch<'_, E> {
     fn drop(&mut self) {
+        let may_store = !self.port.is_forked() && !self.port.station.is_struck();
+        // If the iterator had fewer messages than it said, or has panicked.
+        if self.is_sent && may_store && self.port.end.give_rest_back() {
+            // Others' messages may have been waiting behind.
+            self.port.flush(1);
+        }
         self.flush();
     }
 }

@@ -219,7 +219,7 @@ impl<T: IpcMessage> Receiver<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, RecvError> {
-        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::Forever) {
+        if let Err(blocked) = self.link.take_turns_in_place(max, || Patience::Forever) {
             return recv_end(blocked).map(|()| None);
         }
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
@@ -231,7 +231,7 @@ impl<T: IpcMessage> Receiver<T> {
     ///
     /// As for [`try_recv_ref`](Receiver::try_recv_ref).
     pub fn try_recv_batch_ref(&mut self, max: usize) -> Result<Option<ReceivedBatch<'_, T>>, TryRecvError> {
-        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::None) {
+        if let Err(blocked) = self.link.take_turns_in_place(max, || Patience::None) {
             return try_recv_end(blocked).map(|()| None);
         }
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))
@@ -247,7 +247,7 @@ impl<T: IpcMessage> Receiver<T> {
         max: usize,
         limit: Duration,
     ) -> Result<Option<ReceivedBatch<'_, T>>, RecvTimeoutError> {
-        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::from_timeout(limit)) {
+        if let Err(blocked) = self.link.take_turns_in_place(max, || Patience::from_timeout(limit)) {
             return recv_timeout_end(blocked).map(|()| None);
         }
         Ok(Some(ReceivedBatch::new(&mut self.link, max)?))

@@ -209,8 +209,6 @@ impl<T: IpcMessage> Sender<T> {
     /// Lends up to `max` slots to be filled in place and published together. Waits for the first one if the channel is
     /// full.
     ///
-    /// A shared queue lends one slot at a time.
-    ///
     /// # Errors
     ///
     /// As for [`loan`](Sender::loan).
@@ -228,7 +226,7 @@ impl<T: IpcMessage> Sender<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, LoanError> {
-        self.link.take_turn_in_place(|| Patience::Forever).map_err(|blocked| send_error((), blocked))?;
+        self.link.take_turns_in_place(max, || Patience::Forever).map_err(|blocked| send_error((), blocked))?;
         Ok(LoanBatch::new(&mut self.link, max))
     }
 
@@ -238,7 +236,7 @@ impl<T: IpcMessage> Sender<T> {
     ///
     /// [`TrySendError::Full`] if the channel is full; otherwise as for [`loan`](Sender::loan).
     pub fn try_loan_batch(&mut self, max: usize) -> Result<LoanBatch<'_, T>, TryLoanError> {
-        self.link.take_turn_in_place(|| Patience::None).map_err(|blocked| try_send_error((), blocked))?;
+        self.link.take_turns_in_place(max, || Patience::None).map_err(|blocked| try_send_error((), blocked))?;
         Ok(LoanBatch::new(&mut self.link, max))
     }
 
@@ -249,7 +247,7 @@ impl<T: IpcMessage> Sender<T> {
     /// [`SendTimeoutError::Timeout`] if none was free in time; otherwise as for [`send`](Sender::send).
     pub fn loan_batch_timeout(&mut self, max: usize, limit: Duration) -> Result<LoanBatch<'_, T>, LoanTimeoutError> {
         self.link
-            .take_turn_in_place(|| Patience::from_timeout(limit))
+            .take_turns_in_place(max, || Patience::from_timeout(limit))
             .map_err(|blocked| send_timeout_error((), blocked))?;
         Ok(LoanBatch::new(&mut self.link, max))
     }

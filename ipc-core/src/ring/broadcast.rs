@@ -91,7 +91,7 @@
 //! alive before J1.
 
 use super::cells::{Cells, Position, Stamp, State};
-use super::claims::{Cargo, Claimant, Company, Counter, Life, Records, Repair, Role};
+use super::claims::{Claimant, Company, Counter, Framing, Life, Records, Repair, Role};
 use super::exclusive::{Evidence, Turn};
 use crate::atomics::{AtomicU64, fence};
 use core::ptr::NonNull;
@@ -224,7 +224,7 @@ impl Parts {
     /// Closes the hole that the dead publisher on `line` may have left, so that subscribers jump over it and report it
     /// as lost. `life` tells of publishers only: a line of any other kind is [`Life::Absent`].
     pub(crate) fn repair(&self, line: usize, life: impl Fn(usize) -> Life) -> Repair {
-        self.publishers.repair_producer(&self.cells, line, life, is_done_before, Cargo::Each)
+        self.publishers.repair_producer(&self.cells, line, Framing::Together, life, is_done_before)
     }
 
     /// The subscriber that has passed the least, of those for which `counted` returns the generation of their line's owner.

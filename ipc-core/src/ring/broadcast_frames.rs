@@ -42,7 +42,7 @@
 
 use super::broadcast::{Gate, MAX_ROUNDS, Sight, Slowest, before};
 use super::cells::{Cells, Position, Stamp, State};
-use super::claims::{Cargo, Claimant, Company, Counter, Life, Records, Repair, Role};
+use super::claims::{Claimant, Company, Counter, Framing, Life, Records, Repair, Role};
 use super::exclusive::{Evidence, Turn};
 use crate::atomics::{AtomicU64, fence};
 use core::ptr::NonNull;
@@ -149,7 +149,7 @@ impl Parts {
     /// as lost. `life` tells of publishers only: a line of any other kind is [`Life::Absent`].
     pub(crate) fn repair(&self, line: usize, life: impl Fn(usize) -> Life) -> Repair {
         let is_open = |stamp: Stamp, lap| stamp.word() == 0 && lap == 0 || laps_ahead(stamp, lap) < 0;
-        self.publishers.repair_producer(&self.cells, line, life, is_open, Cargo::One)
+        self.publishers.repair_producer(&self.cells, line, Framing::Whole, life, is_open)
     }
 
     /// The subscriber that has passed the least, of those for which `counted` returns the generation of their line's owner.

@@ -23,10 +23,10 @@
 //! stamp that they had when they were free until they are freed for the next lap. In one lap a stamp goes through
 //!
 //! ```text
-//! FREE --> FULL --> RETURNED --> HELD --> FREE of the next lap
-//!   |        |          ^----------'         ^
-//!   |        '---> DROPPED ------------------|
-//!   '--> LOST ---> SKIP ---------------------'
+//! FREE --> FULL --> (ORPHANED) --> RETURNED --> HELD --> FREE of the next lap
+//!   |        |                         ^----------'         ^
+//!   |        '---> DROPPED ---------------------------------|
+//!   '--> LOST ---> SKIP ------------------------------------'
 //! ```
 //!
 //! and never back: the owner of a returned message counts how often it has been returned. So a word that somebody has
@@ -73,8 +73,8 @@ pub(crate) enum State {
     Returned = 3,
     /// A returned message, taken again.
     Held = 4,
-    /// No ring stores such a stamp.
-    Unused = 5,
+    /// The first of `units` messages of a receiver that died, all of which are about to be `Returned`.
+    Orphaned = 5,
     /// A hole that a dead producer left; its loss is to be counted on line `owner` before it becomes `Skip`.
     Lost = 6,
     /// A dead receiver's message, given up; its loss is to be counted on line `owner` before it becomes `Free`.
@@ -115,7 +115,7 @@ impl Stamp {
             2 => State::Skip,
             3 => State::Returned,
             4 => State::Held,
-            5 => State::Unused,
+            5 => State::Orphaned,
             6 => State::Lost,
             _ => State::Dropped,
         };

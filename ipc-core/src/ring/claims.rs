@@ -64,7 +64,7 @@ use core::sync::atomic::Ordering;
 
 mod repair;
 
-pub(super) use repair::{Cargo, Line, Owner};
+pub(super) use repair::{Corpse, Line, Owner};
 
 /// What a claim says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,18 @@ pub(crate) enum Company {
     Alone,
     /// There are others, or there may be.
     Others,
+}
+
+/// What is in the cells of one claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// One message, which takes all of them, and whose state the stamp of the first one tells.
+    Whole,
+    /// A message in each, with a stamp of its own, which is there as soon as it has one.
+    PerCell,
+    /// A message in each, with a stamp of its own. The stamp of the first is the last that their owner stores, and if it dies
+    /// before, none is there.
+    Together,
 }
 
 /// The counter of a role.
@@ -392,11 +404,7 @@ impl Claimant {
     /// [settled](Claimant::is_settled).
     #[inline(always)]
     pub(crate) fn claim(&mut self, at: Position, next: Position, units: u16) -> bool {
-        if self.units != units {
-            // Relaxed: read only when the owner has died, which happened after.
-            self.role.records.units(self.line).store(u64::from(units), Ordering::Relaxed);
-            self.units = units;
-        }
+        self.note_units(units);
         self.is_trying = true;
         if let Mode::Solo(_) = self.mode {
             return self.claim_alone(at, next);
@@ -417,6 +425,19 @@ impl Claimant {
         }
         self.has_lost = swap.is_err();
         swap.is_ok()
+    }
+
+    #[inline(always)]
+    fn note_units(&mut self, units: u16) {
+        if self.units != units {
+            if self.units != 0 {
+                // Release: as in `write`. A record that said WON with the units of another claim would claim too much.
+                self.role.records.claim(self.line).store(0, Ordering::Release);
+            }
+            // Relaxed: read only when the owner has died, which happened after.
+            self.role.records.units(self.line).store(u64::from(units), Ordering::Relaxed);
+            self.units = units;
+        }
     }
 
     /// Leaves the counter to those who have won the last race.
@@ -444,11 +465,21 @@ impl Claimant {
         true
     }
 
-    /// Notes the attempt to take what lies at `at`, by other means than the counter. The record's `units` stay those of
-    /// an earlier claim: what can be taken so has a stamp that tells its units (see `Records::holder`).
-    pub(crate) fn attempt(&mut self, at: Position) {
+    /// Notes the attempt to take the `units` cells at `at` by other means than the counter.
+    pub(crate) fn attempt(&mut self, at: Position, units: u16) {
+        self.note_units(units);
         self.is_trying = true;
         self.write(at, Kind::Trying);
+    }
+
+    /// Notes that what lies at `at` may be somebody else's from here on, if that is where the claim begins.
+    pub(crate) fn doubt(&mut self, at: Position) {
+        // Relaxed: nobody else stores to it.
+        let claim = parse(self.role.records.claim(self.line).load(Ordering::Relaxed));
+        if claim.is_some_and(|(claimed, _)| claimed == at.word()) {
+            self.is_trying = true;
+            self.write(at, Kind::Trying);
+        }
     }
 
     /// Notes that `at` is this participant's own.

@@ -80,6 +80,12 @@ pub(crate) trait End: Sized {
     #[inline(always)]
     fn abandon(&mut self) {}
 
+    /// Gives back what is left of the slots that a look has taken together, for a batch that needs no more of them.
+    /// Whether there was anything.
+    fn give_rest_back(&mut self) -> bool {
+        false
+    }
+
     /// Leaves the ring, where that takes something to be done.
     fn detach(&mut self) {}
 

@@ -54,7 +54,7 @@
 //! [settles](Producer::settle) itself. A line whose repair came to `Resolved` needs none until its next owner has died.
 
 use super::cells::{Cells, Position, Stamp, State};
-use super::claims::{Claimant, Company, Life, Repair, Role};
+use super::claims::{Claimant, Company, Framing, Life, Repair, Role};
 use super::exclusive::{Evidence, Turn};
 use crate::atomics::AtomicU64;
 use core::ptr::NonNull;
@@ -100,6 +100,8 @@ pub(crate) struct Parts {
     pub(crate) consumers: Role,
     /// How often a message has been returned.
     returns: NonNull<AtomicU64>,
+    /// What a claim of several cells is.
+    framing: Framing,
 }
 
 // SAFETY: `returns` leads to an atomic, which any thread may use.
@@ -113,8 +115,14 @@ impl Parts {
     /// # Safety
     ///
     /// `returns` leads to an atomic word that stays mapped for as long as the value and its copies are used.
-    pub(crate) unsafe fn new(cells: Cells, producers: Role, consumers: Role, returns: NonNull<AtomicU64>) -> Self {
-        Parts { cells, producers, consumers, returns }
+    pub(crate) unsafe fn new(
+        cells: Cells,
+        producers: Role,
+        consumers: Role,
+        returns: NonNull<AtomicU64>,
+        framing: Framing,
+    ) -> Self {
+        Parts { cells, producers, consumers, returns, framing }
     }
 
     /// Messages that are waiting, returned ones among them: an estimate while others are at work, at most the capacity. It
@@ -149,7 +157,7 @@ impl Parts {
 
     /// Whether no cell holds a message, be it waiting, returned or in a consumer's hands. It looks at all of them.
     pub(crate) fn is_drained(&self) -> bool {
-        let is_message = |state| matches!(state, State::Full | State::Returned | State::Held);
+        let is_message = |state| matches!(state, State::Full | State::Orphaned | State::Returned | State::Held);
         let counters = [self.consumers.counter, self.producers.counter];
         // A damaged ring counts as not drained, so that nobody removes it.
         counters.iter().all(|counter| counter.load(&self.cells).is_ok())
@@ -182,6 +190,14 @@ impl Parts {
         self.returns().fetch_add(1, Ordering::Release);
     }
 
+    /// How many cells from `at` on, at most `most`, and not beyond the end, have the stamp that the first one has.
+    fn count_like(&self, at: Position, stamp: u64, most: u16) -> u16 {
+        let most = self.cells.room(at).min(u64::from(most)) as u16;
+        // Acquire: each of them is a message; pairs with the Release in `Producer::pass_one`.
+        let is_like = |unit| self.cells.stamp(self.cells.after(at, unit)).load(Ordering::Acquire) == stamp;
+        (1..most).find(|&unit| !is_like(unit)).unwrap_or(most)
+    }
+
     /// What is wrong with the stamp at `at`, where one in `state` was expected.
     fn evidence(&self, at: Position, found: u64, state: State) -> Evidence {
         let units = u16::from(state != State::Free);
@@ -198,13 +214,15 @@ pub(crate) struct Producer {
     at: Position,
     /// How many are; 0 if none.
     units: u16,
+    /// How many a look takes at most.
+    wanted: u16,
 }
 
 impl Producer {
     /// Joins on `line` of the producers' records. What has to come before is said at [`Claimant::attach`].
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.producers, &parts.cells, line, company);
-        Producer { parts, claimant, at: Position::default(), units: 0 }
+        Producer { parts, claimant, at: Position::default(), units: 0, wanted: 1 }
     }
 
     /// Leaves. Cells that were claimed become a gap.
@@ -225,26 +243,40 @@ impl Producer {
     /// before this one has yet to notice it.
     #[inline]
     pub(crate) fn claim(&mut self, units: u16) -> Turn {
-        debug_assert!(self.units == 0 && units >= 1 && u64::from(units) <= self.parts.cells.capacity());
+        self.claim_between(units, units)
+    }
+
+    /// As [`claim`](Producer::claim), of 1 to `most` cells in a row: all that are free from the tail on.
+    pub(crate) fn claim_up_to(&mut self, most: u16) -> Turn {
+        self.claim_between(1, most)
+    }
+
+    #[inline(always)]
+    fn claim_between(&mut self, least: u16, most: u16) -> Turn {
+        debug_assert!(self.units == 0 && least >= 1 && u64::from(least) <= self.parts.cells.capacity());
         if !self.claimant.is_settled() {
             return Turn::Theirs;
         }
-        for _ in 0..attempts(units) {
+        for _ in 0..attempts(most) {
             let at = match self.claimant.position(&self.parts.cells) {
                 Ok(at) => at,
                 Err(evidence) => return self.without(Turn::Broken(evidence)),
             };
             let room = self.parts.cells.room(at);
-            let fits = u64::from(units) <= room;
-            // Less room than units, which are 16 bits.
-            let wanted = if fits { units } else { room as u16 };
-            if let Some((taken, found)) = self.first_taken(at, wanted) {
-                if self.claimant.has_moved(at) {
-                    continue;
+            let fits = u64::from(least) <= room;
+            // Where there is less room than units, it is 16 bits as well.
+            let mut wanted = if u64::from(most) <= room { most } else { room as u16 };
+            if let Some((free, found)) = self.first_taken(at, wanted) {
+                if free < least {
+                    if self.claimant.has_moved(at) {
+                        continue;
+                    }
+                    let taken = self.parts.cells.after(at, free);
+                    let is_full = Stamp::from_word(found).is_of_lap_before(self.parts.cells.lap(taken));
+                    let evidence = self.parts.evidence(taken, found, State::Free);
+                    return self.without(if is_full { Turn::Theirs } else { Turn::Broken(evidence) });
                 }
-                let is_full = Stamp::from_word(found).is_of_lap_before(self.parts.cells.lap(taken));
-                let evidence = self.parts.evidence(taken, found, State::Free);
-                return self.without(if is_full { Turn::Theirs } else { Turn::Broken(evidence) });
+                wanted = free;
             }
             if !self.claimant.claim(at, self.parts.cells.after(at, wanted), wanted) {
                 continue;
@@ -271,36 +303,66 @@ impl Producer {
         self.units
     }
 
-    /// Publishes the message in the cells that have been claimed.
+    /// Publishes the message in the cells that have been claimed, which is one.
     #[inline(always)]
     pub(crate) fn pass(&mut self) {
-        self.commit(State::Full);
+        self.commit(State::Full, self.units);
+    }
+
+    /// Publishes the message in the first of the cells that have been claimed, in each of which there is one.
+    #[inline(always)]
+    pub(crate) fn pass_one(&mut self) {
+        self.commit(State::Full, 1);
+    }
+
+    /// As [`pass_one`](Producer::pass_one), for the first `count` cells.
+    pub(crate) fn pass_many(&mut self, count: u16) {
+        if count < self.units {
+            // A repair expects what is left of a batch in one piece.
+            return (0..count).for_each(|_| self.pass_one());
+        }
+        let cells = &self.parts.cells;
+        let full = Stamp::new(State::Full, cells.lap(self.at), 1).word();
+        for unit in (0..count).rev() {
+            // Release: as in `commit`. The consumers stop at the first one, which comes last.
+            cells.stamp(cells.after(self.at, unit)).store(full, Ordering::Release);
+        }
+        self.leave_behind(count);
     }
 
     /// Gives the cells that have been claimed up: there is no message in them.
     pub(crate) fn abandon(&mut self) {
-        self.commit(State::Skip);
+        self.commit(State::Skip, self.units);
     }
 
     #[inline(always)]
-    fn commit(&mut self, state: State) {
+    fn commit(&mut self, state: State, units: u16) {
         debug_assert!(self.units != 0);
-        let stamp = Stamp::new(state, self.parts.cells.lap(self.at), self.units);
+        let stamp = Stamp::new(state, self.parts.cells.lap(self.at), units);
         // Release: publishes the payload; pairs with the Acquire in `Consumer::claim`, and in the repair.
         self.parts.cells.stamp(self.at).store(stamp.word(), Ordering::Release);
-        self.units = 0;
+        self.leave_behind(units);
     }
 
-    /// The first of `units` cells from `at` that is not free in this lap, and what its stamp is.
+    /// Goes on with the cells after the first `units`.
     #[inline(always)]
-    fn first_taken(&self, at: Position, units: u16) -> Option<(Position, u64)> {
+    fn leave_behind(&mut self, units: u16) {
+        self.units -= units;
+        if self.units != 0 {
+            self.at = self.parts.cells.after(self.at, units);
+        }
+    }
+
+    /// How many of `units` cells from `at` come before the first that is not free in this lap, and what its stamp is.
+    #[inline(always)]
+    fn first_taken(&self, at: Position, units: u16) -> Option<(u16, u64)> {
         let free = Stamp::free(self.parts.cells.lap(at)).word();
         for unit in 0..units {
             let cell = self.parts.cells.after(at, unit);
             // Acquire: the last message here has been read; pairs with the Release in `Consumer::pass`.
             let found = self.parts.cells.stamp(cell).load(Ordering::Acquire);
             if found != free {
-                return Some((cell, found));
+                return Some((unit, found));
             }
         }
         None
@@ -324,6 +386,10 @@ pub(crate) struct Consumer {
     at: Position,
     /// Its stamp; free if there is none.
     stamp: Stamp,
+    /// How many more messages are, in the cells behind it. Their stamps are the same.
+    more: u16,
+    /// How many messages a look takes at most.
+    wanted: u16,
     /// Whether cells of gaps were freed of which nobody has been told: see [`End::take_room_made`](super::End::take_room_made).
     has_made_room: bool,
 }
@@ -333,7 +399,7 @@ impl Consumer {
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.consumers, &parts.cells, line, company);
         let (at, stamp) = (Position::default(), Stamp::free(0));
-        Consumer { parts, claimant, seen_returns: 0, at, stamp, has_made_room: false }
+        Consumer { parts, claimant, seen_returns: 0, at, stamp, more: 0, wanted: 1, has_made_room: false }
     }
 
     /// Leaves. A message that was claimed is delivered again, to another one.
@@ -354,6 +420,17 @@ impl Consumer {
     /// only consumer before this one has yet to notice it.
     #[inline]
     pub(crate) fn claim(&mut self) -> Turn {
+        self.claim_between(1)
+    }
+
+    /// As [`claim`](Consumer::claim), of 1 to `most` messages of a cell each: all that are there from the head on.
+    pub(crate) fn claim_up_to(&mut self, most: u16) -> Turn {
+        debug_assert!(self.parts.framing == Framing::PerCell);
+        self.claim_between(most)
+    }
+
+    #[inline(always)]
+    fn claim_between(&mut self, most: u16) -> Turn {
         debug_assert!(self.units() == 0);
         if !self.claimant.is_settled() {
             return Turn::Theirs;
@@ -366,7 +443,7 @@ impl Consumer {
         }
         // Cells of gaps that have been freed on the way. Whoever makes gaps as fast as they are jumped over does it in vain.
         let mut freed = 0;
-        for _ in 0..MAX_LOST_RACES {
+        for _ in 0..attempts(most) {
             let cells = &self.parts.cells;
             let at = match self.claimant.position(cells) {
                 Ok(at) => at,
@@ -388,10 +465,13 @@ impl Consumer {
                 let evidence = self.parts.evidence(at, found, State::Full);
                 return self.without(Turn::Broken(evidence));
             }
-            if !self.claimant.claim(at, cells.after(at, stamp.units), stamp.units) {
+            let is_one = most > 1 && stamp.state == State::Full && stamp.units == 1;
+            let more = if is_one { self.parts.count_like(at, found, most) - 1 } else { 0 };
+            let units = stamp.units + more;
+            if !self.claimant.claim(at, cells.after(at, units), units) {
                 continue;
             }
-            (self.at, self.stamp) = (at, stamp);
+            (self.at, self.stamp, self.more) = (at, stamp, more);
             cells.prefetch_to_read(cells.after(at, AHEAD));
             if stamp.state == State::Full {
                 return Turn::Ours;
@@ -435,13 +515,56 @@ impl Consumer {
         }
         // Release: the payload has been read; pairs with the Acquire in `Producer::first_taken`.
         cells.stamp(self.at).store(free, Ordering::Release);
-        self.stamp = Stamp::free(0);
+        self.leave_behind(1);
     }
 
-    /// Gives the message back unread: it is delivered again, as after a death.
+    /// How many messages are this consumer's own.
+    pub(crate) fn messages(&self) -> u16 {
+        u16::from(self.stamp.units != 0) + self.more
+    }
+
+    /// As [`pass`](Consumer::pass), for the first `count` messages of a cell each.
+    pub(crate) fn pass_many(&mut self, count: u16) {
+        if count <= self.more {
+            // A repair expects what is left of a batch in one piece.
+            return (0..count).for_each(|_| self.pass());
+        }
+        let cells = &self.parts.cells;
+        let free = Stamp::free(cells.next_lap(self.at)).word();
+        for unit in (0..count).rev() {
+            // Release: as in `pass`.
+            cells.stamp(cells.after(self.at, unit)).store(free, Ordering::Release);
+        }
+        self.leave_behind(count);
+    }
+
+    /// Goes on with the message after the next `count`.
+    #[inline(always)]
+    fn leave_behind(&mut self, count: u16) {
+        if count <= self.more {
+            self.at = self.parts.cells.after(self.at, count);
+            self.more -= count;
+        } else {
+            self.stamp = Stamp::free(0);
+            self.more = 0;
+        }
+    }
+
+    /// Gives what is left unread back: it is delivered again, as after a death.
     pub(crate) fn put_back(&mut self) {
+        let cells = &self.parts.cells;
+        for unit in (1..=self.more).rev() {
+            let returned = returned(self.stamp).word();
+            // Release: as below. The record still says whose the others are.
+            cells.stamp(cells.after(self.at, unit)).store(returned, Ordering::Release);
+        }
+        if self.more != 0 {
+            // Before the first one: whoever sees that one dealt with looks no further.
+            self.parts.tell_of_return();
+        }
+        self.more = 0;
         // From here on it is not certain any more that the position is this one's, as somebody else may take it.
-        self.claimant.attempt(self.at);
+        self.claimant.doubt(self.at);
         let returned = returned(self.stamp).word();
         // Release: nothing has been written; pairs with the Acquire in `Parts::stamps_from`, as every stamp's does.
         self.parts.cells.stamp(self.at).store(returned, Ordering::Release);
@@ -475,7 +598,7 @@ impl Consumer {
                 let evidence = Evidence { slot: index as usize, found, expected: 0 };
                 return Some(self.without(Turn::Broken(evidence)));
             };
-            self.claimant.attempt(at);
+            self.claimant.attempt(at, stamp.units);
             let held = Stamp { state: State::Held, ..stamp };
             // AcqRel: Release shows the record to whoever sees HELD, as for a claim of the counter; Acquire for the
             // payload. Relaxed on failure: somebody else has it.

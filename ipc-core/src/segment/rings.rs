@@ -4,11 +4,11 @@ use super::Segment;
 use crate::atomics::AtomicU64;
 use crate::histogram::Histogram;
 use crate::layout::{
-    self, CALL_CELL_BYTES, CallHead, KIND_LOSSLESS_BROADCAST, LATEST_SLOTS, LINE_BYTES, RECORD_OFFSET_BYTES,
-    RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
+    self, CALL_CELL_BYTES, CallHead, FLAG_VARIABLE, KIND_LOSSLESS_BROADCAST, LATEST_SLOTS, LINE_BYTES,
+    RECORD_OFFSET_BYTES, RECORD_STRIDE_WORDS, Side, TakenLine, VersionLine, WORD_BYTES,
 };
 use crate::ring::calls::{self, Calls};
-use crate::ring::claims::{Counter, Records, Role};
+use crate::ring::claims::{Counter, Framing, Records, Role};
 use crate::ring::{Cells, Slots, broadcast, broadcast_frames, exclusive, frames, latest, shared};
 use core::ptr::NonNull;
 
@@ -50,8 +50,11 @@ impl Segment {
     /// The shared ring. It is mapped for as long as the segment lives.
     pub(crate) fn shared_ring(&self) -> shared::Parts {
         let returns = self.ring_word(1, 2);
+        let framing = if self.geometry.flags & FLAG_VARIABLE == 0 { Framing::PerCell } else { Framing::Whole };
         // SAFETY: the word is mapped for as long as the segment lives.
-        unsafe { shared::Parts::new(self.cells(), self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
+        unsafe {
+            shared::Parts::new(self.cells(), self.role(Side::First, 0), self.role(Side::Second, 1), returns, framing)
+        }
     }
 
     /// How the frames of a ring that several share are laid out.
@@ -205,6 +208,8 @@ impl Segment {
         let cells = unsafe { Cells::with_stamps_inside(words, stride, cells) };
         let returns = self.ring_word(1, 2);
         // SAFETY: the word is mapped for as long as the segment lives, as the cells are.
-        unsafe { shared::Parts::new(cells, self.role(Side::First, 0), self.role(Side::Second, 1), returns) }
+        unsafe {
+            shared::Parts::new(cells, self.role(Side::First, 0), self.role(Side::Second, 1), returns, Framing::PerCell)
+        }
     }
 }

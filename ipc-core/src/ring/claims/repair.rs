@@ -68,13 +68,19 @@ pub(in crate::ring) struct Corpse {
     pub(in crate::ring) units: u16,
 }
 
-/// What the cells of a claim are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::ring) enum Cargo {
-    /// One message, and the first cell's stamp speaks for all.
-    One,
-    /// A message each, with its own stamp. The stamp of the first is the last that their owner stores.
-    Each,
+impl Corpse {
+    /// How many cells from its position on are to be looked at for what it has left.
+    pub(in crate::ring) fn reach(&self, cells: &Cells, first: Position, framing: Framing) -> u16 {
+        let is_batch = self.kind == Kind::Won && framing == Framing::PerCell;
+        // Less room than units, which are 16 bits.
+        if is_batch { u64::from(self.units).clamp(1, cells.room(first)) as u16 } else { 1 }
+    }
+
+    /// Whether it claims the cell at `at`, or tries to.
+    fn names(&self, at: Position) -> bool {
+        let units = if self.kind == Kind::Won { self.units.max(1) } else { 1 };
+        at.word().wrapping_sub(self.at) < u64::from(units)
+    }
 }
 
 /// Whose a position is, of which it is known that somebody has claimed it and not dealt with it.
@@ -124,9 +130,19 @@ impl Records {
 
     /// Whose `at` is, a position of which only the records tell how many units it has. The caller has seen the counter
     /// beyond it.
-    fn owner(&self, counter: &Counter, cells: &Cells, at: Position, life: &impl Fn(usize) -> Life) -> Owner {
+    fn owner(
+        &self,
+        counter: &Counter,
+        cells: &Cells,
+        at: Position,
+        life: &impl Fn(usize) -> Life,
+        is_dealt_with: IsDealtWith,
+    ) -> Owner {
         match self.claimants(at, life) {
-            (Owner::Dead(_), true) => self.smallest(counter, cells, at, life),
+            (Owner::Dead(_), true) => {
+                let has_been_at = |at| self.has_been_at(counter, cells, at, is_dealt_with);
+                self.smallest(cells, at, life, has_been_at)
+            }
             (owner, _) => owner,
         }
     }
@@ -159,7 +175,13 @@ impl Records {
     }
 
     /// Of the dead who claim `at`, one with the smallest number of units that can be the owner's.
-    fn smallest(&self, counter: &Counter, cells: &Cells, at: Position, life: &impl Fn(usize) -> Life) -> Owner {
+    fn smallest(
+        &self,
+        cells: &Cells,
+        at: Position,
+        life: &impl Fn(usize) -> Life,
+        has_been_at: impl Fn(Position) -> bool,
+    ) -> Owner {
         let mut smallest: Option<Corpse> = None;
         for line in 0..self.lines {
             if self.load_claim(line).is_none_or(|(claimed, _)| claimed != at.word()) {
@@ -169,7 +191,7 @@ impl Records {
                 Line::Dead(corpse) if corpse.at == at.word() => {
                     let is_smaller = smallest.is_none_or(|known| corpse.units < known.units);
                     let fits = (1..=cells.room(at)).contains(&u64::from(corpse.units));
-                    if is_smaller && fits && self.has_been_at(counter, cells, cells.after(at, corpse.units)) {
+                    if is_smaller && fits && has_been_at(cells.after(at, corpse.units)) {
                         smallest = Some(corpse);
                     }
                 }
@@ -182,7 +204,7 @@ impl Records {
     }
 
     /// Whether the counter has been at `at`, which lies less than a lap beyond a claim that has not been dealt with.
-    fn has_been_at(&self, counter: &Counter, cells: &Cells, at: Position) -> bool {
+    fn has_been_at(&self, counter: &Counter, cells: &Cells, at: Position, is_dealt_with: IsDealtWith) -> bool {
         // Acquire: as in `Counter::load`.
         if counter.position().load(Ordering::Acquire) == at.word() {
             return true;
@@ -193,8 +215,7 @@ impl Records {
         }
         // Acquire: pairs with the Release of whoever dealt with it, though nothing more is read on the strength of it.
         let stamp = Stamp::from_word(cells.stamp(at).load(Ordering::Acquire));
-        let is_dealt_with = stamp.state != State::Free;
-        stamp.lap == cells.lap(at) && is_dealt_with || stamp.lap == cells.next_lap(at)
+        stamp.lap == cells.lap(at) && is_dealt_with(stamp.state) || stamp.lap == cells.next_lap(at)
     }
 
     /// Goes on with a loss that has been named and not finished, which `finish` does for the generation that it is told.
@@ -211,7 +232,7 @@ impl Records {
             return Repair::Broken(Evidence { slot: 0, found: named.word(), expected });
         }
         match self.examine(line, life) {
-            Line::Dead(corpse) if corpse.at == at.word() => finish(corpse.generation),
+            Line::Dead(corpse) if corpse.names(at) => finish(corpse.generation),
             // Somebody is about to take the line over, and finishes it first.
             Line::Live(_) => return Repair::Pending,
             _ => {}
@@ -220,7 +241,7 @@ impl Records {
     }
 
     /// Counts so many messages as lost by the owner of `line` that had this generation, unless they have been counted.
-    pub(in crate::ring) fn count_losses(&self, line: usize, generation: u32, messages: u16) {
+    pub(in crate::ring) fn count_losses(&self, line: usize, generation: u32, messages: u32) {
         for _ in 0..MAX_ROUNDS {
             // Acquire: as for the swap's Release.
             let lost = self.lost(line).load(Ordering::Acquire);
@@ -238,7 +259,28 @@ impl Records {
     }
 }
 
+/// Whether a stamp's state, in the lap that a counter is in, says that whoever claimed the cell has dealt with it.
+pub(in crate::ring) type IsDealtWith = fn(State) -> bool;
+
+impl Framing {
+    /// How many messages so many cells hold.
+    pub(in crate::ring) fn messages_in(self, units: u16) -> u32 {
+        if self == Framing::Whole { 1 } else { units.into() }
+    }
+}
+
 impl Role {
+    /// Whose `at` is, of those who have claimed it by the counter, which the caller has seen beyond it.
+    pub(in crate::ring) fn owner(
+        &self,
+        cells: &Cells,
+        at: Position,
+        life: &impl Fn(usize) -> Life,
+        is_dealt_with: IsDealtWith,
+    ) -> Owner {
+        self.records.owner(&self.counter, cells, at, life, is_dealt_with)
+    }
+
     /// Whether `at` lies before the counter, and so little that its cell has not been claimed again.
     pub(in crate::ring) fn is_claimed(&self, cells: &Cells, at: Position) -> Result<bool, Evidence> {
         let beyond = at.ahead(self.counter.load(cells)?);
@@ -253,13 +295,13 @@ impl Role {
         at: Position,
         life: impl Fn(usize) -> Life,
     ) -> Option<u16> {
-        match self.records.owner(&self.counter, cells, at, &life) {
+        match self.owner(cells, at, &life, is_filled) {
             Owner::Dead(corpse) => Some(corpse.units).filter(|&units| (1..=cells.room(at)).contains(&u64::from(units))),
             _ => None,
         }
     }
 
-    /// Closes the hole that the dead producer on `line` may have left, and counts the messages as lost.
+    /// Closes the hole that the dead producer on `line` may have left, and counts what would have been in it as lost.
     ///
     /// `is_open` says of the stamp of a cell, and a lap, whether the cell has not been dealt with in that lap. A live
     /// producer's claim is left alone.
@@ -267,45 +309,42 @@ impl Role {
         &self,
         cells: &Cells,
         line: usize,
+        framing: Framing,
         life: impl Fn(usize) -> Life,
         is_open: impl Fn(Stamp, u64) -> bool,
-        cargo: Cargo,
     ) -> Repair {
-        let close = |at, lost: Stamp, generation| match cargo {
-            Cargo::One => self.close(cells, at, lost, generation, 1),
-            Cargo::Each => {
-                // A wild stamp does not lead out of the ring.
-                let messages = u64::from(lost.units).min(cells.room(at)) as u16;
-                (1..messages).for_each(|ahead| withdraw(cells, cells.after(at, ahead), &is_open));
-                self.close(cells, at, lost, generation, messages);
+        let close = |at, lost: Stamp, generation| {
+            // A wild stamp does not lead out of the ring.
+            let units = u64::from(lost.units).min(cells.room(at)) as u16;
+            if framing == Framing::Together {
+                (1..units).for_each(|ahead| withdraw(cells, cells.after(at, ahead), &is_open));
             }
+            self.close(cells, at, lost, generation, framing.messages_in(units));
         };
         let corpse = match self.records.examine(line, &life) {
             Line::Absent | Line::Clear => return Repair::Resolved,
             Line::Live(_) => return Repair::Pending,
             Line::Dead(corpse) => corpse,
         };
-        let Some(at) = cells.position(corpse.at) else { return Repair::Resolved };
+        let Some(first) = cells.position(corpse.at) else { return Repair::Resolved };
+        let reach = corpse.reach(cells, first, framing);
         for _ in 0..MAX_ROUNDS {
-            match self.is_claimed(cells, at) {
+            // Once the last cell has been claimed again, all have.
+            match self.is_claimed(cells, cells.after(first, reach - 1)) {
                 Ok(true) => {}
                 // It did not win, or it did so long ago.
                 Ok(false) => return Repair::Resolved,
                 Err(evidence) => return Repair::Broken(evidence),
             }
-            // Acquire: pairs with the Release of whoever dealt with it, and of another repairer's swap.
-            let found = cells.stamp(at).load(Ordering::Acquire);
+            let Some((at, found)) = first_hole(cells, first, reach, &is_open) else { return Repair::Resolved };
             let stamp = Stamp::from_word(found);
             if stamp.lap == cells.lap(at) && stamp.state == State::Lost {
                 return self.records.with_named(stamp, at, &life, |generation| close(at, stamp, generation));
             }
-            if !is_open(stamp, cells.lap(at)) {
-                return Repair::Resolved;
-            }
-            let owner = match self.records.owner(&self.counter, cells, at, &life) {
+            let owner = match self.owner(cells, first, &life, is_filled) {
                 Owner::Living => return Repair::Resolved,
                 Owner::Unclear => return Repair::Pending,
-                Owner::Dead(owner) if (1..=cells.room(at)).contains(&u64::from(owner.units)) => owner,
+                Owner::Dead(owner) if (1..=cells.room(first)).contains(&u64::from(owner.units)) => owner,
                 Owner::Dead(_) | Owner::Nobody => {
                     // Acquire: as above. Either its owner has just dealt with it, or the words are wild.
                     if cells.stamp(at).load(Ordering::Acquire) != found {
@@ -315,7 +354,16 @@ impl Role {
                     return Repair::Broken(Evidence { slot: cells.index(at) as usize, found, expected });
                 }
             };
-            let lost = Stamp { owner: owner.line as u16, ..Stamp::new(State::Lost, cells.lap(at), owner.units) };
+            let units = match framing {
+                Framing::Whole | Framing::Together => owner.units,
+                Framing::PerCell => {
+                    let rest = owner.units.saturating_sub((at.word() - first.word()) as u16).max(1);
+                    (1..rest)
+                        .find(|&unit| !is_open(stamp_at(cells, cells.after(at, unit)), cells.lap(at)))
+                        .unwrap_or(rest)
+                }
+            };
+            let lost = Stamp { owner: owner.line as u16, ..Stamp::new(State::Lost, cells.lap(at), units) };
             // AcqRel: Release for whoever goes on from here, Acquire as for the load. It names one line, for good.
             let swap = cells.stamp(at).compare_exchange(found, lost.word(), Ordering::AcqRel, Ordering::Relaxed);
             if swap.is_ok() {
@@ -327,7 +375,7 @@ impl Role {
     }
 
     /// Counts the loss that `lost` names, and lets the consumers jump over it.
-    fn close(&self, cells: &Cells, at: Position, lost: Stamp, generation: u32, messages: u16) {
+    fn close(&self, cells: &Cells, at: Position, lost: Stamp, generation: u32, messages: u32) {
         self.records.count_losses(usize::from(lost.owner), generation, messages);
         let skip = Stamp::new(State::Skip, lost.lap, lost.units);
         // Release: publishes the count, and what was withdrawn. If it fails, another repairer has done it.
@@ -348,4 +396,36 @@ fn withdraw(cells: &Cells, at: Position, is_open: impl Fn(Stamp, u64) -> bool) {
         // Release: as for the stamp of the first. If it fails, another repairer has done it.
         let _ = cells.stamp(at).compare_exchange(found, skip.word(), Ordering::Release, Ordering::Relaxed);
     }
+}
+
+/// Whether a producer has dealt with the cell.
+fn is_filled(state: State) -> bool {
+    state != State::Free
+}
+
+/// The stamp of a cell.
+fn stamp_at(cells: &Cells, at: Position) -> Stamp {
+    // Acquire: pairs with the Release of whoever dealt with it, and of another repairer's swap.
+    Stamp::from_word(cells.stamp(at).load(Ordering::Acquire))
+}
+
+/// The first of `reach` cells from `first` on that has not been filled or whose loss is being counted, and its stamp.
+fn first_hole(
+    cells: &Cells,
+    first: Position,
+    reach: u16,
+    is_open: &impl Fn(Stamp, u64) -> bool,
+) -> Option<(Position, u64)> {
+    let mut unit = 0;
+    while unit < reach {
+        let at = cells.after(first, unit);
+        let (stamp, lap) = (stamp_at(cells, at), cells.lap(at));
+        let is_of_lap = stamp.lap == lap;
+        if is_of_lap && stamp.state == State::Lost || is_open(stamp, lap) {
+            return Some((at, stamp.word()));
+        }
+        // The cells of a gap keep the stamps that they had when they were free.
+        unit = unit.saturating_add(if is_of_lap && stamp.state == State::Skip { stamp.units.max(1) } else { 1 });
+    }
+    None
 }

@@ -13,7 +13,31 @@ impl End for Producer {
 
     #[inline(always)]
     fn look(&mut self) -> Turn {
-        if self.units != 0 { Turn::Ours } else { self.claim(1) }
+        match (self.units, self.wanted) {
+            (0, 1) => self.claim(1),
+            (0, wanted) => self.claim_up_to(wanted),
+            _ => Turn::Ours,
+        }
+    }
+
+    fn ask_for_slots(&mut self, count: usize) {
+        self.wanted = as_units(count);
+    }
+
+    fn owned(&mut self, max: usize) -> usize {
+        usize::from(self.units).min(max)
+    }
+
+    fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        debug_assert!(ahead < usize::from(self.units));
+        self.parts.cells.payload(self.parts.cells.after(self.at, ahead as u16))
+    }
+
+    fn pass_many(&mut self, count: usize) {
+        debug_assert!(count <= usize::from(self.units));
+        Producer::pass_many(self, count as u16);
+        // Others of this side wait for whatever comes after these cells.
+        self.give_rest_back();
     }
 
     #[inline(always)]
@@ -23,7 +47,7 @@ impl End for Producer {
 
     #[inline(always)]
     fn pass(&mut self) {
-        Producer::pass(self);
+        self.pass_one();
     }
 
     fn stand_back(&self) -> u32 {
@@ -40,6 +64,14 @@ impl End for Producer {
 
     fn abandon(&mut self) {
         Producer::abandon(self);
+    }
+
+    fn give_rest_back(&mut self) -> bool {
+        let is_left = self.units != 0;
+        if is_left {
+            Producer::abandon(self);
+        }
+        is_left
     }
 
     fn detach(&mut self) {
@@ -61,7 +93,29 @@ impl End for Consumer {
 
     #[inline(always)]
     fn look(&mut self) -> Turn {
-        if self.units() != 0 { Turn::Ours } else { self.claim() }
+        match (self.units(), self.wanted) {
+            (0, 1) => self.claim(),
+            (0, wanted) => self.claim_up_to(wanted),
+            _ => Turn::Ours,
+        }
+    }
+
+    fn ask_for_slots(&mut self, count: usize) {
+        self.wanted = as_units(count);
+    }
+
+    fn owned(&mut self, max: usize) -> usize {
+        usize::from(self.messages()).min(max)
+    }
+
+    fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
+        debug_assert!(ahead < usize::from(self.messages()));
+        self.parts.cells.payload(self.parts.cells.after(self.at, ahead as u16))
+    }
+
+    fn pass_many(&mut self, count: usize) {
+        debug_assert!(count <= usize::from(self.messages()));
+        Consumer::pass_many(self, count as u16);
     }
 
     #[inline(always)]
@@ -101,4 +155,9 @@ impl End for Consumer {
     fn returned(&self) -> u16 {
         Consumer::returned(self)
     }
+}
+
+/// The number of slots to take at most, as a claim has it.
+fn as_units(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX).max(1)
 }

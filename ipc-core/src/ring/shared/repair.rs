@@ -21,7 +21,7 @@
 //! - The loss is counted as in `claims`: DROPPED names one line, whose dead owner has one claim, and the line is not taken
 //!   over before the steps are finished, for the same reason.
 
-use super::super::claims::{Cargo, Line, Owner};
+use super::super::claims::{Corpse, Line, Owner};
 use super::*;
 
 /// Rounds in which the words changed under a repairer before it leaves them to the others.
@@ -32,7 +32,7 @@ impl Parts {
     /// by whoever takes a line over, before it attaches.
     pub(crate) fn repair_producer(&self, line: usize, life: impl Fn(usize) -> Life) -> Repair {
         let is_open = |stamp, lap| stamp == Stamp::free(lap);
-        self.producers.repair_producer(&self.cells, line, life, is_open, Cargo::One)
+        self.producers.repair_producer(&self.cells, line, self.framing, life, is_open)
     }
 
     /// Resolves what the dead consumer on `line` has left, in the same way.
@@ -43,67 +43,126 @@ impl Parts {
             Line::Live(_) => return Repair::Pending,
             Line::Dead(corpse) => corpse,
         };
-        let Some(at) = self.cells.position(corpse.at) else { return Repair::Resolved };
+        let Some(first) = self.cells.position(corpse.at) else { return Repair::Resolved };
+        let reach = corpse.reach(&self.cells, first, self.framing);
         for _ in 0..MAX_ROUNDS {
-            match self.consumers.is_claimed(&self.cells, at) {
+            // Once the last cell has been claimed again, all have.
+            match self.consumers.is_claimed(&self.cells, self.cells.after(first, reach - 1)) {
                 Ok(true) => {}
                 // It did not win, or it did so long ago.
                 Ok(false) => return Repair::Resolved,
                 Err(evidence) => return Repair::Broken(evidence),
             }
-            // Acquire: pairs with the Release of whoever stamped it; HELD comes with the record of the one who holds it.
-            let found = self.cells.stamp(at).load(Ordering::Acquire);
+            let Some((at, found)) = self.first_left(first, reach) else { return Repair::Resolved };
             let stamp = Stamp::from_word(found);
-            if stamp.lap != self.cells.lap(at) {
-                return Repair::Resolved;
-            }
-            match stamp.state {
-                State::Full | State::Held | State::Skip => {}
-                State::Returned => {
-                    self.tell_of_return();
-                    return Repair::Resolved;
-                }
-                State::Dropped => {
-                    let finish = |generation| self.drop_orphan(at, stamp, generation);
-                    return records.with_named(stamp, at, &life, finish);
-                }
-                _ => return Repair::Resolved,
-            }
             if !(1..=self.cells.room(at)).contains(&u64::from(stamp.units)) {
                 return Repair::Broken(self.evidence(at, found, State::Full));
             }
-            match records.holder(at, &life) {
-                Owner::Living => return Repair::Resolved,
-                Owner::Unclear => return Repair::Pending,
-                // Its owner has passed it on meanwhile, and the stamp says so, or the words are wild.
-                Owner::Nobody => continue,
-                Owner::Dead(_) => {}
-            }
-            let is_done = match (stamp.state, orphans) {
-                (State::Skip, _) => {
-                    self.free(at, stamp);
+            let is_done = match stamp.state {
+                State::Dropped => {
+                    let finish = |generation| self.drop_orphan(at, stamp, generation);
+                    let outcome = records.with_named(stamp, at, &life, finish);
+                    if outcome != Repair::Resolved {
+                        return outcome;
+                    }
                     true
                 }
-                (_, Orphans::Redeliver) => self.return_orphan(at, stamp),
-                (_, Orphans::Drop) => {
-                    let dropped = Stamp { state: State::Dropped, owner: line as u16, ..stamp };
-                    let is_ours = self.swap(at, stamp, dropped);
-                    if is_ours {
-                        self.drop_orphan(at, dropped, corpse.generation);
+                State::Orphaned => self.return_orphans(at, stamp),
+                _ => {
+                    let owner = match stamp.state {
+                        State::Held => records.holder(at, &life),
+                        _ => self.consumers.owner(&self.cells, first, &life, is_taken_up),
+                    };
+                    match owner {
+                        Owner::Living => return Repair::Resolved,
+                        Owner::Unclear => return Repair::Pending,
+                        // Its owner has passed it on meanwhile, and the stamp says so, or the words are wild.
+                        Owner::Nobody => continue,
+                        Owner::Dead(owner) => {
+                            let end = self.cells.after(first, owner.units);
+                            self.take_up(at, stamp, end, &corpse, orphans)
+                        }
                     }
-                    is_ours
                 }
             };
             if is_done {
+                if reach > 1 {
+                    // The dead one may have been putting its messages back, and have told nobody.
+                    self.tell_of_return();
+                }
                 return Repair::Resolved;
             }
         }
         Repair::Pending
     }
 
-    /// Gives a message to the consumers again.
-    fn return_orphan(&self, at: Position, stamp: Stamp) -> bool {
-        let is_ours = self.swap(at, stamp, returned(stamp));
+    /// The first of `reach` cells from `first` on that a dead consumer may have left as it claimed it, or of which it is
+    /// known that it has, and its stamp.
+    fn first_left(&self, first: Position, reach: u16) -> Option<(Position, u64)> {
+        for unit in 0..reach {
+            let at = self.cells.after(first, unit);
+            // Acquire: pairs with the Release of whoever stamped it; HELD comes with the record of the one who holds it.
+            let found = self.cells.stamp(at).load(Ordering::Acquire);
+            let stamp = Stamp::from_word(found);
+            match stamp.state {
+                _ if stamp.lap != self.cells.lap(at) => {}
+                State::Full | State::Skip | State::Dropped | State::Orphaned => return Some((at, found)),
+                // Others hold it if it is not the first: it was taken as one message.
+                State::Held if unit == 0 => return Some((at, found)),
+                // Perhaps nobody was told.
+                State::Returned => self.tell_of_return(),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Takes up what begins at `at`, which belongs to a dead one whose claim ends at `end`. False if somebody else has.
+    fn take_up(&self, at: Position, stamp: Stamp, end: Position, corpse: &Corpse, orphans: Orphans) -> bool {
+        if stamp.state == State::Skip {
+            self.free(at, stamp);
+            return true;
+        }
+        let units = match (self.framing, stamp.state) {
+            (Framing::PerCell, State::Full) => {
+                let most = self.cells.cells_between(at, end).clamp(1, self.cells.room(at));
+                self.count_like(at, stamp.word(), most as u16)
+            }
+            _ => stamp.units,
+        };
+        match orphans {
+            Orphans::Redeliver if units == stamp.units => {
+                let is_ours = self.swap(at, stamp, returned(stamp));
+                if is_ours {
+                    self.tell_of_return();
+                }
+                is_ours
+            }
+            Orphans::Redeliver => {
+                let orphaned = Stamp { state: State::Orphaned, units, ..stamp };
+                self.swap(at, stamp, orphaned) && self.return_orphans(at, orphaned)
+            }
+            Orphans::Drop => {
+                let dropped = Stamp { state: State::Dropped, owner: corpse.line as u16, units, ..stamp };
+                let is_ours = self.swap(at, stamp, dropped);
+                if is_ours {
+                    self.drop_orphan(at, dropped, corpse.generation);
+                }
+                is_ours
+            }
+        }
+    }
+
+    /// Gives the messages that `orphaned` names to the consumers again. True: nobody else need do it.
+    fn return_orphans(&self, at: Position, orphaned: Stamp) -> bool {
+        let full = Stamp::new(State::Full, orphaned.lap, 1);
+        for unit in (1..orphaned.units).rev() {
+            // If it fails, another repairer has done it.
+            self.swap(self.cells.after(at, unit), full, returned(full));
+        }
+        // Before the first one: whoever sees that one dealt with looks no further.
+        self.tell_of_return();
+        let is_ours = self.swap(at, orphaned, returned(full));
         if is_ours {
             self.tell_of_return();
         }
@@ -112,7 +171,11 @@ impl Parts {
 
     /// Counts the loss that `dropped` names, and frees the cells.
     fn drop_orphan(&self, at: Position, dropped: Stamp, generation: u32) {
-        self.consumers.records.count_losses(usize::from(dropped.owner), generation, 1);
+        self.consumers.records.count_losses(
+            usize::from(dropped.owner),
+            generation,
+            self.framing.messages_in(dropped.units),
+        );
         self.free(at, dropped);
     }
 
@@ -120,8 +183,12 @@ impl Parts {
     fn free(&self, at: Position, stamp: Stamp) {
         let next_lap = Stamp::free(self.cells.next_lap(at));
         for unit in (1..stamp.units).rev() {
-            // If it fails, another repairer or the dead one itself has done it.
-            self.swap(self.cells.after(at, unit), Stamp::free(stamp.lap), next_lap);
+            let cell = self.cells.after(at, unit);
+            // Acquire: as for the swap, which fails if another repairer or the dead one itself has done it.
+            let found = Stamp::from_word(self.cells.stamp(cell).load(Ordering::Acquire));
+            if found.lap == stamp.lap {
+                self.swap(cell, found, next_lap);
+            }
         }
         self.swap(at, stamp, next_lap);
     }
@@ -132,4 +199,9 @@ impl Parts {
         let swap = self.cells.stamp(at).compare_exchange(from.word(), to.word(), Ordering::AcqRel, Ordering::Relaxed);
         swap.is_ok()
     }
+}
+
+/// Whether somebody has dealt with a cell that a consumer had claimed.
+fn is_taken_up(state: State) -> bool {
+    matches!(state, State::Orphaned | State::Returned | State::Held | State::Dropped)
 }

@@ -65,7 +65,7 @@ struct World<'a> {
     /// From the head to the tail.
     queue: VecDeque<Stretch>,
     /// What each producer has claimed is in `queue`; what each consumer has is here.
-    taken: [Option<Stretch>; LINES],
+    taken: [Vec<Stretch>; LINES],
     /// What dead consumers have.
     left: Vec<Stretch>,
     returned: Vec<Stretch>,
@@ -134,7 +134,7 @@ impl<'a> World<'a> {
             tail: start,
             head: start,
             queue: VecDeque::new(),
-            taken: [None; LINES],
+            taken: [const { Vec::new() }; LINES],
             left: Vec::new(),
             returned: Vec::new(),
             is_untold: false,
@@ -170,10 +170,10 @@ impl<'a> World<'a> {
         let Some(line) = lines.find(|&line| self.can_happen(event.action, line, units)) else { return };
         match event.action {
             Action::Claim => self.claim(line, units, fuel),
-            Action::Pass => self.commit(line, fuel, Producer::pass, Entry::Message),
-            Action::Abandon => self.commit(line, fuel, Producer::abandon, |_| Entry::Gap),
-            Action::Take => self.take(line, fuel),
-            Action::Release => self.give(line, fuel, Consumer::pass),
+            Action::Pass => self.commit(line, fuel, |producer| pass(producer, units)),
+            Action::Abandon => self.commit(line, fuel, Producer::abandon),
+            Action::Take => self.take(line, units, fuel),
+            Action::Release => self.give(line, fuel, |consumer| release(consumer, units)),
             Action::PutBack => self.give(line, fuel, Consumer::put_back),
             Action::KillProducer => self.bury_producer(line),
             Action::KillConsumer => self.bury_consumer(line),
@@ -209,116 +209,184 @@ impl<'a> World<'a> {
         }
     }
 
+    fn is_batched(&self) -> bool {
+        self.parts.framing == Framing::PerCell
+    }
+
     fn claim(&mut self, line: usize, units: u16, fuel: u32) {
+        let is_batched = self.is_batched();
         let units = units.min(self.parts.cells.capacity() as u16);
         let Some(producer) = self.producers[line].handle().filter(|producer| producer.units() == 0) else { return };
-        let turn = die_after(fuel, || producer.claim(units));
-        let at = producer.at;
-        let cells = self.parts.cells;
-        let real_tail = self.parts.producers.counter.load(&cells).expect("it is good");
-        // What a claim comes to if it is not cut short, as far as the tail really went.
-        let mut expected = Turn::Theirs;
-        loop {
-            let wanted = units.min(cells.room(self.tail).min(16) as u16);
-            let is_full = (0..wanted).any(|unit| self.is_in_use(cells.after(self.tail, unit)));
-            if is_full || turn.is_none() && self.tail == real_tail {
-                break;
-            }
-            let is_message = wanted == units;
-            let is_gap = self.stamp(self.tail).state == State::Skip;
-            let entry = if is_gap { Entry::Gap } else { Entry::Open { is_orphaned: turn.is_none() } };
-            self.queue.push_back(Stretch { at: self.tail, units: wanted, entry });
-            if is_message {
-                expected = Turn::Ours;
-                assert!(turn.is_none() || at == self.tail, "the claim is the one that comes next");
-            } else {
-                assert!(is_gap || turn.is_none(), "the end of the ring is stamped");
-            }
-            self.losses += u64::from(entry == Entry::Open { is_orphaned: true });
-            self.tail = cells.after(self.tail, wanted);
-            if is_message {
-                break;
-            }
+        let turn = die_after(fuel, || if is_batched { producer.claim_up_to(units) } else { producer.claim(units) });
+        let (at, claimed) = (producer.at, producer.units());
+        if is_batched {
+            assert_eq!(claimed, self.claim_batch(units, turn.is_none()));
+        } else {
+            assert_eq!(turn.unwrap_or(Turn::Theirs), self.claim_one(units, turn.is_some().then_some(at)));
         }
+        let real_tail = self.parts.producers.counter.load(&self.parts.cells).expect("it is good");
         assert_eq!(self.tail, real_tail);
         match turn {
-            Some(turn) => assert_eq!(turn, expected),
+            Some(turn) => assert_eq!(turn, if claimed == 0 { Turn::Theirs } else { Turn::Ours }),
             None => self.producers[line] = Seat::Dead,
         }
     }
 
-    /// The stretch that begins at `at`.
-    fn claimed(&mut self, at: Position) -> &mut Stretch {
-        self.queue.iter_mut().find(|stretch| stretch.at == at).expect("what is claimed is queued")
+    /// Takes note of a claim of up to `units` cells with a message each, as far as the tail really went. How many cells its
+    /// producer has, if it lives.
+    fn claim_batch(&mut self, units: u16, is_dead: bool) -> u16 {
+        let cells = self.parts.cells;
+        let real_tail = self.parts.producers.counter.load(&cells).expect("it is good");
+        if is_dead && self.tail == real_tail {
+            return 0;
+        }
+        let room = cells.room(self.tail).min(u64::from(units)) as u16;
+        let free = (0..room).take_while(|&unit| !self.is_in_use(cells.after(self.tail, unit))).count() as u16;
+        for _ in 0..free {
+            self.queue.push_back(Stretch { at: self.tail, units: 1, entry: Entry::Open { is_orphaned: is_dead } });
+            self.tail = cells.after(self.tail, 1);
+        }
+        self.losses += if is_dead { free.into() } else { 0 };
+        if is_dead { 0 } else { free }
     }
 
-    fn commit(&mut self, line: usize, fuel: u32, act: fn(&mut Producer), entry: fn(u64) -> Entry) {
-        let Some(producer) = self.producers[line].handle().filter(|producer| producer.units() != 0) else { return };
-        let (at, value) = (producer.at, self.next_value);
-        self.next_value += 1;
-        fill(producer, value);
-        if die_after(fuel, || act(producer)).is_none() {
-            return self.bury_producer(line);
+    /// Takes note of a claim for one message of `units` cells, which is at `at` if its producer lives, as far as the tail
+    /// really went. What the claim comes to.
+    fn claim_one(&mut self, units: u16, at: Option<Position>) -> Turn {
+        let cells = self.parts.cells;
+        let real_tail = self.parts.producers.counter.load(&cells).expect("it is good");
+        loop {
+            let wanted = units.min(cells.room(self.tail).min(16) as u16);
+            let is_full = (0..wanted).any(|unit| self.is_in_use(cells.after(self.tail, unit)));
+            if is_full || at.is_none() && self.tail == real_tail {
+                return Turn::Theirs;
+            }
+            let is_message = wanted == units;
+            let is_gap = self.stamp(self.tail).state == State::Skip;
+            let entry = if is_gap { Entry::Gap } else { Entry::Open { is_orphaned: at.is_none() } };
+            self.queue.push_back(Stretch { at: self.tail, units: wanted, entry });
+            assert!(is_message || is_gap || at.is_none(), "the end of the ring is stamped");
+            assert!(!is_message || at.is_none_or(|at| at == self.tail), "the claim is the one that comes next");
+            self.losses += u64::from(entry == Entry::Open { is_orphaned: true });
+            self.tail = cells.after(self.tail, wanted);
+            if is_message {
+                return if at.is_some() { Turn::Ours } else { Turn::Theirs };
+            }
         }
-        self.claimed(at).entry = entry(value);
+    }
+
+    /// Where the stretch that begins at `at` is in the queue.
+    fn claimed(&self, at: Position) -> usize {
+        self.queue.iter().position(|stretch| stretch.at == at).expect("what is claimed is queued")
+    }
+
+    /// What a producer has claimed, as stretches in the queue.
+    fn held_by(&self, producer: &Producer) -> std::ops::Range<usize> {
+        let first = self.claimed(producer.at);
+        first..first + if self.is_batched() { usize::from(producer.units()) } else { 1 }
+    }
+
+    fn commit(&mut self, line: usize, fuel: u32, act: impl FnOnce(&mut Producer)) {
+        let Seat::Live(mut producer) = std::mem::replace(&mut self.producers[line], Seat::Dead) else { return };
+        let held = self.held_by(&producer);
+        let first_value = self.next_value;
+        self.next_value += held.len() as u64;
+        for (ahead, value) in (0..).zip(first_value..self.next_value) {
+            fill(&producer, ahead, value);
+        }
+        let is_dead = die_after(fuel, || act(&mut producer)).is_none();
+        let mut gap = None;
+        for (index, value) in held.clone().zip(first_value..) {
+            let stretch = self.queue[index];
+            let stamp = self.stamp(stretch.at);
+            self.queue[index].entry = match stamp.state {
+                State::Full => Entry::Message(value),
+                State::Skip => {
+                    gap = Some(index);
+                    Entry::Gap
+                }
+                _ => Entry::Open { is_orphaned: is_dead && gap.is_none() },
+            };
+            self.losses += u64::from(self.queue[index].entry == Entry::Open { is_orphaned: true });
+        }
+        if let Some(gap) = gap {
+            self.widen(gap, held.end);
+        }
+        if !is_dead {
+            self.producers[line] = Seat::Live(producer);
+        }
+    }
+
+    /// Makes the stretches from number `first` to before number `end` one.
+    fn widen(&mut self, first: usize, end: usize) {
+        self.queue[first].units = self.queue.range(first..end).map(|stretch| stretch.units).sum();
+        assert_eq!(self.queue[first].units, self.stamp(self.queue[first].at).units, "a gap is as it was claimed");
+        self.queue.drain(first + 1..end);
     }
 
     fn bury_producer(&mut self, line: usize) {
-        if let Some(producer) = self.producers[line].handle() {
+        if let Seat::Live(producer) = std::mem::replace(&mut self.producers[line], Seat::Dead) {
             if producer.units() != 0 {
-                let at = producer.at;
-                // A commit is one store, so a death in it comes before.
-                self.claimed(at).entry = Entry::Open { is_orphaned: true };
-                self.losses += 1;
+                for index in self.held_by(&producer) {
+                    self.queue[index].entry = Entry::Open { is_orphaned: true };
+                    self.losses += 1;
+                }
             }
-            self.producers[line] = Seat::Dead;
         }
     }
 
-    fn take(&mut self, line: usize, fuel: u32) {
+    fn take(&mut self, line: usize, most: u16, fuel: u32) {
+        let most = if self.is_batched() { most } else { 1 };
         let Some(consumer) = self.consumers[line].handle().filter(|consumer| consumer.units() == 0) else { return };
-        let turn = die_after(fuel, || consumer.claim());
-        let got = (turn == Some(Turn::Ours)).then(|| (consumer.at, read(consumer)));
+        let turn = die_after(fuel, || if most > 1 { consumer.claim_up_to(most) } else { consumer.claim() });
         let cells = self.parts.cells;
-        if let Some(found) = self.returned.iter().position(|stretch| got.is_some_and(|(at, _)| at == stretch.at)) {
+        let mut got = Vec::new();
+        if turn == Some(Turn::Ours) {
+            got.extend((0..consumer.messages()).map(|ahead| (cells.after(consumer.at, ahead), read(consumer, ahead))));
+        }
+        let is_it = |stretch: &Stretch| got.first().is_some_and(|&(at, _)| at == stretch.at);
+        if let Some(found) = self.returned.iter().position(is_it) {
             let stretch = self.returned.swap_remove(found);
             let is_first = self.returned.iter().all(|other| stretch.at.ahead(other.at) > 0);
             assert!(is_first || self.is_untold, "returned ones come in their order");
-            assert_eq!(got.map(|(_, value)| Entry::Message(value)), Some(stretch.entry));
-            self.taken[line] = Some(stretch);
+            assert!(got.len() == 1 && Entry::Message(got[0].1) == stretch.entry);
+            self.taken[line].push(stretch);
             return;
         }
         assert!(turn.is_none() || self.returned.is_empty() || self.is_untold, "returned ones come first");
         let real_head = self.parts.consumers.counter.load(&cells).expect("it is good");
-        let mut expected = Turn::Theirs;
+        let mut taken = Vec::new();
         while turn.is_some() || self.head != real_head {
             let Some(&stretch) = self.queue.front() else { break };
-            if matches!(stretch.entry, Entry::Open { .. }) {
+            let is_message = matches!(stretch.entry, Entry::Message(_));
+            // A batch ends before a gap, and at the end of the ring.
+            let ends_batch = !is_message || cells.index(stretch.at) == 0;
+            if matches!(stretch.entry, Entry::Open { .. }) || !taken.is_empty() && ends_batch {
                 break;
             }
             self.queue.pop_front();
             self.head = cells.after(self.head, stretch.units);
-            if let Entry::Message(value) = stretch.entry {
-                expected = Turn::Ours;
-                if turn.is_some() {
-                    assert_eq!(got, Some((stretch.at, value)));
-                }
-                self.taken[line] = Some(stretch);
-                break;
-            }
-            if !self.is_freed(stretch.at) {
+            if is_message {
+                taken.push(stretch);
+            } else if !self.is_freed(stretch.at) {
                 assert_eq!(turn, None, "a gap is freed at once");
                 self.left.push(stretch);
             }
+            if taken.len() == usize::from(most) {
+                break;
+            }
         }
         assert_eq!(self.head, real_head);
+        self.taken[line] = taken;
         match turn {
-            Some(turn) => assert_eq!(turn, expected),
+            Some(turn) => {
+                assert_eq!(turn, if self.taken[line].is_empty() { Turn::Theirs } else { Turn::Ours });
+                let entries = got.iter().map(|&(at, value)| (at, Entry::Message(value)));
+                assert!(entries.eq(self.taken[line].iter().map(|stretch| (stretch.at, stretch.entry))));
+            }
             None => {
-                let (held, returned) = self.returned.drain(..).partition(|stretch| {
-                    Stamp::from_word(self.memory.stamps[cells.index(stretch.at) as usize].load(Ordering::Relaxed)).state
-                        == State::Held
-                });
+                let (held, returned) =
+                    self.returned.iter().partition(|stretch| self.stamp(stretch.at).state == State::Held);
                 self.returned = returned;
                 self.leave_behind(held);
                 self.bury_consumer(line);
@@ -326,28 +394,34 @@ impl<'a> World<'a> {
         }
     }
 
-    fn give(&mut self, line: usize, fuel: u32, act: fn(&mut Consumer)) {
+    fn give(&mut self, line: usize, fuel: u32, act: impl FnOnce(&mut Consumer)) {
         let Some(consumer) = self.consumers[line].handle().filter(|consumer| consumer.units() != 0) else { return };
-        let done = die_after(fuel, || act(consumer));
-        let stretch = self.taken[line].take().expect("it has something");
-        if self.is_freed(stretch.at) {
-            // Freed, also if the death came later.
-        } else if self.stamp(stretch.at).state == State::Returned {
-            self.returned.push(stretch);
-            self.is_untold |= done.is_none();
-        } else {
-            assert_eq!(done, None);
-            self.leave_behind(vec![stretch]);
+        let is_dead = die_after(fuel, || act(consumer)).is_none();
+        let kept = consumer.messages();
+        let mut rest = Vec::new();
+        for stretch in std::mem::take(&mut self.taken[line]) {
+            if self.is_freed(stretch.at) {
+                // Freed, also if the death came later.
+            } else if self.stamp(stretch.at).state == State::Returned {
+                self.returned.push(stretch);
+                self.is_untold |= is_dead;
+            } else {
+                rest.push(stretch);
+            }
         }
-        if done.is_none() {
+        if is_dead {
+            self.leave_behind(rest);
             self.consumers[line] = Seat::Dead;
+        } else {
+            assert_eq!(rest.len(), usize::from(kept));
+            self.taken[line] = rest;
         }
     }
 
     fn bury_consumer(&mut self, line: usize) {
         if self.consumers[line].is_live() {
-            let taken = self.taken[line].take();
-            self.leave_behind(taken.into_iter().collect());
+            let taken = std::mem::take(&mut self.taken[line]);
+            self.leave_behind(taken);
             self.consumers[line] = Seat::Dead;
         }
     }
@@ -391,17 +465,18 @@ impl<'a> World<'a> {
     fn leave(&mut self, line: usize, is_producer: bool) {
         if is_producer {
             if let Seat::Live(mut producer) = std::mem::replace(&mut self.producers[line], Seat::Vacant) {
-                let at = (producer.units() != 0).then_some(producer.at);
+                let held = (producer.units() != 0).then(|| self.held_by(&producer));
                 producer.detach();
-                if let Some(at) = at {
-                    self.claimed(at).entry = Entry::Gap;
+                if let Some(held) = held {
+                    self.queue[held.start].entry = Entry::Gap;
+                    self.widen(held.start, held.end);
                 }
             } else {
                 self.producers[line] = Seat::Dead;
             }
         } else if let Seat::Live(mut consumer) = std::mem::replace(&mut self.consumers[line], Seat::Vacant) {
             consumer.detach();
-            self.returned.extend(self.taken[line].take());
+            self.returned.append(&mut self.taken[line]);
         } else {
             self.consumers[line] = Seat::Dead;
         }
@@ -438,13 +513,17 @@ impl<'a> World<'a> {
 
     /// Takes note of how far repairs have come.
     fn look_after_repair(&mut self) {
-        for index in 0..self.queue.len() {
-            let stretch = self.queue[index];
-            let stamp = self.stamp(stretch.at);
-            if stretch.entry == (Entry::Open { is_orphaned: true }) && stamp.state == State::Skip {
-                assert_eq!(stamp.units, stretch.units, "a hole is closed as it was made");
+        let mut index = 0;
+        while index < self.queue.len() {
+            let is_orphaned = |stretch: &&Stretch| stretch.entry == Entry::Open { is_orphaned: true };
+            let stamp = self.stamp(self.queue[index].at);
+            if is_orphaned(&&self.queue[index]) && stamp.state == State::Skip {
+                let cells = if self.is_batched() { usize::from(stamp.units) } else { 1 };
+                let end = index + self.queue.range(index..).take(cells).take_while(is_orphaned).count();
                 self.queue[index].entry = Entry::Gap;
+                self.widen(index, end);
             }
+            index += 1;
         }
         for stretch in std::mem::take(&mut self.left) {
             if self.is_freed(stretch.at) {
@@ -464,11 +543,30 @@ impl<'a> World<'a> {
         self.repair(u32::MAX);
         self.join_consumer(0);
         while !(self.queue.is_empty() && self.returned.is_empty()) {
-            self.take(0, u32::MAX);
-            self.give(0, u32::MAX, Consumer::pass);
+            self.take(0, 3, u32::MAX);
+            self.give(0, u32::MAX, |consumer| release(consumer, 3));
         }
         assert!(self.parts.is_drained() && self.parts.len() == 0);
         assert_eq!(self.parts.losses(), self.losses);
+    }
+}
+
+/// Publishes what `producer` has claimed, or the first of several messages, or half of them.
+fn pass(producer: &mut Producer, choice: u16) {
+    match (producer.parts.framing, choice) {
+        (Framing::Whole, _) => producer.pass(),
+        (_, 1) => producer.pass_one(),
+        (_, 2) => producer.pass_many(producer.units().div_ceil(2)),
+        _ => producer.pass_many(producer.units()),
+    }
+}
+
+/// Frees what `consumer` has, or the first of several messages, or half of them.
+fn release(consumer: &mut Consumer, choice: u16) {
+    match (consumer.parts.framing, choice) {
+        (Framing::Whole, _) | (_, 1) => consumer.pass(),
+        (_, 2) => consumer.pass_many(consumer.messages().div_ceil(2)),
+        _ => consumer.pass_many(consumer.messages()),
     }
 }
 
@@ -482,16 +580,13 @@ proptest! {
     fn nothing_is_lost_or_doubled_whoever_dies(
         capacity in 1usize..8,
         start in prop::sample::select(&STARTS[..]),
-        is_variable in any::<bool>(),
+        framing in prop_oneof![Just(Framing::Whole), Just(Framing::PerCell)],
         orphans in prop_oneof![Just(Orphans::Redeliver), Just(Orphans::Drop)],
         events in events(),
     ) {
-        let memory = Memory::new(capacity, start);
+        let memory = Memory::with_framing(capacity, start, framing);
         let mut world = World::new(&memory, orphans);
-        for event in events {
-            let units = if is_variable { event.units } else { 1 };
-            world.happen(Event { units, ..event });
-        }
+        events.into_iter().for_each(|event| world.happen(event));
         world.finish();
     }
 }
