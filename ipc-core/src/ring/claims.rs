@@ -7,21 +7,24 @@
 //! counter:  | position |        in one line with
 //!           | solo     |        0, or line + 1 of the only participant of the role
 //! record:   | claim    |        0, or position << 2 | kind: 1 TRYING, 2 WON, 3 SOLO     written by its owner
-//!           | units    |        how many cells the last claim by the counter takes      written by its owner
+//!           | units    |        how many cells the claim takes, from the position on     written by its owner
 //!           | losses   |        messages lost on this line << 32 | generation of the last owner who lost one
 //! ```
 //!
 //! To claim position p a participant writes TRYING p, moves the counter from p to the position after the claim by one
-//! compare-and-swap, and writes WON p. The claim stays in the record until the next one; that p has been dealt with is
-//! told by its stamp. A participant that comes away without a claim clears its record.
+//! compare-and-swap, and writes WON p. The claim stays in the record until the next one; that a cell has been dealt with is
+//! told by its stamp. A participant that comes away without a claim clears its record. One that wants another number of cells
+//! than the last time clears it too, before it writes down how many.
 //!
 //! # Invariants
 //!
 //! C1. *The counter passes each position at most once, and only forward*, so a position is claimed by one participant.
-//! C2. *From before the counter passes p until p is dealt with, the record of the one who claimed it names p.* Its
-//!     store of TRYING comes before the swap, and whoever sees the counter beyond p (Acquire) sees it (Release). The
-//!     next store to the claim is after the stamp's (Release), so whoever sees another claim (Acquire) sees that p has
-//!     been dealt with. The records of the dead are left as they are until their line is taken over.
+//! C2. *From before the counter passes p until p is dealt with, the record of the one who claimed it names p*: it says
+//!     where the claim begins, and `units` how far it goes. They are stored before the swap, and whoever sees the counter
+//!     beyond p (Acquire) sees them (Release). The next store to the record is after the stamps of all its cells (Release),
+//!     so whoever sees another claim (Acquire) sees that p has been dealt with. The units change only while the record
+//!     claims nothing, so WON never stands beside those of another claim. The records of the dead are left as they are
+//!     until their line is taken over.
 //! C3. *A record names a position only if the counter has been there*: it is written by someone who loaded it.
 //!
 //! # Races

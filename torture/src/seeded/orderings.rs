@@ -44,10 +44,11 @@ const SHARED: &[&str] = &[
     "ring::shared::loom_tests::loom_a_consumer_is",
     "ring::shared::loom_tests::loom_repairers",
     "ring::shared::loom_tests::loom_two_producers_are",
+    "ring::shared::loom_tests::batches",
 ];
 
 const CLAIMS: &[&str] =
-    &["ring::broadcast::loom", SHARED[0], SHARED[1], SHARED[2], SHARED[3], SHARED[4], SHARED[5], SHARED[6]];
+    &["ring::broadcast::loom", SHARED[0], SHARED[1], SHARED[2], SHARED[3], SHARED[4], SHARED[5], SHARED[6], SHARED[7]];
 
 /// What an ordering is weakened to. A read-modify-write that does both loses one at a time.
 const WEAKER: &[(&str, &[&str])] =

@@ -11,39 +11,53 @@
 //! up. So, with the records looked at *after* the counter,
 //!
 //! - a live one that says WON is the owner: the dead are not, and nothing is to be done;
-//! - a live one that says TRYING or SOLO may be the owner, and is never robbed: to be tried again later;
+//! - a live one that says TRYING or SOLO may be the owner, and is never robbed: to be tried again later. (If a dead one says
+//!   WON, that one has moved the counter, and the others, who may be stopped for long, are about to find that they have not.)
 //! - otherwise the owner is dead, or has dealt with p between the looks, in which case the swap of the stamp fails,
 //!   since the stamp was stored before the record (C2).
 //!
-//! Which of several dead ones is the owner does not matter if p's stamp tells the number of units, as that of a message
-//! does. So `holder` asks no more. It could not: who takes a returned message by its stamp ([`Claimant::attempt`]) stores
-//! no `units`, so that the dead who name it need not agree on them; and one that died with it earlier says WON still.
+//! Here p is the position where a claim begins; the cells after it are those of whoever owns p.
 //!
-//! Where the stamp tells nothing, everybody has claimed by the counter, and stored `units` before. Then a dead one that
-//! says WON is the owner. If all say TRYING, which of them won cannot be told, and matters only if they wanted different
-//! numbers of units. Then the owner's number is *the smallest k among theirs for which the counter has been at the
-//! position after k units from p*:
+//! Of a message that was returned and taken again by its stamp ([`Claimant::attempt`]), that is all there is to ask, and
+//! `holder` asks no more. Which of several dead ones has it does not matter, as it is one message, whose stamp tells its
+//! cells. One that died with it earlier says WON still.
+//!
+//! If p was claimed by the counter, `owner` also tells how many cells go with it. A dead one that says WON is the owner. If
+//! all say TRYING, which of them won cannot be told, and matters only if they wanted different numbers of cells. Then the
+//! owner's number is *the smallest k among theirs for which the counter has been at the position after k cells from p*:
 //!
 //! - It has been there for the owner's k. For a smaller one that position is inside the owner's claim, which the counter
 //!   has jumped over. So the smallest is the owner's.
 //! - That the counter has been at q is seen from: it is there now; a record names q (C3); q has been dealt with in its
 //!   lap. Once it has been there, one of the three holds for ever, and in this order: whoever claimed q named q from
 //!   before the counter left it, until q was dealt with (C2). So looking in this order misses nothing. Inside a claim
-//!   whose owner has not said WON no stamp is of its lap: the owner stores none before that, and repairers none before
-//!   the first one is LOST, from when on the swap of whoever looks here fails.
+//!   whose owner has not said WON no cell has been dealt with: the owner does so after that, and repairers after they have
+//!   changed the first stamp, from when on the swap of whoever looks here fails.
 //!
 //! p can be undealt with only while the counter is at most one lap beyond it, since its cell is claimed again only
-//! afterwards. The window keeps a record of long ago from being compared with a stamp whose lap has come round.
+//! afterwards. The window keeps a record of long ago from being compared with a stamp whose lap has come round. Of a batch
+//! it is that of the last cell: when that has been claimed again, so have the others, which come before it.
+//!
+//! # What is left of a batch
+//!
+//! Only who said WON can have dealt with a part of its claim ([`Framing::PerCell`]). What is left is in one piece, which
+//! ends where the claim does or before a cell that has been dealt with. So whoever repairs looks for the first such cell in all
+//! of the claim, and then for the end. The cells of a gap keep the stamps that they had when they were free, and are
+//! stepped over by the units of its first one.
+//!
+//! All of a piece hangs on its first stamp. Nobody comes past it: not the counter of the other side, which stops there, nor
+//! another repairer, whose swap of it fails. So the length that was found is that of the piece if the swap succeeds.
 //!
 //! # Counting a loss exactly once
 //!
 //! The hole is closed in three steps: its stamp becomes LOST, naming a dead claimant's line; the loss is counted on
-//! that line, marked with its owner's generation; the stamp becomes SKIP. (If each cell of the claim is a message of its
-//! own, the stamps of the others become SKIP before that of the first, and all of them are counted in the one step.)
+//! that line, marked with its owner's generation; the stamp becomes SKIP. If each cell of the hole is a message of its own,
+//! all of them are counted in the one step. (Of a batch that is there as a whole or not at all, [`Framing::Together`], the
+//! stamps of the others become SKIP before that of the first.)
 //!
-//! - The first step is one swap, so one line is named, once a position.
-//! - A dead owner of a line has one claim, so it is named at most once. Whoever counts looks first whether the mark is of
-//!   this generation or a later one already, and swaps the number and the mark together.
+//! - The first step is one swap, so one line is named, once a hole.
+//! - A dead owner of a line has one claim, and that one hole at most, so it is named at most once. Whoever counts looks
+//!   first whether the mark is of this generation or a later one already, and swaps the number and the mark together.
 //! - The line is not taken over before the stamp has left LOST, so its record is still there for whoever goes on. Who
 //!   takes it over is found alive before it repairs the line. If the repairer that named it had found it dead, then it had
 //!   done so before, and had seen the counter beyond p still earlier. So the line's own repair sees it there too, and ends
@@ -90,10 +104,20 @@ pub(in crate::ring) enum Owner {
     /// Perhaps that of a live participant.
     Unclear,
     /// A dead one's. If it cannot be told which dead one's, this is one of them; as `Records::owner` has it, one with the
-    /// right number of units.
+    /// right number of cells.
     Dead(Corpse),
     /// None of those who are dead and claim it can be the owner.
     Nobody,
+}
+
+/// Who claims a position, or tries to.
+struct Claimants {
+    /// What a live one says of it; WON, if one does.
+    living: Option<Kind>,
+    /// A dead one; one that says WON, if one does.
+    dead: Option<Corpse>,
+    /// If none of the dead says WON, whether their units differ.
+    differ: bool,
 }
 
 /// What a line says, and who says so.
@@ -122,14 +146,19 @@ impl Records {
         claim.map_or(Line::Clear, |(at, kind)| Line::Dead(Corpse { line, generation, kind, at, units }))
     }
 
-    /// Whose `at` is, a position whose stamp tells how many units it has. If it is a dead one's, it may be any of the dead
-    /// who claim it. The caller has seen the counter beyond it.
+    /// Whose `at` is, where a message was returned and taken again. If it is a dead one's, it may be any of the dead who claim
+    /// it.
     pub(in crate::ring) fn holder(&self, at: Position, life: &impl Fn(usize) -> Life) -> Owner {
-        self.claimants(at, life).0
+        let claimants = self.claimants(at, life);
+        match (claimants.living, claimants.dead) {
+            (Some(Kind::Won), _) => Owner::Living,
+            (Some(_), _) => Owner::Unclear,
+            (None, Some(corpse)) => Owner::Dead(corpse),
+            (None, None) => Owner::Nobody,
+        }
     }
 
-    /// Whose `at` is, a position of which only the records tell how many units it has. The caller has seen the counter
-    /// beyond it.
+    /// Whose `at` is, which was claimed by the counter. The caller has seen that beyond it.
     fn owner(
         &self,
         counter: &Counter,
@@ -138,40 +167,43 @@ impl Records {
         life: &impl Fn(usize) -> Life,
         is_dealt_with: IsDealtWith,
     ) -> Owner {
-        match self.claimants(at, life) {
-            (Owner::Dead(_), true) => {
+        let claimants = self.claimants(at, life);
+        match (claimants.dead, claimants.living) {
+            // Nobody else has moved the counter from there, whatever they are about to find out.
+            (Some(corpse), _) if corpse.kind == Kind::Won => Owner::Dead(corpse),
+            (_, Some(Kind::Won)) => Owner::Living,
+            (_, Some(_)) => Owner::Unclear,
+            (Some(_), None) if claimants.differ => {
                 let has_been_at = |at| self.has_been_at(counter, cells, at, is_dealt_with);
                 self.smallest(cells, at, life, has_been_at)
             }
-            (owner, _) => owner,
+            (Some(corpse), None) => Owner::Dead(corpse),
+            (None, None) => Owner::Nobody,
         }
     }
 
-    /// Whose `at` is; and if it is that of a dead one who cannot be told from the others, whether their units differ.
-    fn claimants(&self, at: Position, life: &impl Fn(usize) -> Life) -> (Owner, bool) {
-        let mut found: Option<Corpse> = None;
-        let mut differ = false;
+    /// Who claims `at`, or tries to.
+    fn claimants(&self, at: Position, life: &impl Fn(usize) -> Life) -> Claimants {
+        let mut found = Claimants { living: None, dead: None, differ: false };
         for line in 0..self.lines {
             // Most records name something else, and asking for a life may cost a system call.
             if self.load_claim(line).is_none_or(|(claimed, _)| claimed != at.word()) {
                 continue;
             }
             match self.examine(line, life) {
-                Line::Live(Some((claimed, Kind::Won))) if claimed == at.word() => return (Owner::Living, false),
-                Line::Live(Some((claimed, _))) if claimed == at.word() => return (Owner::Unclear, false),
-                Line::Dead(corpse) if corpse.at == at.word() => match found {
+                Line::Live(Some((claimed, kind))) if claimed == at.word() && found.living != Some(Kind::Won) => {
+                    found.living = Some(kind);
+                }
+                Line::Dead(corpse) if corpse.at == at.word() => match found.dead {
                     // An owner that is known as such beats the candidates.
                     Some(known) if known.kind == Kind::Won => {}
-                    Some(other) if corpse.kind != Kind::Won => differ |= other.units != corpse.units,
-                    _ => {
-                        differ &= corpse.kind != Kind::Won;
-                        found = Some(corpse);
-                    }
+                    Some(other) if corpse.kind != Kind::Won => found.differ |= other.units != corpse.units,
+                    _ => found.dead = Some(corpse),
                 },
                 _ => {}
             }
         }
-        (found.map_or(Owner::Nobody, Owner::Dead), differ)
+        found
     }
 
     /// Of the dead who claim `at`, one with the smallest number of units that can be the owner's.

@@ -1,27 +1,36 @@
 //! Taking up what the dead have left in a shared ring.
 //!
 //! Holes of producers are closed as `claims` says. For consumers, whose claim a position is, is decided in the same way,
-//! with the head for a message that is FULL or a gap, and with the stamp's HELD, which comes after the record, for one
-//! that had been returned before. The stamp tells how many units there are, so which of several dead ones was the owner does
-//! not matter. Their records need not agree on the units: who attempts a returned message stores none. If the owner is
-//! dead, the stamp is swapped:
+//! with the head for messages that are FULL or a gap, and with the stamp's HELD, which comes after the record, for one that
+//! had been returned before. If the owner is dead, the stamp is swapped, in a batch that of the first message that is left:
 //!
 //! ```text
 //! redeliver:  FULL or HELD --> RETURNED, and `returns` is raised
-//! drop:       FULL or HELD --> DROPPED, naming a line; the loss is counted there; the cells are freed
+//!             several FULL --> ORPHANED, telling how many; from the last to the second FULL --> RETURNED; `returns` is
+//!                              raised; ORPHANED --> RETURNED; `returns` is raised
+//! drop:       FULL or HELD --> DROPPED, naming a line and telling how many; the losses are counted there; the cells are freed
 //! a gap:      SKIP, whose cells are freed
 //! ```
 //!
 //! - Stamps do not come back (see `cells`), so a swap that succeeds finds the state in which the owner was decided. The
 //!   owner is then still the owner, since only it or a repairer could have changed the stamp.
 //! - A repairer that dies between RETURNED and raising `returns` leaves the dead one's record, so whoever looks at that
-//!   line next raises it. It may be raised too often, which costs the consumers a search.
+//!   line next raises it. It may be raised too often, which costs the consumers a search. It is raised before ORPHANED goes,
+//!   since a record that says TRYING names no other cell: who looks at that line finds nothing once somebody has taken the
+//!   first message.
+//! - One that has put back all of a batch but the first message says TRYING again, and may have stamped the cells after it. So
+//!   the number of cells that `claims` finds may be too small; but one message is left, and any number will do.
+//! - How many messages ORPHANED and DROPPED are for is settled by the swap (S5, `claims`). If the dead one had begun to put
+//!   them back, those that are RETURNED or HELD already come after the others, and are no part of that.
+//! - A consumer that searches meanwhile may take the second before the first. Returned messages come before all others, and in
+//!   their order if nobody searches while they are being returned.
 //! - The cells are freed from the last to the first as by a consumer (S3), each by a swap: from free in this lap to free
 //!   in the next one, which is possible only while the message is there, and the first one last.
 //! - The loss is counted as in `claims`: DROPPED names one line, whose dead owner has one claim, and the line is not taken
 //!   over before the steps are finished, for the same reason.
 
 use super::super::claims::{Corpse, Line, Owner};
+use super::consumer::returned;
 use super::*;
 
 /// Rounds in which the words changed under a repairer before it leaves them to the others.

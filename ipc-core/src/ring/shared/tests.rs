@@ -7,6 +7,7 @@ use crate::ring::payload;
 use std::sync::atomic::AtomicU64 as Plain;
 use std::thread;
 
+mod batches;
 mod oracle;
 
 /// Payload words of a cell.
