@@ -121,6 +121,148 @@ fn a_batch_is_published_once_and_received_whole() {
 }
 
 #[test]
+fn a_batch_in_place_takes_several_slots_and_others_come_behind() {
+    let domain = Domain::new("batch-in-place");
+    let (mut tx, mut rx) = (work(domain.name()).sender().unwrap(), work(domain.name()).receiver().unwrap());
+    let mut other = work(domain.name()).sender().unwrap();
+    let mut batch = tx.loan_batch(3).unwrap();
+    assert_eq!(batch.len(), 3);
+    other.send(message(1, 0)).unwrap();
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Empty), "it waits behind");
+    batch.iter_mut().zip(0..).for_each(|(slot, number)| *slot = message(0, number));
+    assert_eq!(batch.send_first(2), 2);
+    let received = rx.recv_batch_ref(100).unwrap().unwrap();
+    assert!(received.iter().map(|&message| check(message)).eq([(0, 0), (0, 1)]), "what was given back is a gap");
+    drop(received);
+    let received = rx.recv_batch_ref(100).unwrap().unwrap();
+    assert!(received.iter().map(|&message| check(message)).eq([(1, 0)]));
+    drop(received);
+    assert_eq!(rx.lost(), 0, "what is given back is not lost");
+}
+
+#[test]
+fn a_receiver_takes_as_many_as_it_asks_for_and_another_one_the_others() {
+    let domain = Domain::new("batch-shares");
+    let mut tx = work(domain.name()).sender().unwrap();
+    let (mut first, mut second) = (work(domain.name()).receiver().unwrap(), work(domain.name()).receiver().unwrap());
+    tx.send_batch((0..8).map(|number| message(0, number))).unwrap();
+    let in_hand = first.recv_batch_ref(3).unwrap().unwrap();
+    assert_eq!(in_hand.len(), 3);
+    let mut batch = Vec::new();
+    assert_eq!(second.recv_batch(&mut batch, 4), Ok(4));
+    assert_eq!(batch, [3, 4, 5, 6].map(|number| message(0, number)));
+    assert!(matches!(tx.try_send(message(0, 8)), Err(TrySendError::Full(_))), "those in hand take the room");
+    in_hand.release_first(1);
+    assert_eq!((second.len(), first.len()), (1, 3), "the two that were not released are still the first one's");
+    assert_eq!(recv(&mut second), Ok(Some(message(0, 7))));
+    assert_eq!(second.try_recv(), Err(TryRecvError::Empty));
+    // It leaves, and what it has had is delivered again.
+    drop(first);
+    assert_eq!(
+        second.recv_ref().unwrap().map(|received| (check(*received), received.redelivered())),
+        Some(((0, 1), 1))
+    );
+    assert_eq!(recv(&mut second), Ok(Some(message(0, 2))));
+}
+
+#[test]
+fn a_batch_whose_iterator_promises_too_much_or_panics_gives_the_slots_back() {
+    let domain = Domain::new("batch-promises");
+    let (mut tx, mut rx) = (work(domain.name()).sender().unwrap(), work(domain.name()).receiver().unwrap());
+    let mut other = work(domain.name()).sender().unwrap();
+    for round in 0..10 {
+        let broken = (0..5).map(|number| if number == 2 { panic!("on purpose") } else { message(round, number) });
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tx.send_batch(broken)));
+        assert!(panic.is_err());
+        other.send(message(round, 5)).unwrap();
+        for number in [0, 1, 5] {
+            assert_eq!(recv(&mut rx), Ok(Some(message(round, number))));
+        }
+        assert_eq!(tx.send_batch(Boaster(3)), Ok(3));
+        let mut batch = Vec::new();
+        while batch.len() < 3 {
+            rx.recv_batch(&mut batch, 8).unwrap();
+        }
+        assert_eq!(batch, [2, 1, 0].map(|number| message(8, number)));
+        // Like everything that is given up, the slots are free when a receiver has passed them.
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(other.try_send(message(9, round)), Ok(()));
+        assert_eq!(recv(&mut rx), Ok(Some(message(9, round))));
+    }
+    assert_eq!(rx.lost(), 0);
+}
+
+/// Says that it has more messages than it has.
+struct Boaster(u64);
+
+impl Iterator for Boaster {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.0 = self.0.checked_sub(1)?;
+        Some(message(8, self.0))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
+}
+
+#[test]
+fn batches_of_many_come_once_each_and_in_order() {
+    const EACH: u64 = 30_000;
+    let domain = Domain::new("batch-many");
+    let received = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        let receivers: Vec<_> = (0..3).map(|_| work(domain.name()).receiver().unwrap()).collect();
+        for (mut rx, most) in receivers.into_iter().zip([1, 3, 100]) {
+            let received = &received;
+            scope.spawn(move || {
+                let (mut mine, mut latest) = (Vec::new(), [None; 3]);
+                loop {
+                    let before = mine.len();
+                    if most == 3 {
+                        match rx.recv_batch_ref(most).unwrap() {
+                            Some(batch) => mine.extend(batch.iter().copied()),
+                            None => break,
+                        }
+                    } else if rx.recv_batch(&mut mine, most).unwrap() == 0 {
+                        break;
+                    }
+                    assert!((1..=most).contains(&(mine.len() - before)));
+                }
+                for &message in &mine {
+                    let (sender, number) = check(message);
+                    let before = latest[sender as usize].replace(number);
+                    assert!(before < Some(number), "one receiver gets a sender's messages in order");
+                }
+                received.lock().unwrap().extend(mine);
+            });
+        }
+        for (sender, most) in (0..).zip([1, 5, 64]) {
+            let mut tx = work(domain.name()).sender().unwrap();
+            scope.spawn(move || {
+                let mut number = 0;
+                while number < EACH {
+                    let end = EACH.min(number + most);
+                    if number % 2 == 0 {
+                        tx.send_batch((number..end).map(|number| message(sender, number))).unwrap();
+                        number = end;
+                    } else {
+                        let mut batch = tx.loan_batch((end - number) as usize).unwrap();
+                        batch.iter_mut().zip(number..).for_each(|(slot, number)| *slot = message(sender, number));
+                        number += batch.send() as u64;
+                    }
+                }
+            });
+        }
+    });
+    let received = received.into_inner().unwrap();
+    assert_eq!(received.len() as u64, 3 * EACH);
+    assert_eq!(received.into_iter().collect::<HashSet<_>>().len() as u64, 3 * EACH, "none comes twice");
+}
+
+#[test]
 fn a_loan_that_is_dropped_leaves_no_gap() {
     let domain = Domain::new("loan");
     let (mut tx, mut rx) = (work(domain.name()).sender().unwrap(), work(domain.name()).receiver().unwrap());

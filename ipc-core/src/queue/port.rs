@@ -172,7 +172,8 @@ impl<E: Tended> Port<E> {
     }
 
     /// Sends all messages as [`send`](Port::send) does, until one has to wait for longer than `patience`. Peers are
-    /// woken once for the whole batch, even if the iterator panics.
+    /// woken once for the whole batch, even if the iterator panics. Slots for messages that the iterator has promised are
+    /// taken together, and given back if they do not come.
     pub(crate) fn send_batch<T: IpcMessage>(
         &mut self,
         messages: impl Iterator<Item = T>,

@@ -137,6 +137,8 @@ impl<T: IpcMessage> Receiver<T> {
 
     /// Appends up to `max` messages to `batch`, and returns how many. Waits for the first one; 0 means end of stream.
     ///
+    /// Of a shared queue this takes what is there, up to `max`, for this receiver alone, and others get what comes after it.
+    ///
     /// # Errors
     ///
     /// As for [`recv`](Receiver::recv). After an invalid message, `batch` holds the messages before it. Call again for
@@ -204,7 +206,8 @@ impl<T: IpcMessage> Receiver<T> {
     /// Receives up to `max` messages in place, and waits for the first one. Dropping the guard frees all of their
     /// slots.
     ///
-    /// A shared queue returns one message at a time.
+    /// Of a shared queue this takes what is there, up to `max`, for this receiver alone: also the messages that it does not
+    /// [release](ReceivedBatch::release_first). If it dies, those that it has not released are delivered again.
     ///
     /// # Errors
     ///

@@ -136,6 +136,10 @@ impl<T: IpcMessage> Sender<T> {
     ///
     /// A sleeping receiver is woken once, at the end of the batch or when the channel is full.
     ///
+    /// A shared queue is asked for several slots at once: for as many as the iterator says that it still has messages for
+    /// (the lower bound of its `size_hint`), and 64 at most. What others send after that waits behind. So the iterator is not
+    /// to wait for anything before its last message, and not to send to this queue by another sender.
+    ///
     /// # Errors
     ///
     /// As for `send`. [`SendBatchError`] holds the number of messages sent and the one that was not. The rest stay in
@@ -207,7 +211,11 @@ impl<T: IpcMessage> Sender<T> {
     }
 
     /// Lends up to `max` slots to be filled in place and published together. Waits for the first one if the channel is
-    /// full.
+    /// full. There are fewer if the others are not free, or beyond the end of the ring.
+    ///
+    /// In a shared queue, the slots have their place in the order by then, as that of a single [`loan`](Sender::loan) has:
+    /// what others send meanwhile waits behind them. If the sender dies, the messages that it has not published are lost, and
+    /// [counted](Sender::lost) one by one.
     ///
     /// # Errors
     ///

@@ -128,8 +128,9 @@ impl End for Consumer {
         Consumer::pass(self);
     }
 
+    /// What this end has claimed and not passed on is waiting as well: it comes next.
     fn len(&self) -> usize {
-        self.parts.len()
+        self.parts.len() + usize::from(self.messages())
     }
 
     fn is_drained(&self) -> bool {
