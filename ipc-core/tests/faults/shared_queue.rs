@@ -11,6 +11,9 @@ pub(super) const PARTS: &[(&str, Part)] = &[
     ("shared_receive", receive_until_killed),
     ("shared_hold_a_loan", hold_a_loan),
     ("shared_hold_a_message", hold_a_message),
+    ("shared_hold_a_loaned_batch", hold_a_loaned_batch),
+    ("shared_send_half_a_batch", send_half_a_batch),
+    ("shared_hold_a_batch", hold_a_batch),
 ];
 
 /// Sender, number, and a check over both.
@@ -79,6 +82,98 @@ fn hold_a_message(domain: &str) {
     let guard = rx.recv_ref().unwrap().unwrap();
     say(check(*guard).1.to_string());
     listen();
+}
+
+fn hold_a_loaned_batch(domain: &str) {
+    let mut tx = work(domain).sender().unwrap();
+    let batch = tx.loan_batch(3).unwrap();
+    say(batch.len().to_string());
+    listen();
+}
+
+/// Has a batch of four copied, and waits after the first two.
+fn send_half_a_batch(domain: &str) {
+    let mut tx = work(domain).sender().unwrap();
+    let messages = (0..4).map(|number| {
+        if number == 2 {
+            say("half");
+            listen();
+        }
+        message(3, number)
+    });
+    let _ = tx.send_batch(messages);
+}
+
+fn hold_a_batch(domain: &str) {
+    let mut rx = work(domain).receiver().unwrap();
+    let batch = rx.recv_batch_ref(3).unwrap().unwrap();
+    say(batch.len().to_string());
+    listen();
+}
+
+#[test]
+fn of_a_batch_that_a_sender_died_with_each_message_is_counted() {
+    let domain = Domain::new("shared-batch");
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let mut tx = work(domain.name()).sender().unwrap();
+    for deaths in 1..=5 {
+        let mut child = Child::start("shared_hold_a_loaned_batch", &domain);
+        // The ring may end before.
+        let claimed: u64 = child.hear().parse().unwrap();
+        assert!((1..=3).contains(&claimed));
+        tx.send(message(0, deaths)).unwrap();
+        let before = rx.lost();
+        child.kill();
+        assert_eq!(recv(&mut rx), Ok(Some(message(0, deaths))));
+        assert_eq!(rx.lost() - before, claimed);
+    }
+    // At the beginning of a lap, the four are claimed together.
+    let domain = Domain::new("shared-half-batch");
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let mut tx = work(domain.name()).sender().unwrap();
+    let mut child = Child::start("shared_send_half_a_batch", &domain);
+    assert_eq!(child.hear(), "half");
+    tx.send(message(0, 0)).unwrap();
+    child.kill();
+    for expected in [message(3, 0), message(3, 1), message(0, 0)] {
+        assert_eq!(recv(&mut rx), Ok(Some(expected)));
+    }
+    assert_eq!(rx.lost(), 2);
+}
+
+#[test]
+fn a_batch_held_by_the_dead_is_delivered_again_or_counted() {
+    for is_redelivered in [true, false] {
+        let domain = Domain::new(if is_redelivered { "shared-batch-again" } else { "shared-batch-lost" });
+        let queue = work(domain.name()).redeliver(is_redelivered);
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        tx.send_batch((0..5).map(|number| message(0, number))).unwrap();
+        let mut child = Child::start("shared_hold_a_batch", &domain);
+        assert_eq!(child.hear(), "3");
+        child.kill();
+        for number in 3..5 {
+            assert_eq!(recv(&mut rx), Ok(Some(message(0, number))), "nobody waits for the dead");
+        }
+        tx.send(message(0, 5)).unwrap();
+        let mut received = Vec::new();
+        while received.len() < if is_redelivered { 4 } else { 1 } {
+            let guard = rx.recv_ref_timeout(PATIENCE).unwrap().unwrap();
+            let (_, number) = check(*guard);
+            assert_eq!(guard.redelivered(), u16::from(number < 3));
+            received.push(number);
+        }
+        if is_redelivered {
+            received.sort_unstable();
+            assert_eq!((received, rx.lost()), (vec![0, 1, 2, 5], 0));
+            continue;
+        }
+        // As many as fit, and one more, for which the dead one's slots are needed.
+        for number in 6..15 {
+            tx.send_timeout(message(0, number), PATIENCE).unwrap();
+            assert_eq!(recv(&mut rx), Ok(Some(message(0, number))));
+        }
+        assert_eq!((received, rx.lost()), (vec![5], 3));
+    }
 }
 
 #[test]
