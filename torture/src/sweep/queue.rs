@@ -2,10 +2,13 @@
 //!
 //! The numbers of messages say who sent them, and rise in the order in which they are sent.
 
-use super::case::Scene;
+mod victim;
+
+pub(crate) use victim::victim;
+
+use super::case::{Scene, Slot};
 use super::play::{Play, Stage};
 use crate::check::{Books, CAPACITY, Check, Context, Message, PATIENCE, PAUSE, ensure, in_order, message, number};
-use crate::trace::act;
 use slipring::{OpenError, Queue, Receiver, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
 
@@ -28,13 +31,31 @@ const ON_FULL: &str = "send-on-full";
 /// To receive over a channel on which nothing is delivered twice.
 const GIVEN_UP: &str = "recv-given-up";
 
+/// To publish two messages together, in place.
+const LOAN_BATCH: &str = "loan-batch";
+
+/// To take three slots, publish one and give the others back.
+const LOAN_TOO_MANY: &str = "loan-batch-and-send-first";
+
+/// To receive two messages together, in place.
+const RECV_BATCH: &str = "recv-batch-in-place";
+
+/// The same where nothing is delivered twice.
+const BATCH_GIVEN_UP: &str = "recv-batch-given-up";
+
 const OPERATIONS: &[(&str, &[&str])] = &[
     ("sender", &["send", "send-in-place", "loan-and-drop", "send-batch", "close", "attach"]),
     ("sender", &[ON_FULL]),
     ("receiver", &["try-recv", "recv-in-place", "recv-batch", "recv-from-empty", "close", "attach"]),
     ("receiver", &[GIVEN_UP]),
+    ("sender", BATCHES),
+    ("receiver", BATCHES_TAKEN),
     ("participant", &["create", "close-last"]),
 ];
+
+/// Batches in place, which are claimed as one among others.
+const BATCHES: &[&str] = &[LOAN_BATCH, LOAN_TOO_MANY];
+const BATCHES_TAKEN: &[&str] = &[RECV_BATCH, BATCH_GIVEN_UP];
 
 pub(crate) fn exclusive_scenes() -> Vec<Scene> {
     scenes(EXCLUSIVE, &[false])
@@ -51,7 +72,7 @@ fn scenes(kind: &'static str, companies: &[bool]) -> Vec<Scene> {
             let is_meant = match operations {
                 // With others, the channel would not be full for long.
                 [ON_FULL] => !has_company,
-                [GIVEN_UP] => kind == SHARED,
+                [GIVEN_UP] | BATCHES | BATCHES_TAKEN => kind == SHARED,
                 _ => role != "participant" || !has_company,
             };
             let scene = |&operation| Scene { kind, operation, role, has_company };
@@ -65,122 +86,8 @@ fn channel(scene: Scene, domain: &str) -> Queue<Message> {
     let queue = Queue::new("work").domain(domain).capacity(CAPACITY);
     match scene {
         Scene { kind: EXCLUSIVE, .. } => queue.spsc(),
-        Scene { operation: GIVEN_UP, .. } => queue.redeliver(false),
+        Scene { operation: GIVEN_UP | BATCH_GIVEN_UP, .. } => queue.redeliver(false),
         _ => queue,
-    }
-}
-
-/// The victim's part.
-pub(crate) fn victim(stage: &Stage) -> Check {
-    let scene = stage.scene();
-    let queue = channel(scene, &stage.domain);
-    match (scene.role, scene.operation) {
-        ("sender", "attach") | ("participant", "create") => {
-            stage.join()?;
-            let sender = act(|| queue.sender())?.at("the victim attaches")?;
-            stage.done(&[])?;
-            drop(sender);
-            stage.rest(&[])
-        }
-        ("receiver", "attach") => {
-            stage.join()?;
-            let mut receiver = act(|| queue.receiver())?.at("the victim attaches")?;
-            stage.done(&[])?;
-            let rest = take_all(&mut receiver)?;
-            drop(receiver);
-            stage.rest(&rest)
-        }
-        ("receiver", _) => victim_receives(stage, queue.receiver().at("the victim attaches")?),
-        _ => victim_sends(stage, queue.sender().at("the victim attaches")?),
-    }
-}
-
-fn victim_sends(stage: &Stage, mut sender: Sender<Message>) -> Check {
-    stage.join()?;
-    let sent: &[u64] = match stage.scene().operation {
-        "send" => act(|| sender.try_send(message(VICTIMS)))?.map(|()| &[VICTIMS][..]).at("the victim sends")?,
-        "send-in-place" => {
-            act(|| {
-                sender.try_loan().map(|mut loan| {
-                    *loan = message(VICTIMS);
-                    loan.send();
-                })
-            })?
-            .at("the victim sends")?;
-            &[VICTIMS]
-        }
-        "loan-and-drop" => {
-            act(|| sender.try_loan().map(drop))?.at("the victim takes a slot")?;
-            &[]
-        }
-        ON_FULL => match act(|| sender.send_timeout(message(VICTIMS), Duration::from_millis(1)))? {
-            Err(SendTimeoutError::Timeout(_)) => &[],
-            // It was stopped meanwhile, and others have made room.
-            Ok(()) => &[VICTIMS],
-            result => return Err(format!("the victim sends over a full channel: {result:?}")),
-        },
-        "send-batch" => {
-            act(|| sender.send_batch([message(VICTIMS), message(VICTIMS + 1)]))?.at("the victim sends")?;
-            &[VICTIMS, VICTIMS + 1]
-        }
-        _ => {
-            act(|| drop(sender))?;
-            stage.done(&[])?;
-            return stage.rest(&[]);
-        }
-    };
-    stage.done(sent)?;
-    drop(sender);
-    stage.rest(&[])
-}
-
-fn victim_receives(stage: &Stage, mut receiver: Receiver<Message>) -> Check {
-    stage.join()?;
-    let received = match stage.scene().operation {
-        "try-recv" => match act(|| receiver.try_recv())? {
-            Err(TryRecvError::Empty) => None,
-            received => received.at("the victim receives")?,
-        }
-        .map_or(Ok(Vec::new()), |received| number(received).map(|number| vec![number]))?,
-        "recv-in-place" | GIVEN_UP => {
-            let look = |receiver: &mut Receiver<Message>| match receiver.try_recv_ref() {
-                Ok(Some(received)) => Ok(Some(*received)),
-                Ok(None) | Err(TryRecvError::Empty) => Ok(None),
-                Err(error) => Err(error),
-            };
-            let received = act(|| look(&mut receiver))?.at("the victim receives")?;
-            received.map_or(Ok(Vec::new()), |received| number(received).map(|number| vec![number]))?
-        }
-        "recv-batch" => {
-            let mut batch = Vec::with_capacity(2);
-            act(|| receiver.recv_batch(&mut batch, 2))?.at("the victim receives")?;
-            batch.into_iter().map(number).collect::<Check<_>>()?
-        }
-        "recv-from-empty" => match act(|| receiver.recv_timeout(Duration::from_millis(1)))? {
-            Err(RecvTimeoutError::Timeout) => Vec::new(),
-            received => vec![number(received.at("the victim receives")?.ok_or("an early end")?)?],
-        },
-        _ => {
-            act(|| drop(receiver))?;
-            stage.done(&[])?;
-            return stage.rest(&[]);
-        }
-    };
-    stage.done(&received)?;
-    let rest = take_all(&mut receiver)?;
-    drop(receiver);
-    stage.rest(&rest)
-}
-
-/// Receives what there is.
-fn take_all(receiver: &mut Receiver<Message>) -> Check<Vec<u64>> {
-    let mut taken = Vec::new();
-    loop {
-        match receiver.try_recv() {
-            Ok(Some(received)) => taken.push(number(received)?),
-            Ok(None) | Err(TryRecvError::Empty) => return Ok(taken),
-            Err(error) => return Err(format!("the victim goes on receiving: {error:?}")),
-        }
     }
 }
 
@@ -272,12 +179,23 @@ pub(super) fn fill(tx: &mut Sender<Message>, books: &mut Books, from: u64) -> Ch
     Err("the channel holds more messages than its capacity".to_string())
 }
 
-/// What the victim's operation sends.
-fn effect(operation: &str) -> &'static [u64] {
+/// What the victim's operation sends. A batch in place ends where the ring does.
+fn effect(operation: &str, slot: Slot) -> &'static [u64] {
     match operation {
-        "send" | "send-in-place" => &[VICTIMS],
-        "send-batch" => &[VICTIMS, VICTIMS + 1],
+        "send" | "send-in-place" | LOAN_TOO_MANY => &[VICTIMS],
+        LOAN_BATCH if slot == Slot::Last => &[VICTIMS],
+        "send-batch" | LOAN_BATCH => &[VICTIMS, VICTIMS + 1],
         _ => &[],
+    }
+}
+
+/// How many slots the victim's operation claims at a time, at most.
+fn claimed(operation: &str, slot: Slot) -> u64 {
+    match operation {
+        "loan-and-drop" => 1,
+        LOAN_TOO_MANY if slot == Slot::Last => 1,
+        LOAN_TOO_MANY => 3,
+        _ => effect(operation, slot).len() as u64,
     }
 }
 
@@ -306,7 +224,7 @@ fn survive_sender(play: &mut Play, queue: &Queue<Message>) -> Check {
         play.release()?;
         other.map_or_else(|| queue.sender().at("a successor attaches"), Ok)?
     } else {
-        play.book(&mut books, effect(scene.operation));
+        play.book(&mut books, effect(scene.operation, play.case.slot));
         after_killed_sender(play, queue, &mut rx, &mut seen)?
     };
     if let Some(mate) = &mut mate {
@@ -401,11 +319,12 @@ fn settle_sender(play: &Play, books: &Books, seen: &Seen, lost: u64) -> Check {
         )?;
     }
     let batch = [VICTIMS, VICTIMS + 1].map(|number| seen.numbers.contains(&number));
-    ensure(batch != [false, true], || "the second message of a batch came without the first".to_string())?;
+    // What is published together is so from the last message to the first.
+    let may_be_alone = scene.operation == LOAN_BATCH;
+    ensure(batch != [false, true] || may_be_alone, || "the second message of a batch came without the first".into())?;
     let arrived = batch.iter().filter(|&&came| came).count() as u64;
-    let claimed = if scene.operation == "loan-and-drop" { 1 } else { effect(scene.operation).len() as u64 };
     let is_certain = play.is_stopped() || play.progress().is_finished || play.is_untouched() || scene.kind == EXCLUSIVE;
-    let most = if is_certain { 0 } else { (claimed - arrived).min(1) };
+    let most = if is_certain { 0 } else { claimed(scene.operation, play.case.slot) - arrived };
     ensure(lost <= most, || format!("{lost} messages are reported lost, and {most} can be"))?;
     let most = u32::from(!play.is_stopped());
     ensure(seen.deaths <= most, || format!("{} deaths were reported, not {most}", seen.deaths))
@@ -429,7 +348,7 @@ fn survive_receiver(play: &mut Play, queue: &Queue<Message>) -> Check {
         books.must(BEFORE + 50..BEFORE + 50 + preloaded);
         beside_stopped_receiver(play, queue, &mut tx, mate.as_mut(), &mut books, &mut seen)?;
     } else {
-        let taken = effect_of_receiving(scene.operation).min(preloaded);
+        let taken = effect_of_receiving(scene.operation, play.case.slot).min(preloaded);
         books.must(BEFORE + 50 + taken..BEFORE + 50 + preloaded);
         if play.is_untouched() {
             books.must(BEFORE + 50..BEFORE + 50 + taken);
@@ -452,8 +371,10 @@ fn survive_receiver(play: &mut Play, queue: &Queue<Message>) -> Check {
         in_order(&seen.numbers)?;
     }
     ensure(seen.deaths == 0, || "the death of a sender is reported, and none has died".to_string())?;
-    let given_up = if scene.operation == GIVEN_UP && !play.is_stopped() && !play.progress().is_finished {
-        u64::from(!seen.numbers.contains(&(BEFORE + 50)))
+    let may_be_lost = [GIVEN_UP, BATCH_GIVEN_UP].contains(&scene.operation);
+    let taken = effect_of_receiving(scene.operation, play.case.slot);
+    let given_up = if may_be_lost && !play.is_stopped() && !play.progress().is_finished {
+        (BEFORE + 50..BEFORE + 50 + taken).filter(|number| !seen.numbers.contains(number)).count() as u64
     } else {
         0
     };
@@ -461,11 +382,12 @@ fn survive_receiver(play: &mut Play, queue: &Queue<Message>) -> Check {
     ensure(rx.lost() <= given_up, || format!("{} messages are reported lost, and {given_up} can be", rx.lost()))
 }
 
-/// How many messages the victim's operation takes.
-fn effect_of_receiving(operation: &str) -> u64 {
+/// How many messages the victim's operation takes. A batch in place ends where the ring does.
+fn effect_of_receiving(operation: &str, slot: Slot) -> u64 {
     match operation {
         "try-recv" | "recv-in-place" | GIVEN_UP => 1,
-        "recv-batch" => 2,
+        RECV_BATCH | BATCH_GIVEN_UP if slot == Slot::Last => 1,
+        "recv-batch" | RECV_BATCH | BATCH_GIVEN_UP => 2,
         _ => 0,
     }
 }

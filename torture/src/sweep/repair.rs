@@ -12,7 +12,7 @@ use crate::check::{Books, CAPACITY, Check, Context, Message, PATIENCE, ensure, m
 use crate::child::{self, Child};
 use crate::points;
 use crate::trace::act;
-use slipring::{Broadcast, Queue, RecvTimeoutError};
+use slipring::{Broadcast, LoanBatch, Queue, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,13 @@ const QUEUE: &[(&str, &str)] = &[
     ("receiver", "orphan"),
     ("receiver", "given-up-orphan"),
     ("receiver", "succeed-orphan"),
-    // A message that a receiver has in hand when it leaves.
+    // The same of two messages that were claimed together.
+    ("receiver", "holes"),
+    ("receiver", "orphans"),
+    ("receiver", "given-up-orphans"),
+    // A message, and two, that a receiver has in hand when it leaves.
     ("receiver", "put-back"),
+    ("receiver", "put-back-batch"),
     // Somebody sleeps who has to be woken.
     ("sender", "wake"),
     // Somebody has died who was about to sleep.
@@ -84,11 +89,17 @@ pub(crate) fn corpse(role: &str, operation: &str, domain: &str) -> Check {
         "sender" => {
             let mut sender = queue.sender().at("the first one attaches")?;
             join()?;
+            if operation == "holes" {
+                return act(|| sender.try_loan_batch(2).map(LoanBatch::send))?.at("the first one sends").map(drop);
+            }
             act(|| sender.try_send(message(CORPSES)))?.at("the first one sends")
         }
         "receiver" => {
             let mut receiver = queue.receiver().at("the first one attaches")?;
             join()?;
+            if operation.ends_with("orphans") {
+                return act(|| receiver.try_recv_batch_ref(2).map(drop))?.at("the first one receives");
+            }
             // From an empty queue it does not come back.
             act(|| receiver.recv_timeout(PATIENCE))?.at("the first one receives").map(drop)
         }
@@ -114,11 +125,12 @@ pub(super) fn victim(stage: &Stage) -> Check {
             stage.join()?;
             drop(act(|| queue.receiver())?.at("the victim attaches")?);
         }
-        ("receiver", "put-back") => {
+        ("receiver", "put-back" | "put-back-batch") => {
             let mut receiver = queue.receiver().at("the victim attaches")?;
             stage.join()?;
+            let most = if scene.operation == "put-back" { 1 } else { 2 };
             act(move || {
-                std::mem::forget(receiver.try_recv_ref());
+                std::mem::forget(receiver.try_recv_batch_ref(most));
                 drop(receiver);
             })?;
         }
@@ -146,7 +158,7 @@ pub(super) fn survivors(play: &mut Play) -> Check {
     let scene = play.scene();
     let queue = queue(scene.operation, play.domain.name());
     match (scene.role, scene.operation) {
-        ("receiver", "hole") | ("sender", "succeed-hole") => around_a_hole(play, &queue),
+        ("receiver", "hole" | "holes") | ("sender", "succeed-hole") => around_a_hole(play, &queue),
         ("receiver", _) => around_an_orphan(play, &queue),
         ("sender", "wake") => beside_a_sleeper(play, &queue),
         ("sender", _) => after_a_sleeper(play, &queue),
@@ -158,42 +170,49 @@ pub(super) fn survivors(play: &mut Play) -> Check {
 
 fn around_a_hole(play: &mut Play, queue: &Queue<Message>) -> Check {
     let mut tx = queue.sender().at("the sender attaches")?;
-    bury("sender", play.scene().operation, play.domain.name(), "ring/shared.rs", "commit")?;
+    let operation = play.scene().operation;
+    let (function, lost) = if operation == "holes" { ("pass_many", 2) } else { ("commit", 1) };
+    bury("sender", operation, play.domain.name(), "ring/shared/producer.rs", function)?;
     tx.try_send(message(OTHERS)).at("the sender sends")?;
     play.enter()?;
     play.strike()?;
     let (mut books, mut seen) = (Books::default(), Seen::default());
-    let may_have_it = play.scene().operation == "hole";
+    let may_have_it = operation != "succeed-hole";
     if may_have_it {
         books.may([OTHERS])
     } else {
         books.must([OTHERS])
     }
-    settle(play, queue, tx, &mut books, &mut seen, 1)
+    settle(play, queue, tx, &mut books, &mut seen, lost)
 }
 
 fn around_an_orphan(play: &mut Play, queue: &Queue<Message>) -> Check {
     let operation = play.scene().operation;
     let mut tx = queue.sender().at("the sender attaches")?;
-    tx.try_send(message(OTHERS)).at("the sender sends")?;
-    if operation != "put-back" {
-        bury("receiver", operation, play.domain.name(), "ring/shared.rs", "pass")?;
+    let is_batch = operation.ends_with("orphans") || operation == "put-back-batch";
+    let sent = OTHERS..OTHERS + if is_batch { 2 } else { 1 };
+    sent.clone().try_for_each(|number| tx.try_send(message(number))).at("the sender sends")?;
+    if !operation.starts_with("put-back") {
+        let function = if is_batch { "pass_many" } else { "pass" };
+        bury("receiver", operation, play.domain.name(), "ring/shared/consumer.rs", function)?;
     }
     play.enter()?;
     play.strike()?;
     let (mut books, mut seen) = (Books::default(), Seen::default());
     let lost = match operation {
-        "orphan" => {
-            books.may([OTHERS]);
+        "orphan" | "orphans" => {
+            books.may(sent.clone());
             0
         }
-        "succeed-orphan" | "put-back" => {
-            books.must([OTHERS]);
+        "succeed-orphan" | "put-back" | "put-back-batch" => {
+            books.must(sent.clone());
             0
         }
-        _ => 1,
+        _ => sent.clone().count() as u64,
     };
-    settle(play, queue, tx, &mut books, &mut seen, lost)
+    settle(play, queue, tx, &mut books, &mut seen, lost)?;
+    let came = sent.filter(|number| seen.numbers.contains(number)).count();
+    ensure(operation != "orphans" || came != 0, || "the victim has received one of two, and neither came".to_string())
 }
 
 /// Takes what is left, sends as much as there has to be room for, and counts what was lost.
