@@ -199,19 +199,24 @@ fn company() -> Company {
     if choose(2) == 0 { Company::Alone } else { Company::Others }
 }
 
+/// Whether it is the turn of this end, which is found out in one of two ways.
+fn is_turn_of(end: &mut impl End) -> bool {
+    (choose(2) == 0 || end.look() == Turn::Ours) && end.is_ready()
+}
+
 /// Both ends of a ring that is one of [`End`]s, where messages have `bytes` bytes.
 fn alternate<P: End, C: End>(memory: &Memory, tx: &mut P, rx: &mut C, bytes: usize) {
     for _ in 0..CALLS {
         breathe();
         match choose(8) {
             0..3 => {
-                if tx.look() == Turn::Ours && tx.is_ready() {
+                if is_turn_of(tx) {
                     memory.read(tx.payload(), bytes);
                     if choose(4) == 0 { tx.abandon() } else { tx.pass() }
                 }
             }
             3..6 => {
-                if rx.look() == Turn::Ours && rx.is_ready() {
+                if is_turn_of(rx) {
                     memory.read(rx.payload(), bytes);
                     if choose(4) == 0 { rx.abandon() } else { rx.pass() }
                 }

@@ -12,7 +12,6 @@ use crate::station::{Blocked, Patience};
 use core::fmt;
 use core::iter;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
@@ -297,16 +296,8 @@ impl<T: IpcMessage> Receiver<T> {
     ) -> Result<Option<T>, E> {
         match &mut *self.link {
             Link::Exclusive(port) => port.recv(patience, end),
-            link => {
-                // What a call writes to lies in memory on every other way as well, so its message has a place of its own.
-                let mut message = MaybeUninit::uninit();
-                if recv_otherwise(link, &mut message, patience, end)? {
-                    // SAFETY: so `recv_otherwise` has put a message there.
-                    Ok(Some(unsafe { message.assume_init() }))
-                } else {
-                    Ok(None)
-                }
-            }
+            Link::Shared(port) => port.recv(patience, end),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         }
     }
 }
@@ -548,23 +539,6 @@ impl<T: ?Sized> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("channel", &self.link.info().name).finish_non_exhaustive()
     }
-}
-
-/// Receives from any ring but the exclusive one: `false` is the end of the channel, and otherwise `message` has been written.
-/// It is not inlined, for the reason given at `room_otherwise`.
-#[inline(never)]
-fn recv_otherwise<T: IpcMessage, E: From<Corrupt>>(
-    link: &mut ReceiverLink,
-    message: &mut MaybeUninit<T>,
-    patience: impl FnOnce() -> Patience,
-    end: impl FnOnce(Blocked) -> Result<(), E>,
-) -> Result<bool, E> {
-    let received = match link {
-        Link::Exclusive(port) => port.recv(patience, end),
-        Link::Shared(port) => port.recv(patience, end),
-        Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
-    };
-    Ok(received?.map(|received| message.write(received)).is_some())
 }
 
 #[cold]

@@ -270,15 +270,8 @@ impl<T: IpcMessage> Sender<T> {
     fn send_within(&mut self, message: T, patience: impl FnOnce() -> Patience) -> Result<(), (T, Blocked)> {
         match &mut *self.link {
             Link::Exclusive(port) => port.send(message, patience),
-            link => match room_otherwise(link, patience) {
-                Ok(room) => {
-                    // SAFETY: the room is this end's own, and large and aligned enough for a `T`, which the geometry ensures.
-                    unsafe { message.place(room.cast()) };
-                    pass_otherwise(link);
-                    Ok(())
-                }
-                Err(blocked) => Err((message, blocked)),
-            },
+            Link::Shared(port) => port.send(message, patience),
+            Link::Frames(_) | Link::SharedFrames(_) => unreachable!("a message of one length travels in slots"),
         }
     }
 }
@@ -489,22 +482,6 @@ impl<T: ?Sized> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("channel", &self.link.info().name).finish_non_exhaustive()
     }
-}
-
-/// Waits for room in any ring but the exclusive one, and returns where it is.
-///
-/// It is not inlined, so that the code of an exclusive queue's sender contains no locked instructions. And it does not take
-/// the message: what a call takes lies in memory, on every other way as well, and would be stored twice.
-#[inline(never)]
-fn room_otherwise(link: &mut SenderLink, patience: impl FnOnce() -> Patience) -> Result<*mut u8, Blocked> {
-    link.take_turn(patience)?;
-    Ok(link.start())
-}
-
-/// Publishes the message in that room.
-#[inline(never)]
-fn pass_otherwise(link: &mut SenderLink) {
-    link.pass();
 }
 
 #[cold]

@@ -181,6 +181,8 @@ pub(crate) struct Cells {
     capacity: u64,
     /// Bits of a position that are the index.
     index_bits: u32,
+    /// A one for each of these bits.
+    index_mask: u64,
 }
 
 // SAFETY: every access through `Cells` is an atomic one, or goes through a payload pointer whose use is the
@@ -228,7 +230,7 @@ impl Cells {
         let capacity = capacity as u64;
         debug_assert!((1..=MAX_CAPACITY).contains(&capacity));
         let index_bits = capacity.next_power_of_two().trailing_zeros();
-        Cells { payloads, payload_words, stamps, stamp_words, capacity, index_bits }
+        Cells { payloads, payload_words, stamps, stamp_words, capacity, index_bits, index_mask: (1 << index_bits) - 1 }
     }
 
     /// Number of cells.
@@ -240,20 +242,20 @@ impl Cells {
     /// How far apart a cell's positions in two laps that follow each other are.
     #[inline(always)]
     pub(crate) fn one_lap(&self) -> u64 {
-        1 << self.index_bits
+        self.index_mask + 1
     }
 
     /// The position that a shared word holds, if there is such a one.
     #[inline(always)]
     pub(crate) fn position(&self, word: u64) -> Option<Position> {
-        let is_position = word <= POSITION_MASK && word & (self.one_lap() - 1) < self.capacity;
+        let is_position = word <= POSITION_MASK && word & self.index_mask < self.capacity;
         is_position.then_some(Position(word))
     }
 
     /// Which cell it is, from 0.
     #[inline(always)]
     pub(crate) fn index(&self, at: Position) -> u64 {
-        at.0 & (self.one_lap() - 1)
+        at.0 & self.index_mask
     }
 
     /// The lap, modulo 2^33: as a stamp has it.
@@ -280,7 +282,7 @@ impl Cells {
         if u64::from(units) < self.room(at) {
             Position(at.0 + u64::from(units))
         } else {
-            Position(((at.0 | (self.one_lap() - 1)) + 1) & POSITION_MASK)
+            Position(((at.0 | self.index_mask) + 1) & POSITION_MASK)
         }
     }
 
@@ -291,7 +293,7 @@ impl Cells {
         if count < room {
             Position(at.0 + count)
         } else {
-            let next_lap = (at.0 | (self.one_lap() - 1)) + 1;
+            let next_lap = (at.0 | self.index_mask) + 1;
             Position(next_lap.wrapping_add(count - room) & POSITION_MASK)
         }
     }
@@ -321,18 +323,21 @@ impl Cells {
         unsafe { stamp.as_ref() }
     }
 
-    /// Asks for the lines that the cell at `at` begins and ends with, to be written soon.
+    /// Asks for the lines that the cell `ahead` cells after `at` begins and ends with, to be written soon. Who claims the last
+    /// cells of the ring asks for what lies behind it, in vain: to go on at the beginning would cost every claim more.
     #[inline(always)]
-    pub(crate) fn prefetch_to_write(&self, at: Position) {
-        words::prefetch_to_write(self.payload(at).as_ptr().cast());
-        words::prefetch_to_write(core::ptr::from_ref(self.stamp(at)).cast());
+    pub(crate) fn prefetch_to_write(&self, at: Position, ahead: u16) {
+        let index = self.index(at) as usize + usize::from(ahead);
+        words::prefetch_to_write(self.payloads.as_ptr().wrapping_add(index * self.payload_words).cast());
+        words::prefetch_to_write(self.stamps.as_ptr().wrapping_add(index * self.stamp_words).cast());
     }
 
     /// As [`prefetch_to_write`](Cells::prefetch_to_write), to be read.
     #[inline(always)]
-    pub(crate) fn prefetch_to_read(&self, at: Position) {
-        words::prefetch_to_read(self.payload(at).as_ptr().cast());
-        words::prefetch_to_read(core::ptr::from_ref(self.stamp(at)).cast());
+    pub(crate) fn prefetch_to_read(&self, at: Position, ahead: u16) {
+        let index = self.index(at) as usize + usize::from(ahead);
+        words::prefetch_to_read(self.payloads.as_ptr().wrapping_add(index * self.payload_words).cast());
+        words::prefetch_to_read(self.stamps.as_ptr().wrapping_add(index * self.stamp_words).cast());
     }
 
     /// The first word of a cell, where the payload begins.

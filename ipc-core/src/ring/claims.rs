@@ -220,7 +220,12 @@ impl Records {
         (0..self.lines).map(|line| self.lost(line).load(Ordering::Relaxed) >> 32).sum()
     }
 
-    /// The claim of line `line`, which is below the number of lines, as is every other one here.
+    /// The record of line `line`, which is below the number of lines, as is every other one here.
+    fn record(&self, line: usize) -> Record {
+        Record { claim: NonNull::from(self.claim(line)), units: NonNull::from(self.units(line)) }
+    }
+
+    /// The claim of line `line`.
     #[inline(always)]
     pub(crate) fn claim(&self, line: usize) -> &AtomicU64 {
         self.word(line, 0)
@@ -259,6 +264,32 @@ impl Records {
     }
 }
 
+/// The words of a record that its owner writes when it claims.
+#[derive(Clone, Copy)]
+struct Record {
+    claim: NonNull<AtomicU64>,
+    units: NonNull<AtomicU64>,
+}
+
+// SAFETY: both pointers lead to atomics, which any thread may use.
+unsafe impl Send for Record {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Record {}
+
+impl Record {
+    #[inline(always)]
+    fn claim(&self) -> &AtomicU64 {
+        // SAFETY: the word is one of the `Records` that this comes from, which stay mapped for as long as a `Claimant`.
+        unsafe { self.claim.as_ref() }
+    }
+
+    #[inline(always)]
+    fn units(&self) -> &AtomicU64 {
+        // SAFETY: as in `claim`.
+        unsafe { self.units.as_ref() }
+    }
+}
+
 /// Takes the word of a claim apart.
 fn parse(word: u64) -> Option<(u64, Kind)> {
     let kind = match word & 3 {
@@ -292,6 +323,8 @@ enum Mode {
 pub(crate) struct Claimant {
     role: Role,
     line: usize,
+    /// The words of its record.
+    record: Record,
     mode: Mode,
     /// Where the counter was when this participant joined. As long as it is alone, all claims from there on are its own.
     since: Option<Position>,
@@ -332,7 +365,8 @@ impl Claimant {
             }
             _ => Mode::Joining,
         };
-        Claimant { role, line, mode, since, units: 0, is_trying: false, has_lost: false, restraint: 0 }
+        let record = role.records.record(line);
+        Claimant { role, line, record, mode, since, units: 0, is_trying: false, has_lost: false, restraint: 0 }
     }
 
     /// Clears the record. To be called on leaving, when nothing that was claimed is left undone.
@@ -408,7 +442,6 @@ impl Claimant {
     #[inline(always)]
     pub(crate) fn claim(&mut self, at: Position, next: Position, units: u16) -> bool {
         self.note_units(units);
-        self.is_trying = true;
         if let Mode::Solo(_) = self.mode {
             return self.claim_alone(at, next);
         }
@@ -416,18 +449,47 @@ impl Claimant {
             self.stand_back();
             return false;
         }
+        self.claim_as_one_of_many(at, next)
+    }
+
+    #[inline(always)]
+    fn claim_as_one_of_many(&mut self, at: Position, next: Position) -> bool {
         self.write(at, Kind::Trying);
         let position = self.role.counter.position();
         // Release: shows the record to whoever sees the counter beyond `at` (C2), and all that was seen before; pairs with
         // the Acquire in `Counter::load`, which has also seen the claim before this one. Relaxed on failure: it is loaded
         // again.
         let swap = position.compare_exchange(at.word(), next.word(), Ordering::Release, Ordering::Relaxed);
-        if swap.is_ok() {
-            self.restraint = self.restraint.saturating_sub(1);
-            self.keep(at);
+        if swap.is_err() {
+            self.is_trying = true;
+            self.has_lost = true;
+            return false;
         }
-        self.has_lost = swap.is_err();
-        swap.is_ok()
+        self.restraint = self.restraint.saturating_sub(1);
+        self.keep(at);
+        true
+    }
+
+    /// One attempt to claim the next cell, if `is_ready` says that it can be had. It takes fewer instructions than what it is
+    /// short for, which is left for whatever is not common: [`is_settled`](Claimant::is_settled),
+    /// [`position`](Claimant::position), and [`claim`](Claimant::claim).
+    #[inline(always)]
+    pub(crate) fn claim_next(&mut self, cells: &Cells, is_ready: impl FnOnce(Position) -> bool) -> Option<Position> {
+        if self.has_lost || self.units != 1 {
+            return None;
+        }
+        match self.mode {
+            Mode::Shared => {
+                let at = self.role.counter.load(cells).ok()?;
+                let is_ours = is_ready(at) && self.claim_as_one_of_many(at, cells.after(at, 1));
+                is_ours.then_some(at)
+            }
+            Mode::Solo(at) => {
+                let is_ours = is_ready(at) && self.claim_alone(at, cells.after(at, 1));
+                is_ours.then_some(at)
+            }
+            Mode::Joining => None,
+        }
     }
 
     #[inline(always)]
@@ -435,10 +497,10 @@ impl Claimant {
         if self.units != units {
             if self.units != 0 {
                 // Release: as in `write`. A record that said WON with the units of another claim would claim too much.
-                self.role.records.claim(self.line).store(0, Ordering::Release);
+                self.record.claim().store(0, Ordering::Release);
             }
             // Relaxed: read only when the owner has died, which happened after.
-            self.role.records.units(self.line).store(u64::from(units), Ordering::Relaxed);
+            self.record.units().store(u64::from(units), Ordering::Relaxed);
             self.units = units;
         }
     }
@@ -458,6 +520,7 @@ impl Claimant {
         light_fence();
         // Relaxed: the case proof in the module's docs needs the load's place, which the fence pins, and no more.
         if self.role.counter.solo().load(Ordering::Relaxed) != self.line as u64 + 1 {
+            self.is_trying = true;
             self.mode = Mode::Shared;
             return false;
         }
@@ -478,7 +541,7 @@ impl Claimant {
     /// Notes that what lies at `at` may be somebody else's from here on, if that is where the claim begins.
     pub(crate) fn doubt(&mut self, at: Position) {
         // Relaxed: nobody else stores to it.
-        let claim = parse(self.role.records.claim(self.line).load(Ordering::Relaxed));
+        let claim = parse(self.record.claim().load(Ordering::Relaxed));
         if claim.is_some_and(|(claimed, _)| claimed == at.word()) {
             self.is_trying = true;
             self.write(at, Kind::Trying);
@@ -499,7 +562,7 @@ impl Claimant {
         if self.is_trying {
             self.is_trying = false;
             // Release: as in `write`.
-            self.role.records.claim(self.line).store(0, Ordering::Release);
+            self.record.claim().store(0, Ordering::Release);
         }
     }
 
@@ -507,7 +570,7 @@ impl Claimant {
     fn write(&self, at: Position, kind: Kind) {
         // Release: whoever sees this claim sees that the one before has been dealt with, and with WON that the counter
         // has moved; pairs with the Acquire in `Records::load_claim` (C2).
-        self.role.records.claim(self.line).store(at.word() << 2 | kind as u64, Ordering::Release);
+        self.record.claim().store(at.word() << 2 | kind as u64, Ordering::Release);
     }
 }
 

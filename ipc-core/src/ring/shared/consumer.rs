@@ -44,9 +44,26 @@ impl Consumer {
     /// Claims the next message. `Ours`: it is this consumer's own until it [passes](Consumer::pass) it on or
     /// [puts it back](Consumer::put_back). `Theirs`: the ring is empty, or the next message has not been committed, or the
     /// only consumer before this one has yet to notice it.
-    #[inline]
     pub(crate) fn claim(&mut self) -> Turn {
-        self.claim_between(1)
+        if self.claim_one() { Turn::Ours } else { self.claim_between(1) }
+    }
+
+    /// One attempt to claim a message of one cell: see [`Producer::claim_one`].
+    #[inline(never)]
+    pub(crate) fn claim_one(&mut self) -> bool {
+        debug_assert!(self.units() == 0);
+        // Relaxed: as in `claim_between`.
+        if self.parts.returns().load(Ordering::Relaxed) != self.seen_returns {
+            return false;
+        }
+        let cells = self.parts.cells;
+        let full = |at| Stamp::new(State::Full, cells.lap(at), 1);
+        // Acquire: as in `claim_between`.
+        let is_full = |at| cells.stamp(at).load(Ordering::Acquire) == full(at).word();
+        let Some(at) = self.claimant.claim_next(&cells, is_full) else { return false };
+        (self.at, self.stamp) = (at, full(at));
+        cells.prefetch_to_read(at, AHEAD);
+        true
     }
 
     /// As [`claim`](Consumer::claim), of 1 to `most` messages of a cell each: all that are there from the head on.
@@ -55,7 +72,6 @@ impl Consumer {
         self.claim_between(most)
     }
 
-    #[inline(always)]
     fn claim_between(&mut self, most: u16) -> Turn {
         debug_assert!(self.units() == 0);
         if !self.claimant.is_settled() {
@@ -82,7 +98,7 @@ impl Consumer {
             if !is_committed || !(1..=cells.room(at)).contains(&u64::from(stamp.units)) {
                 if !is_committed && is_awaited(stamp, cells.lap(at)) {
                     // The message begins in another line than the one that is being waited for: both travel together.
-                    cells.prefetch_to_read(at);
+                    cells.prefetch_to_read(at, 0);
                     return self.without(Turn::Theirs);
                 }
                 if self.claimant.has_moved(at) {
@@ -98,7 +114,7 @@ impl Consumer {
                 continue;
             }
             (self.at, self.stamp, self.more) = (at, stamp, more);
-            cells.prefetch_to_read(cells.after(at, AHEAD));
+            cells.prefetch_to_read(at, AHEAD);
             if stamp.state == State::Full {
                 return Turn::Ours;
             }
@@ -135,13 +151,22 @@ impl Consumer {
     pub(crate) fn pass(&mut self) {
         let cells = &self.parts.cells;
         let free = Stamp::free(cells.next_lap(self.at)).word();
-        for unit in (1..self.units()).rev() {
-            // Relaxed: nobody acts on it before the first one is free (S3), whose Release comes after.
-            cells.stamp(cells.after(self.at, unit)).store(free, Ordering::Relaxed);
+        if self.units() > 1 {
+            self.free_behind_first(free);
         }
         // Release: the payload has been read; pairs with the Acquire in `Producer::first_taken`.
         cells.stamp(self.at).store(free, Ordering::Release);
         self.leave_behind(1);
+    }
+
+    /// Frees all cells of the message but the first, by this stamp.
+    #[inline(never)]
+    fn free_behind_first(&self, free: u64) {
+        let cells = &self.parts.cells;
+        for unit in (1..self.units()).rev() {
+            // Relaxed: nobody acts on it before the first one is free (S3), whose Release comes after.
+            cells.stamp(cells.after(self.at, unit)).store(free, Ordering::Relaxed);
+        }
     }
 
     /// How many messages are this consumer's own.

@@ -8,16 +8,12 @@ impl End for Producer {
 
     #[inline(always)]
     fn is_ready(&mut self) -> bool {
-        self.look() == Turn::Ours
+        self.units != 0 || self.claim_one()
     }
 
     #[inline(always)]
     fn look(&mut self) -> Turn {
-        match (self.units, self.wanted) {
-            (0, 1) => self.claim(1),
-            (0, wanted) => self.claim_up_to(wanted),
-            _ => Turn::Ours,
-        }
+        if self.units != 0 { Turn::Ours } else { self.claim_up_to(self.wanted) }
     }
 
     fn ask_for_slots(&mut self, count: usize) {
@@ -88,16 +84,12 @@ impl End for Consumer {
 
     #[inline(always)]
     fn is_ready(&mut self) -> bool {
-        self.look() == Turn::Ours
+        self.units() != 0 || self.claim_one()
     }
 
     #[inline(always)]
     fn look(&mut self) -> Turn {
-        match (self.units(), self.wanted) {
-            (0, 1) => self.claim(),
-            (0, wanted) => self.claim_up_to(wanted),
-            _ => Turn::Ours,
-        }
+        if self.units() != 0 { Turn::Ours } else { self.claim_up_to(self.wanted) }
     }
 
     fn ask_for_slots(&mut self, count: usize) {
