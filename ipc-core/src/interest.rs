@@ -83,13 +83,12 @@ impl Interest {
         unsafe { self.word.as_ref() }
     }
 
-    /// R1 for this end. `false` if nobody can be told.
-    pub(crate) fn announce(&self) -> bool {
+    /// R1 for this end. The value that the word is left with; `None` if nobody can be told.
+    pub(crate) fn announce(&self) -> Option<u32> {
         if !self.is_writable() {
-            return announce_by_file(&self.segment, self.word());
+            return waiting::announce_by(self.word(), || write_sleeping(&self.segment, self.word()));
         }
-        waiting::announce(self.word());
-        true
+        Some(waiting::announce(self.word()))
     }
 
     /// Takes an announcement back.
@@ -145,22 +144,23 @@ impl Interest {
     }
 }
 
-/// Announces a sleep on `word` through the segment's file; `false` if that is refused.
-pub(crate) fn announce_by_file(segment: &Segment, word: &AtomicU32) -> bool {
+/// Writes [`SLEEPING_BYTE`](waiting::SLEEPING_BYTE) to `word` through the segment's file; `false` if that is refused.
+pub(crate) fn write_sleeping(segment: &Segment, word: &AtomicU32) -> bool {
     let (at, value) = waiting::SLEEPING_BYTE;
     segment.has_places() && segment.write_at(word.as_ptr().cast::<u8>(), at, &[value]).is_ok()
 }
 
-/// R1 for many ends, and one barrier for all. Returns for each whether it can be woken; those that cannot are to be
-/// looked at from time to time.
-pub(crate) fn announce_all<'a>(interests: impl Iterator<Item = &'a Interest> + Clone) -> Vec<bool> {
-    let mut are_heard: Vec<bool> = interests.clone().map(Interest::announce).collect();
+/// R1 for many ends, and one barrier for all. Returns for each the value that its word is left with; `None` for those that
+/// cannot be woken, which are to be looked at from time to time.
+pub(crate) fn announce_all<'a>(interests: impl Iterator<Item = &'a Interest> + Clone) -> Vec<Option<u32>> {
+    let mut left: Vec<Option<u32>> = interests.clone().map(Interest::announce).collect();
     let writable = interests.clone().filter(|interest| interest.is_writable());
     if !waiting::barrier(writable.map(Interest::word)) {
         // The words of the others say so.
-        are_heard.iter_mut().zip(interests).for_each(|(is_heard, interest)| *is_heard &= interest.is_writable());
+        let unheard = left.iter_mut().zip(interests).filter(|(_, interest)| !interest.is_writable());
+        unheard.for_each(|(left, _)| *left = None);
     }
-    are_heard
+    left
 }
 
 impl fmt::Debug for Interest {

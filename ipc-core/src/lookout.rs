@@ -14,10 +14,9 @@
 //! ```text
 //! task                                         post
 //! R1  announce, barrier                        P1  for every end: if it is armed and its word no longer holds
-//! A   value := word                                `expected`: disarm it, and wake its task
-//!     if SLEEPING is set:                      P2  futex_waitv on the values that P1 loaded; on those of armed
-//!        armed, expected := value                  ends, and of all ends whose word has one sleeper
-//!     else: wake myself
+//! A   word = what R1 left in it?                   `expected`: disarm it, and wake its task
+//!     then armed, expected := that value       P2  futex_waitv on the values that P1 loaded; on those of armed
+//!     else: wake myself                            ends, and of all ends whose word has one sleeper
 //!     if others sleep on the word: bump        rounds, from time to time
 //!        the post                              P3  P1 for every end of every post
 //! R2  look; if there is nothing: pending
@@ -25,13 +24,12 @@
 //!
 //! A, P1 and P3 exclude each other, by the end's mutex.
 //!
-//! *Proof that nothing is missed.* Let a waker publish something that R2 does not see. By the proof in `waiting.rs` the
-//! waker then sees SLEEPING, gives the word a new value V, and calls `futex_wake`. Every value that the word had before
-//! is gone for good (W3).
+//! *Proof that nothing is missed.* Let a waker publish something that R2 does not see. By the proof in `waiting.rs` (W4)
+//! somebody, it or one who has cleared SLEEPING before it looked, then gives the word a new value V after R1, and calls
+//! `futex_wake`. Every value that the word had before is gone for good (W3).
 //!
-//! - A loads V, or what came after it. Its Acquire has seen V, so R2, which comes later, sees what was published,
-//!   against the assumption. (If SLEEPING is clear, nobody would wake for this announcement, and the task has to make
-//!   another.)
+//! - A loads V, or what came after it. That is not what R1 left, so nobody is known to wake for this announcement, and
+//!   the task makes another.
 //! - V comes after what A has loaded. From then on `expected` is stale, and the first P1 that sees V wakes the task. It
 //!   comes at once: a post that has yet to begin its P1 loads V in it. A post that has loaded an older value in P1 and
 //!   is not yet asleep finds V when the kernel compares, so P2 returns. A post that sleeps on the word is woken, unless
@@ -117,7 +115,7 @@ impl Watched {
         self.is_armed = false;
         let armed = lock(&self.entry.state).armed.take();
         let interest = &self.entry.interest;
-        let was_woken = armed.is_none_or(|armed| waiting::announced(interest.word()) != Some(armed.expected));
+        let was_woken = armed.is_none_or(|armed| waiting::standing(interest.word(), armed.expected).is_none());
         interest.retract();
         was_woken
     }
@@ -139,9 +137,9 @@ pub(crate) fn arm(watched: &mut [Watched], waker: &Waker) {
         // Nobody watches. Whoever waits learns from the verbs of the end that it is dead.
         return waker.wake_by_ref();
     }
-    let are_heard = announce_all(watched.iter().map(|watched| &watched.entry.interest));
-    for (watched, is_heard) in watched.iter_mut().zip(are_heard) {
-        watched.entry.arm(waker, is_heard);
+    let left = announce_all(watched.iter().map(|watched| &watched.entry.interest));
+    for (watched, left) in watched.iter_mut().zip(left) {
+        watched.entry.arm(waker, left);
         watched.is_armed = true;
     }
     let mut bumped = ptr::null();
@@ -189,11 +187,11 @@ impl Entry {
         Arc::new(Entry { interest, post, state })
     }
 
-    /// A of the protocol.
-    fn arm(self: &Arc<Self>, waker: &Waker, is_heard: bool) {
+    /// A of the protocol. `left` is what R1 left in the word; `None` if nobody could be told.
+    fn arm(self: &Arc<Self>, waker: &Waker, left: Option<u32>) {
         let mut state = lock(&self.state);
-        let expected = self.expected(is_heard);
-        state.is_heard = is_heard;
+        let expected = self.expected(left);
+        state.is_heard = left.is_some();
         state.armed = expected.map(|expected| Armed { waker: waker.clone(), expected });
         self.note_if_needed(&mut state);
         if state.armed.is_none() {
@@ -203,10 +201,13 @@ impl Entry {
     }
 
     /// The value to wait for a change of; `None` if the announcement has been used up. Without one, any value will do.
-    fn expected(&self, is_heard: bool) -> Option<u32> {
+    fn expected(&self, left: Option<u32>) -> Option<u32> {
         let word = self.interest.word();
-        // Acquire: as in `check`.
-        if is_heard { waiting::announced(word) } else { Some(word.load(Ordering::Acquire)) }
+        match left {
+            Some(left) => waiting::standing(word, left),
+            // Acquire: as in `check`.
+            None => Some(word.load(Ordering::Acquire)),
+        }
     }
 
     /// P1 of the protocol. The value to sleep on, if its word is to be slept on.

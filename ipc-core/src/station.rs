@@ -5,7 +5,7 @@
 
 use crate::error::{Corrupt, OpenError, Peer, Role};
 use crate::info::ChannelInfo;
-use crate::interest::{Interest, announce_by_file};
+use crate::interest::{Interest, write_sleeping};
 use crate::layout::{Side, unpadded};
 use crate::liveness::{self, Claim, PROBE_INTERVAL, Participant, Sight, Watch};
 use crate::os;
@@ -384,7 +384,7 @@ impl Station {
         loop {
             let mut announced = patience.left().map(|_| match participant.segment() {
                 segment if segment.is_writable() => Announced::new(mine, *sleepers),
-                segment => Announced::by(mine, || announce_by_file(segment, mine)),
+                segment => Announced::by(mine, || write_sleeping(segment, mine)),
             });
             loop {
                 // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
@@ -488,7 +488,7 @@ mod tests {
     fn assert_awake(room: &Interest, taker: &mut impl Sealed) {
         room.announce();
         assert!(!taker.probe(), "there is nothing to take");
-        assert!(waiting::announced(room.word()).is_none(), "whoever waits for the room is woken");
+        assert!(!waiting::is_asleep(room.word()), "whoever waits for the room is woken");
     }
 
     #[test]
@@ -526,7 +526,7 @@ mod tests {
         let waiting = other.interest();
         waiting.announce();
         drop(rx);
-        assert!(waiting::announced(waiting.word()).is_none(), "the message is there for another one");
+        assert!(!waiting::is_asleep(waiting.word()), "the message is there for another one");
         // A channel with messages in it stays.
         assert_eq!(other.try_recv(), Ok(Some(1)));
 
@@ -536,7 +536,7 @@ mod tests {
         let waiting = other.interest();
         waiting.announce();
         drop(publisher);
-        assert!(waiting::announced(waiting.word()).is_none(), "the place is given up");
+        assert!(!waiting::is_asleep(waiting.word()), "the place is given up");
 
         let service = Service::<u64, u64>::new("had-called").domain(&domain);
         let (client, mut server, other) =
@@ -546,7 +546,7 @@ mod tests {
         let waiting = other.interest();
         waiting.announce();
         drop(server);
-        assert!(waiting::announced(waiting.word()).is_none(), "the call is there for another one");
+        assert!(!waiting::is_asleep(waiting.word()), "the call is there for another one");
     }
 
     #[test]

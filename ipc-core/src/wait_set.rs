@@ -220,12 +220,14 @@ impl WaitSet {
         let interests: Vec<Interest> = sources.iter().map(|source| source.interest()).collect();
         let words = || interests.iter().map(Interest::word);
         loop {
-            let are_heard = announce_all(interests.iter());
+            let left = announce_all(interests.iter());
+            let are_heard = left.iter().all(Option::is_some);
             // `None` if an announcement has been used up already.
-            let expected: Option<Vec<_>> = words().map(|word| Some((word, waiting::announced(word)?))).collect();
+            let standing = |(word, left): (_, Option<u32>)| Some((word, waiting::standing(word, left?)?));
+            let expected: Option<Vec<_>> = words().zip(left).map(standing).collect();
             let left = if self.probe(sources) { None } else { patience.left() };
             let Some(left) = left else { break };
-            if are_heard.contains(&false) {
+            if !are_heard {
                 thread::sleep(left.min(POLL_INTERVAL));
             } else if let Some(expected) = expected {
                 os::futex_wait_any(&expected, Some(left.min(SLICE)));

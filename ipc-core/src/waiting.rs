@@ -23,8 +23,8 @@
 //! *Proof.* Consider the barrier B that the call makes the sender's processor execute (if the sender is not running,
 //! the kernel's switch away from it was one). In the sender's program order, B falls
 //!
-//! - before S2: then S2 loads after B. R1 was done before the call, so before B, and S2 sees SLEEPING: the sender wakes
-//!   the sleeper.
+//! - before S2: then S2 loads after B. R1 was done before the call, so before B, and S2 sees the value that R1 left, or
+//!   a later one. If SLEEPING is in it, the sender wakes the sleeper. Otherwise another waker has, since R1 (W4).
 //! - after S2, and so after S1: then S1 is visible to all once B is done, so before the call returns, so before R2. R2
 //!   sees the message: the sleeper does not sleep.
 //!
@@ -65,7 +65,8 @@
 //! value.
 //!
 //! A sleeper leaves the bit alone when it goes, since it cannot know whom else it stands for: too many wake-ups, never too
-//! few. One who is woken and dies, or leaves without the message, may leave others asleep for a slice.
+//! few. One who is woken and dies, or leaves without the message, may leave others asleep for a slice. One who is woken in
+//! vain announces its next sleep anew, even if the bit is there.
 //!
 //! Whoever clears SLEEPING for all adds to the count before and afterwards, or with it, and wakes all after that. Without
 //! the count afterwards, a sleeper might look at the word in between, and find the value to sleep on that the next
@@ -73,10 +74,23 @@
 //! asleep. Without the count before, the same would befall those who compare at intervals (`lookout`), if the waker is
 //! stopped between its two steps.
 //!
-//! One thing is left to the slice. A sleeper whose announcement was used up, and who finds the bit set by another
-//! since, takes that for its own. It has no barrier between that announcement and its look, so it misses a message
-//! whose store is still on its way, by a sender that has looked at the word before. A task has no slice: it is woken when
-//! anything else happens in its channel.
+//! # What an announcement stands for
+//!
+//! A sleeper whose announcement was used up may find the bit set all the same, by another since. It must not take that for
+//! its own: it has no barrier between that announcement and its look, so it would miss a message whose store is still
+//! on its way, by a sender that has looked at the word when the bit was clear. So it goes by the whole value (W4), and not by
+//! the bit.
+//!
+//! *Proof.* Let R1 leave the value e, and let a sender publish what R2 does not see. By the case proof, S2 loads e or a
+//! later value.
+//!
+//! - SLEEPING is in it: the sender counts, so that the word is e no more, and calls `futex_wake`.
+//! - It is not: somebody has cleared it since R1. Whoever does that has counted before, or does with it, and wakes all
+//!   who sleep afterwards.
+//!
+//! Either way e is gone for good (W3), and a call follows. A sleeper that sleeps on e alone finds another value in the
+//! word, in the kernel at the latest, or is in the kernel before the word changes, where the call finds it. (One that
+//! wakes fewer than there are has made work for no more.)
 //!
 //! # Invariants
 //!
@@ -88,6 +102,8 @@
 //!     watches are looked at by it, in longer intervals: `lookout/rounds.rs`.)
 //! W3. Every wake-up gives the word a value that it never had (short of 2^23 wake-ups within one sleep). So announcing,
 //!     looking, and sleeping on the value that was announced may be done by different threads: `lookout.rs`.
+//! W4. An announcement stands for as long as the word has the value that R1 left in it, and its sleeper sleeps on that
+//!     value and no other.
 
 use crate::os;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
@@ -99,7 +115,11 @@ use std::time::Instant;
 mod word;
 
 use word::FENCE;
-pub(crate) use word::{SLEEPING_BYTE, Sleepers, announce, announced, is_unreliable, retract, wake, wake_if, wake_some};
+#[cfg(all(test, not(loom)))]
+pub(crate) use word::is_asleep;
+pub(crate) use word::{
+    SLEEPING_BYTE, Sleepers, announce, announce_by, is_unreliable, retract, standing, wake, wake_if, wake_some,
+};
 
 /// Longest sleep without a look around.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
@@ -138,8 +158,8 @@ pub(crate) struct Announced<'a> {
     sleepers: Sleepers,
     /// Whether nobody has been told.
     is_unheard: bool,
-    /// What the word was before the caller last looked at what it may be woken for; `None` if the announcement had been
-    /// used up by then.
+    /// The value that the announcement left in the word; `None` if it had another one before the caller last looked at
+    /// what it may be woken for.
     expected: Option<u32>,
 }
 
@@ -147,18 +167,18 @@ impl<'a> Announced<'a> {
     /// R1 and the barrier. The caller looks (R2) at everything that it may be woken for before it calls
     /// [`sleep`](Announced::sleep).
     pub(crate) fn new(word: &'a AtomicU32, sleepers: Sleepers) -> Self {
-        announce(word);
+        let left = announce(word);
         barrier([word]);
-        Announced { word, sleepers, is_unheard: false, expected: announced(word) }
+        Announced { word, sleepers, is_unheard: false, expected: standing(word, left) }
     }
 
-    /// As [`new`](Announced::new), for one of many sleepers who cannot write to the word. `announce` writes
-    /// [`SLEEPING_BYTE`] by other means, if it can.
-    pub(crate) fn by(word: &'a AtomicU32, announce: impl FnOnce() -> bool) -> Self {
-        let is_unheard = !announce() || !os::barrier_everywhere();
+    /// As [`new`](Announced::new), for one of many sleepers who cannot write to the word: see [`announce_by`].
+    pub(crate) fn by(word: &'a AtomicU32, write: impl FnOnce() -> bool) -> Self {
+        let left = announce_by(word, write).filter(|_| os::barrier_everywhere());
         // SeqCst: R1 before R2, as in `barrier`.
         fence(Ordering::SeqCst);
-        Announced { word, sleepers: Sleepers::Many, is_unheard, expected: announced(word) }
+        let expected = left.and_then(|left| standing(word, left));
+        Announced { word, sleepers: Sleepers::Many, is_unheard: left.is_none(), expected }
     }
 
     /// Sleeps until woken, for `limit` or for [`SLICE`], whichever is shorter; perhaps for no reason. `false` if the
@@ -170,7 +190,7 @@ impl<'a> Announced<'a> {
         }
         let Some(expected) = self.expected else { return false };
         os::futex_wait(self.word, expected, limit.min(SLICE));
-        self.expected = announced(self.word);
+        self.expected = standing(self.word, expected);
         self.expected.is_some()
     }
 }
@@ -312,7 +332,6 @@ fn poll_yielding(ready: &mut impl FnMut() -> bool) -> bool {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::word::is_asleep;
     use super::*;
     use core::sync::atomic::AtomicU64;
 

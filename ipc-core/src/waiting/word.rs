@@ -38,8 +38,8 @@ pub(crate) trait Word {
     /// As [`AtomicU32::load`].
     fn load(&self, order: Ordering) -> u32;
 
-    /// As [`AtomicU32::fetch_or`], the result apart.
-    fn fetch_or(&self, bits: u32, order: Ordering);
+    /// As [`AtomicU32::fetch_or`].
+    fn fetch_or(&self, bits: u32, order: Ordering) -> u32;
 
     /// As [`AtomicU32::fetch_and`], the result apart.
     fn fetch_and(&self, bits: u32, order: Ordering);
@@ -61,9 +61,9 @@ impl Word for AtomicU32 {
     }
 
     #[inline(always)]
-    fn fetch_or(&self, bits: u32, order: Ordering) {
+    fn fetch_or(&self, bits: u32, order: Ordering) -> u32 {
         crash::point();
-        self.fetch_or(bits, order);
+        self.fetch_or(bits, order)
     }
 
     #[inline(always)]
@@ -137,7 +137,7 @@ fn wake_all_slow(word: &impl Word) {
 
 #[cold]
 fn wake_all(word: &impl Word) {
-    // Release, each time: publishes what there is to wake for; pairs with the Acquire in `announced`. That they have a
+    // Release, each time: publishes what there is to wake for; pairs with the Acquire in `standing`. That they have a
     // place in the word's own order is what `futex_wait` needs, which compares. The first count is for those who compare
     // without being woken: if this process is stopped or killed here, what they compare with does not come back. The
     // second is for those who have found the bit since: with it still there, an announcement by another, once it is
@@ -178,24 +178,32 @@ fn is_sleeper_certain(word: &impl Word) -> bool {
 }
 
 /// Whether somebody has announced to sleep on `word`.
-pub(super) fn is_asleep(word: &impl Word) -> bool {
+pub(crate) fn is_asleep(word: &impl Word) -> bool {
     // Relaxed: as in `needs_attention`.
     word.load(Ordering::Relaxed) & SLEEPING != 0
 }
 
 /// R1: says that somebody is going to sleep on `word`. To be followed by [`barrier`](super::barrier), and by a look (R2) at everything
-/// that is waited for.
-pub(crate) fn announce(word: &impl Word) {
+/// that is waited for. Returns the value that the word is left with, which the announcement stands as long as (W4).
+pub(crate) fn announce(word: &impl Word) -> u32 {
     // SeqCst, with the fence in `barrier`: the sleeper's half of the textbook form.
-    word.fetch_or(SLEEPING, Ordering::SeqCst);
+    word.fetch_or(SLEEPING, Ordering::SeqCst) | SLEEPING
 }
 
-/// The value of `word` to sleep on, if the announcement still stands. A waker that comes afterwards gives the word
-/// another value, for good, even if it is about to clear SLEEPING only then (W3).
-pub(crate) fn announced(word: &impl Word) -> Option<u32> {
+/// As [`announce`], for one who cannot write to the word: `write` puts [`SLEEPING_BYTE`] there by other means. `None` if
+/// that fails.
+pub(crate) fn announce_by(word: &impl Word, write: impl FnOnce() -> bool) -> Option<u32> {
+    // Acquire: comes before the write. If a waker comes between the two, the word has another value afterwards than the
+    // one that is returned, and the announcement counts as used up, which costs another one.
+    let before = word.load(Ordering::Acquire);
+    write().then_some(before | SLEEPING)
+}
+
+/// The value of `word` to sleep on, which is the one that it was `left` with, if the announcement still stands. A waker
+/// that comes afterwards gives the word another value, for good, even if it is about to clear SLEEPING only then (W3).
+pub(crate) fn standing(word: &impl Word, left: u32) -> Option<u32> {
     // Acquire: pairs with the Release of wakers, so that who finds the announcement used up sees what for.
-    let value = word.load(Ordering::Acquire);
-    (value & SLEEPING != 0).then_some(value)
+    (word.load(Ordering::Acquire) == left).then_some(left)
 }
 
 /// Whether wake-ups from `word` cannot be relied on, so that it takes a look from time to time. Where nobody has barriers,

@@ -27,8 +27,8 @@ impl Word for Futex {
         self.word.load(order)
     }
 
-    fn fetch_or(&self, bits: u32, order: Ordering) {
-        self.word.fetch_or(bits, order);
+    fn fetch_or(&self, bits: u32, order: Ordering) -> u32 {
+        self.word.fetch_or(bits, order)
     }
 
     fn fetch_and(&self, bits: u32, order: Ordering) {
@@ -75,15 +75,15 @@ impl Futex {
         }
     }
 
-    /// How many permits there are. A read-modify-write, which reads what comes last: a look at an old number by one
-    /// who has taken another's announcement for its own is what the module's docs leave to the slice.
-    fn latest(&self) -> u32 {
+    /// How many permits there are, as far as the announcement shows them: a look at an old number by one who sleeps on
+    /// another's announcement is a wake-up lost (W4).
+    fn seen(&self) -> u32 {
         // Relaxed, here and below: only the number counts.
-        self.permits.fetch_add(0, Ordering::Relaxed)
+        self.permits.load(Ordering::Relaxed)
     }
 
     fn try_take(&self) -> bool {
-        let mut permits = self.latest();
+        let mut permits = self.seen();
         while permits > 0 {
             // Relaxed: only the number counts.
             match self.permits.compare_exchange(permits, permits - 1, Ordering::Relaxed, Ordering::Relaxed) {
@@ -101,22 +101,22 @@ impl Futex {
 
     /// Waits until there are so many, and leaves them to others.
     fn watch(&self, me: usize, permits: u32) {
-        self.sleep_until(me, || self.latest() >= permits);
+        self.sleep_until(me, || self.seen() >= permits);
     }
 
     fn sleep_until(&self, me: usize, is_there: impl Fn() -> bool) {
         loop {
-            announce(self);
+            let left = announce(self);
             // SeqCst: in the place of the barrier.
             fence(Ordering::SeqCst);
-            let mut expected = announced(self);
+            let mut expected = standing(self, left);
             loop {
                 if is_there() {
                     return;
                 }
                 let Some(value) = expected else { break };
                 self.wait(me, value);
-                expected = announced(self);
+                expected = standing(self, value);
             }
         }
     }

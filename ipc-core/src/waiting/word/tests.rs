@@ -19,8 +19,10 @@ impl Word for Steps {
         self.word.get()
     }
 
-    fn fetch_or(&self, bits: u32, _: Ordering) {
-        self.change(self.word.get() | bits);
+    fn fetch_or(&self, bits: u32, _: Ordering) -> u32 {
+        let before = self.word.get();
+        self.change(before | bits);
+        before
     }
 
     fn fetch_and(&self, bits: u32, _: Ordering) {
@@ -52,5 +54,29 @@ fn a_waker_that_is_stopped_leaves_no_value_that_another_announcement_brings_back
         waker(&word);
         assert_eq!(word.word.get() & SLEEPING, 0, "nobody is left to be woken");
         assert!(!word.announced.borrow().contains(&SLEEPING), "{:x?}", word.announced.borrow());
+    }
+}
+
+#[test]
+fn an_announcement_of_another_does_not_stand_for_ones_own() {
+    let wakers: [fn(&Steps); 2] = [|word| wake(word), |word| wake_some(word, 1)];
+    for waker in wakers {
+        let word = Steps { word: Cell::new(0), announced: RefCell::default() };
+        let mine = announce(&word);
+        assert_eq!(announce(&word), mine, "to announce once more uses nobody's up");
+        assert_eq!(standing(&word, mine), Some(mine));
+        waker(&word);
+        assert_eq!(standing(&word, mine), None, "a wake-up does");
+        let theirs = announce(&word);
+        assert_eq!((standing(&word, mine), standing(&word, theirs)), (None, Some(theirs)));
+
+        // Of one who cannot write to the word: a waker comes before the write, and another sleeper with it.
+        let unsure = announce_by(&word, || {
+            waker(&word);
+            announce(&word);
+            true
+        });
+        assert_eq!(standing(&word, unsure.unwrap()), None);
+        assert_eq!(announce_by(&word, || false), None);
     }
 }
