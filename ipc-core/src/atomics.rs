@@ -4,8 +4,8 @@
 //!
 //! Everything in [`ring`](crate::ring) names its atomics through this module, so that the very code that ships is
 //! the code that loom explores and ThreadSanitizer watches. With the feature `crash-points` every change of a word is a place to die
-//! at: see `crash`. In tests the words are mortal as well, and may lie: see
-//! `mortal` and `liar`. (`--cfg slipring_hostile` has them lie without being tests, for the fuzzers.)
+//! at: see `crash`. In tests the words are mortal as well, may lie, and may be
+//! another's first: see `mortal`, `liar` and `rival`. (`--cfg slipring_hostile` has them lie without being tests, for the fuzzers.)
 
 #[cfg(all(loom, not(test)))]
 pub(crate) use loom::sync::atomic::AtomicU64;
@@ -27,6 +27,8 @@ pub(crate) mod liar;
 pub(crate) mod mortal;
 #[cfg(any(test, slipring_hostile))]
 pub(crate) use mortal::AtomicU64;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod rival;
 
 /// The cheap side of an asymmetric barrier: keeps this thread's earlier stores ahead of its later loads, as far as
 /// somebody is concerned who executes the expensive side (`membarrier`, on every registered processor) in between.

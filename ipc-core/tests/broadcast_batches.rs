@@ -93,6 +93,7 @@ fn a_batch_has_every_patience() {
     assert_eq!(batch.send(), 2);
     assert_eq!(publisher.try_loan_batch(1).unwrap_err(), TrySendError::Full(()));
     assert_eq!(publisher.loan_batch_timeout(1, MOMENT).unwrap_err(), SendTimeoutError::Timeout(()));
+    assert_eq!(publisher.try_loan_batch(0).unwrap().send(), 0, "there is always room for none");
     assert_eq!(subscriber.len(), 2);
     let batch = subscriber.recv_batch_ref_timeout(9, MOMENT).unwrap().unwrap();
     assert!(batch.iter().eq([&1, &2]));
@@ -120,12 +121,14 @@ fn a_batch_that_is_dropped_or_forgotten_keeps_nobody_up() {
         // Its first slot is the next message's, and the other one is given up.
         first.send(pair(1)).unwrap();
         second.send(pair(2)).unwrap();
-        assert!(first.loan_batch(0).unwrap().len() == 0);
+        let none = first.loan_batch(0).unwrap();
+        assert_eq!(none.len(), 0);
         second.send(pair(3)).unwrap();
         assert_eq!(subscriber.recv_batch_ref(0).unwrap().unwrap().len(), 0);
         for number in 0..4 {
-            assert_eq!(subscriber.try_recv(), Ok(Some(pair(number))));
+            assert_eq!(subscriber.try_recv(), Ok(Some(pair(number))), "an empty batch is in nobody's way");
         }
+        drop(none);
         assert_eq!((subscriber.lost(), subscriber.len()), (0, 0));
     }
 }

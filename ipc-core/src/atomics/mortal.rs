@@ -2,7 +2,7 @@
 //!
 //! A death between two loads leaves the same as one before the next store, so dying before each store in turn is dying
 //! at every instruction, as far as the others can tell. And what they hold, and what is loaded from them, may be two
-//! things: see `liar`.
+//! things: see `liar`. Others may act between two loads: see `rival`.
 
 #![cfg_attr(slipring_hostile, allow(dead_code, reason = "only tests die"))]
 
@@ -72,6 +72,8 @@ impl AtomicU64 {
 
     #[cfg(not(loom))]
     pub(crate) fn load(&self, ordering: Ordering) -> u64 {
+        #[cfg(test)]
+        super::rival::tick();
         liar::answer(self.0.load(ordering))
     }
 

@@ -167,7 +167,7 @@ impl<T: IpcMessage> Publisher<T> {
     /// Lends up to `max` slots in a row to be filled in place and published together. Waits for the first one.
     ///
     /// There may be fewer than `max`: if subscribers have left no room for more, if another publisher is still at work
-    /// in one of the slots, or if the ring ends before. In a lossy channel there are at most 1,024, and no more than
+    /// in one of the slots, or if the ring ends before. If `max` is 0, none is taken, and nothing waited for. In a lossy channel there are at most 1,024, and no more than
     /// an eighth of the [capacity](super::Broadcast::capacity), rounded down, but always one.
     ///
     /// The batch fixes the messages' positions in the order, as a [`loan`](Publisher::loan) does, and no other message

@@ -92,11 +92,15 @@ impl<E: Tended> Port<E> {
     }
 
     /// As [`take_turns`](Port::take_turns), for a call that hands out references into shared memory.
+    /// None is taken if none is asked for.
     pub(crate) fn take_turns_in_place(
         &mut self,
         max: usize,
         patience: impl FnOnce() -> Patience,
     ) -> Result<(), Blocked> {
+        if max == 0 {
+            return Ok(());
+        }
         self.check_in_place()?;
         self.take_turns(max, patience)
     }

@@ -22,10 +22,22 @@
 //! A subscriber that begins in the middle of a batch, with its history or after it was overtaken, may receive what
 //! comes there before those who come to p see anything; of a batch that is lost then as well. Each message is whole.
 //!
+//! To look at n cells takes longer than to look at one, and a publisher that looks is too late if another one claims
+//! meanwhile. So one that has lost a round looks only at what it has not seen: a cell that was done with stays so until it is
+//! claimed. In every round it looks at half as many new ones, so that in the end a batch is claimed as easily as a single cell.
+//!
 //! A lossless subscriber may read the messages from its cursor on where they are (B5), and pass all of them by one
 //! store.
 
 use super::*;
+
+/// What a publisher that wants several cells has found out in the rounds that it has lost.
+#[derive(Default)]
+struct Outlook {
+    /// Cells before it that nobody has claimed are done with for the lap before.
+    done: Option<Position>,
+    rounds: u32,
+}
 
 impl Publisher {
     /// As [`claim`](Publisher::claim), for as many cells in a row as can be claimed at once, at most `max`, and one at
@@ -36,9 +48,10 @@ impl Publisher {
             self.shrink(max);
             return Turn::Ours;
         }
-        let mut units = 1;
+        let (mut units, mut outlook) = (1, Outlook::default());
         let turn = self.reserve(&counted, |publisher, at| {
-            units = publisher.reach(at, max, &counted);
+            units = publisher.reach(at, max, &mut outlook, &counted);
+            outlook.rounds += 1;
             units
         });
         match turn {
@@ -89,13 +102,14 @@ impl Publisher {
     }
 
     /// How many of the cells from `at` on, which may be claimed, may be claimed together, at most `max`.
-    fn reach(&mut self, at: Position, max: u16, counted: impl Fn(usize) -> Option<u32>) -> u16 {
+    fn reach(&mut self, at: Position, max: u16, outlook: &mut Outlook, counted: impl Fn(usize) -> Option<u32>) -> u16 {
         let cells = self.parts.cells;
         let wanted = u64::from(max).min(cells.room(at));
         let reach = match self.parts.guard {
             Guard::Lossy(horizon) => wanted.min(u64::from(horizon.margin)),
             Guard::Lossless(gate) => {
-                if self.room(at) < wanted {
+                // A scan takes as long as many looks.
+                if outlook.rounds == 0 && self.room(at) < wanted {
                     self.scan(&gate, at, counted);
                 }
                 wanted.min(self.room(at))
@@ -105,7 +119,12 @@ impl Publisher {
             return reach as u16;
         }
         // One is free, as the caller has found, though a newcomer's preliminary cursor may hide it from the last scan.
-        (1..reach as u16).find(|&ahead| !self.is_done(cells.after(at, ahead))).unwrap_or((reach as u16).max(1))
+        let reach = (reach as u16).max(1);
+        let known = outlook.done.map_or(1, |done| at.ahead(done).clamp(1, i64::from(reach)) as u16);
+        let end = reach.min(known.saturating_add(max.checked_shr(outlook.rounds).unwrap_or(0)));
+        let units = (known..end).find(|&ahead| !self.is_done(cells.after(at, ahead))).unwrap_or(end);
+        outlook.done = Some(cells.after(at, units));
+        units
     }
 
     /// How many cells from `at` on may be claimed for all that is known of the subscribers, the gaps between laps

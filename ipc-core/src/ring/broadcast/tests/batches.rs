@@ -1,6 +1,7 @@
 //! Batches against the oracle, with deaths at every store of a publisher and of who repairs.
 
 use super::*;
+use crate::atomics::rival::beside;
 
 /// Stores a message to each cell that is claimed.
 fn fill_many(publisher: &Publisher, first: u64) {
@@ -364,4 +365,30 @@ fn of_those_who_died_over_a_position_the_one_with_the_batch_is_found() {
     assert_eq!(parts.losses(), 3);
     let mut subscriber = lossy::Subscriber::attach(parts, 3).unwrap();
     assert_eq!((subscriber.look(), subscriber.number()), (Sight::Missed(3), 3));
+}
+
+#[test]
+fn a_batch_is_claimed_beside_a_publisher_that_is_quicker() {
+    /// Cells that are wanted.
+    const WANTED: usize = 100;
+    // The other one publishes whenever this one has looked at so many words: the second time so often that there is hardly
+    // time to claim one cell.
+    for (history, every, least) in [(None, 9, WANTED), (Some(0), 9, WANTED), (None, 5, 1), (Some(0), 5, 1)] {
+        let memory = Memory { margin: WANTED as u16, ..Memory::new(2048, history, 1) };
+        let parts = memory.parts();
+        let [mut publisher, mut quicker] = [0, 1].map(|line| {
+            parts.counter().announce();
+            Publisher::attach(parts, line, Company::Others)
+        });
+        assert!([&mut publisher, &mut quicker].into_iter().all(|end| end.settle(|_| Life::Absent)));
+        let publish = move || {
+            assert_eq!(quicker.claim(|_| None), Turn::Ours);
+            fill(&quicker, 0);
+            quicker.pass();
+        };
+        let turn = beside(every, publish, || publisher.claim_many(WANTED, |_| None));
+        assert_eq!(turn, Turn::Ours, "there is room");
+        assert!((least..=WANTED).contains(&publisher.claimed()), "{}", publisher.claimed());
+        assert_ne!(parts.number().unwrap() as usize, 2048 + publisher.claimed(), "the other one was quicker");
+    }
 }
