@@ -11,6 +11,7 @@ use ipc_core::sync::{
 };
 use ipc_core::{IpcMessage, Lifetime, OpenError, Queue, Role, Str};
 use ipc_macros::IpcMessage;
+use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -204,9 +205,11 @@ fn permits_are_taken_given_back_spent_and_added() {
     assert_eq!(semaphore.free(), Ok(3), "a forgotten permit comes back with its handle");
     let none = Semaphore::bounded(domain.named("none"), 0).unwrap_err();
     assert_eq!(none.to_string(), "0 permits are not possible: a bounded semaphore has at least 1 permit");
+    let bytes = fs::read(domain.memory("slots")).unwrap();
     let error = Semaphore::bounded(domain.named("slots"), 4).unwrap_err();
     assert!(matches!(error, OpenError::OtherCount { unit: "permits", found: 3, expected: 4, .. }), "{error:?}");
-    assert_eq!(semaphore.free(), Ok(3), "who was refused has changed nothing");
+    assert!(fs::read(domain.memory("slots")).unwrap() == bytes, "who was refused has not even joined");
+    assert_eq!(Semaphore::open(domain.named("slots"), 4).unwrap().bound(), 3, "one that leaves it open is welcome");
 }
 
 #[test]
@@ -334,7 +337,9 @@ fn a_barrier_lets_all_go_when_all_have_come() {
 fn a_barrier_of_other_parties_is_refused_and_stays_whole() {
     let domain = Domain::new("barrier-parties");
     let barrier = Barrier::open(domain.named("phase"), 1).unwrap();
+    let bytes = fs::read(domain.memory("phase")).unwrap();
     let error = Barrier::open(domain.named("phase"), 3).unwrap_err();
+    assert!(fs::read(domain.memory("phase")).unwrap() == bytes, "who was refused has not even joined");
     let OpenError::OtherCount { unit: "parties", found: 1, expected: 3, creator, .. } = &error else {
         panic!("{error}")
     };

@@ -45,6 +45,7 @@ impl Segment {
             let reason = format!("it has places for {roles:?} participants where {:?} belong", spec.roles);
             return Err(not_a_segment(&self.path, reason));
         }
+        self.check_count(spec)?;
         let same_size = geometry.message_bytes == spec.message_bytes as u64
             && geometry.message_align as usize == spec.message_align;
         let same_shape = (geometry.flags ^ spec.flags) & layout::FLAG_VARIABLE == 0;
@@ -58,6 +59,17 @@ impl Segment {
         let is_same = same_size && same_shape && geometry.reply_fingerprint == reply.fingerprint.to_le_bytes();
         let ours = Expected { message: &reply.message, schema: &reply.schema, is_reply: true };
         self.check_schema(spec, &ours, &self.reply_schema()?, is_same)
+    }
+
+    /// Compares the number that the segment was created with, if all have to have the same.
+    fn check_count(&self, spec: &Spec) -> Result<(), OpenError> {
+        let (Some(unit), Some(expected)) = (spec.agreed, spec.capacity) else { return Ok(()) };
+        let (found, expected) = (self.geometry.capacity as u32, expected as u32);
+        if found == expected {
+            return Ok(());
+        }
+        let name = spec.name.channel().into();
+        Err(OpenError::OtherCount { name, unit, found, expected, creator: self.creator() })
     }
 
     /// Compares a schema of the segment with the program's own for the message. `is_same` says whether what the header

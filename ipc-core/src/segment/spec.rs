@@ -66,6 +66,8 @@ pub(crate) struct Spec {
     pub(crate) reply: Option<ReplySpec>,
     /// In messages, or in bytes if they vary in length. `None` leaves the choice to the library.
     pub(crate) capacity: Option<usize>,
+    /// What the capacity counts, if it has to be the segment's. Otherwise whoever creates the segment chooses.
+    pub(crate) agreed: Option<&'static str>,
     /// Participant lines of the first role, and of the second.
     pub(crate) roles: [u32; 2],
     pub(crate) lifetime: Lifetime,
@@ -103,6 +105,7 @@ impl Spec {
             fingerprint: T::FINGERPRINT,
             reply: None,
             capacity: None,
+            agreed: None,
             roles,
             lifetime: Lifetime::default(),
             history: 0,
@@ -157,6 +160,7 @@ impl Spec {
             schema: schema.into(),
             reply,
             capacity: Some(geometry.user_capacity()),
+            agreed: None,
             roles: [geometry.first_role, geometry.participants - geometry.first_role],
             lifetime: geometry.lifetime(),
             history: geometry.history as usize,

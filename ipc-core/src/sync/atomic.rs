@@ -1,7 +1,7 @@
 //! A word that every process changes in one step.
 
 use super::Options;
-use super::member::Member;
+use super::member::{Count, Member};
 use super::mutex::placing;
 use crate::error::{Forked, OpenError};
 use crate::info::ChannelInfo;
@@ -73,7 +73,7 @@ impl<T: AtomicValue> Atomic<T> {
     /// As for [`Mutex::open`](super::Mutex::open).
     pub fn open(options: impl Into<Options>, value: T) -> Result<Self, OpenError> {
         let mut init = placing(|| value);
-        let member = Member::open::<T>(&options.into(), KIND_ATOMIC, 1, &mut init, |_, _| {}, |_, _, _| {})?;
+        let member = Member::open::<T>(&options.into(), KIND_ATOMIC, Count::ONE, &mut init, |_, _| {}, |_, _, _| {})?;
         Ok(Atomic { value: member.segment().value().cast(), member })
     }
 

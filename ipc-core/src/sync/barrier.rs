@@ -1,7 +1,7 @@
 //! Where a number of parties wait for each other. The algorithm is in `lock/rendezvous.rs`.
 
 use super::Options;
-use super::member::{Member, Queue};
+use super::member::{Count, Member, Queue};
 use crate::error::{BarrierError, BarrierTimeoutError, Forked, OpenError};
 use crate::info::ChannelInfo;
 use crate::layout::KIND_BARRIER;
@@ -61,12 +61,10 @@ impl Barrier {
             }
         };
         let attach = |segment: &Segment, line, generation| segment.rendezvous().join(line, generation);
-        let capacity = parties as usize;
-        let member = Member::open::<u64>(&options.into(), KIND_BARRIER, capacity, &mut |_| {}, sweep, attach)?;
-        let barrier = Barrier { rendezvous: member.segment().rendezvous(), member };
         // Whoever waits for more parties than there are would go on too early, or never.
-        barrier.member.check_count("parties", barrier.parties(), parties)?;
-        Ok(barrier)
+        let count = Count { number: parties, agreed: Some("parties") };
+        let member = Member::open::<u64>(&options.into(), KIND_BARRIER, count, &mut |_| {}, sweep, attach)?;
+        Ok(Barrier { rendezvous: member.segment().rendezvous(), member })
     }
 
     /// Waits until all parties have arrived. Returns `true` to the last one, and `false` to the others.

@@ -1,6 +1,6 @@
 //! Where those wait who have found that a value under a mutex is not as they need it.
 
-use super::member::{Member, Queue};
+use super::member::{Count, Member, Queue};
 use super::{Mutex, MutexGuard, Options};
 use crate::error::{Forked, LockError, LockTimeoutError, OpenError};
 use crate::info::ChannelInfo;
@@ -58,7 +58,8 @@ impl Condvar {
     ///
     /// [`OpenError::Kind`] if the name belongs to something else, or any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>) -> Result<Self, OpenError> {
-        let member = Member::open::<u64>(&options.into(), KIND_CONDVAR, 1, &mut |_| {}, |_, _| {}, |_, _, _| {})?;
+        let member =
+            Member::open::<u64>(&options.into(), KIND_CONDVAR, Count::ONE, &mut |_| {}, |_, _| {}, |_, _, _| {})?;
         // SAFETY: the word is mapped for as long as the member lives.
         let signal = unsafe { Signal::new(member.segment().state_word()) };
         Ok(Condvar { signal, member })

@@ -1,7 +1,7 @@
 //! Something that has happened or not, to be waited for.
 
 use super::Options;
-use super::member::{Member, Queue};
+use super::member::{Count, Member, Queue};
 use crate::error::{Forked, OpenError};
 use crate::info::ChannelInfo;
 use crate::layout::KIND_EVENT;
@@ -59,7 +59,7 @@ impl Event {
     }
 
     fn open(options: &Options, is_automatic: bool) -> Result<Self, OpenError> {
-        let member = Member::open::<u64>(options, KIND_EVENT, 1, &mut |_| {}, |_, _| {}, |_, _, _| {})?;
+        let member = Member::open::<u64>(options, KIND_EVENT, Count::ONE, &mut |_| {}, |_, _| {}, |_, _, _| {})?;
         // SAFETY: the word is mapped for as long as the member lives.
         let signal = unsafe { Signal::new(member.segment().state_word()) };
         Ok(Event { signal, is_automatic, member })

@@ -46,6 +46,19 @@ unsafe impl Send for Member {}
 // SAFETY: as for `Send`; nothing is done through a shared reference but atomic accesses and system calls.
 unsafe impl Sync for Member {}
 
+/// The number that something is created with.
+#[derive(Clone, Copy)]
+pub(super) struct Count {
+    pub(super) number: u32,
+    /// What it counts, if whoever opens it has to say the same number.
+    pub(super) agreed: Option<&'static str>,
+}
+
+impl Count {
+    /// Of what has no number.
+    pub(super) const ONE: Count = Count { number: 1, agreed: None };
+}
+
 /// A look of one who waits.
 #[derive(Clone, Copy)]
 pub(super) struct Round {
@@ -63,13 +76,14 @@ impl Member {
     pub(super) fn open<T: IpcMessage>(
         options: &Options,
         kind: u32,
-        capacity: usize,
+        count: Count,
         init: &mut dyn FnMut(&Segment),
         sweep: impl Fn(&Segment, u32),
         attach: impl FnOnce(&Segment, usize, u32),
     ) -> Result<Self, OpenError> {
         let spec = Spec::new::<T>(options.segment_name()?, kind, [PLACES, 0])?;
-        let spec = Spec { capacity: Some(capacity), lifetime: options.lifetime, ..spec };
+        let (capacity, agreed) = (Some(count.number as usize), count.agreed);
+        let spec = Spec { capacity, agreed, lifetime: options.lifetime, ..spec };
         let sweep = |segment: &Segment, line| {
             sweep(segment, line);
             true
@@ -88,15 +102,6 @@ impl Member {
     /// What there is to know about the segment.
     pub(super) fn info(&self) -> &ChannelInfo {
         &self.info
-    }
-
-    /// Refuses a number of `unit` that differs from the one that this was created with.
-    pub(super) fn check_count(&self, unit: &'static str, found: u32, expected: u32) -> Result<(), OpenError> {
-        if found == expected {
-            return Ok(());
-        }
-        let (name, creator) = (self.info.name.clone(), self.info.creator.clone());
-        Err(OpenError::OtherCount { name, unit, found, expected, creator })
     }
 
     /// The segment.

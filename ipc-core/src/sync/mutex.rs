@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::door::{Door, Refused};
-use super::member::Member;
+use super::member::{Count, Member};
 use crate::error::{LockError, LockTimeoutError, OpenError, Spoilt, TryLockError};
 use crate::info::ChannelInfo;
 use crate::layout::KIND_MUTEX;
@@ -82,7 +82,7 @@ impl<T: IpcMessage> Mutex<T> {
     /// - Any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>, init: impl FnOnce() -> T) -> Result<Self, OpenError> {
         let mut init = placing(init);
-        let member = Member::open::<T>(&options.into(), KIND_MUTEX, 1, &mut init, Door::sweep, |_, _, _| {})?;
+        let member = Member::open::<T>(&options.into(), KIND_MUTEX, Count::ONE, &mut init, Door::sweep, |_, _, _| {})?;
         let (door, value) = (Door::new(member.segment()), member.segment().value().cast());
         Ok(Mutex { door, value, member })
     }

@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::door::{Door, Refused};
-use super::member::{Member, Queue};
+use super::member::{Count, Member, Queue};
 use crate::atomics::AtomicU64;
 use crate::error::{Forked, OnceError, OpenError};
 use crate::info::ChannelInfo;
@@ -62,7 +62,8 @@ impl Once {
     ///
     /// [`OpenError::Kind`] if the name belongs to something else, or any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>) -> Result<Self, OpenError> {
-        let member = Member::open::<u64>(&options.into(), KIND_ONCE, 1, &mut |_| {}, Door::sweep, |_, _, _| {})?;
+        let member =
+            Member::open::<u64>(&options.into(), KIND_ONCE, Count::ONE, &mut |_| {}, Door::sweep, |_, _, _| {})?;
         let (door, done) = (Door::new(member.segment()), member.segment().done_word());
         Ok(Once { door, done, member })
     }

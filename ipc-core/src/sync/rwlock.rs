@@ -3,7 +3,7 @@
 
 use super::Options;
 use super::door::{Door, Refused};
-use super::member::{Member, Queue};
+use super::member::{Count, Member, Queue};
 use super::mutex::{check, placing};
 use crate::error::{Forked, LockError, LockTimeoutError, OpenError, Spoilt, TryLockError};
 use crate::info::ChannelInfo;
@@ -78,7 +78,7 @@ impl<T: IpcMessage> RwLock<T> {
     pub fn open(options: impl Into<Options>, init: impl FnOnce() -> T) -> Result<Self, OpenError> {
         let mut init = placing(init);
         let attach = |segment: &Segment, line, generation| readers(segment).attach(line, generation);
-        let member = Member::open::<T>(&options.into(), KIND_RW_LOCK, 1, &mut init, Door::sweep, attach)?;
+        let member = Member::open::<T>(&options.into(), KIND_RW_LOCK, Count::ONE, &mut init, Door::sweep, attach)?;
         let segment = member.segment();
         let (door, readers, value) = (Door::new(segment), readers(segment), segment.value().cast());
         Ok(RwLock { door, readers, value, member })

@@ -1,7 +1,7 @@
 //! A number of permits. The algorithm, and the proof that no permit is lost or doubled, are in `lock/ledger.rs`.
 
 use super::Options;
-use super::member::{Member, Queue};
+use super::member::{Count, Member, Queue};
 use crate::error::{AddError, Forked, OpenError, PermitError, PermitTimeoutError, TryPermitError};
 use crate::info::ChannelInfo;
 use crate::layout::KIND_SEMAPHORE;
@@ -57,7 +57,7 @@ impl Semaphore {
     /// - [`OpenError::Kind`] if the name belongs to something else.
     /// - Any other [`OpenError`], as documented there.
     pub fn open(options: impl Into<Options>, permits: u32) -> Result<Self, OpenError> {
-        Self::open_within(&options.into(), permits, MAX_PERMITS)
+        Self::open_within(&options.into(), permits, Count { number: MAX_PERMITS, agreed: None })
     }
 
     /// Opens the semaphore with this name, or creates it with `permits` free permits, at least one. There are never
@@ -71,12 +71,10 @@ impl Semaphore {
         if permits == 0 {
             return Err(refuse(0, "a bounded semaphore has at least 1 permit"));
         }
-        let semaphore = Self::open_within(&options.into(), permits, permits)?;
-        semaphore.member.check_count("permits", semaphore.bound(), permits)?;
-        Ok(semaphore)
+        Self::open_within(&options.into(), permits, Count { number: permits, agreed: Some("permits") })
     }
 
-    fn open_within(options: &Options, permits: u32, bound: u32) -> Result<Self, OpenError> {
+    fn open_within(options: &Options, permits: u32, bound: Count) -> Result<Self, OpenError> {
         if permits > MAX_PERMITS {
             return Err(refuse(permits, "a semaphore has at most 1,048,575 permits"));
         }
@@ -84,7 +82,7 @@ impl Semaphore {
         let sweep = |segment: &Segment, line| {
             segment.ledger().give_back(line as usize, || true);
         };
-        let member = Member::open::<u64>(options, KIND_SEMAPHORE, bound as usize, &mut init, sweep, |_, _, _| {})?;
+        let member = Member::open::<u64>(options, KIND_SEMAPHORE, bound, &mut init, sweep, |_, _, _| {})?;
         Ok(Semaphore { ledger: member.segment().ledger(), turn: Mutex::new(()), member })
     }
 

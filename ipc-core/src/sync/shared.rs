@@ -3,7 +3,7 @@
 
 use super::Options;
 use super::door::{Door, Refused};
-use super::member::Member;
+use super::member::{Count, Member};
 use crate::error::{Corrupt, OpenError, SharedError};
 use crate::info::ChannelInfo;
 use crate::layout::KIND_SHARED_VALUE;
@@ -66,7 +66,8 @@ impl<T: IpcMessage> Shared<T> {
                 unsafe { replace(segment, value) };
             }
         };
-        let member = Member::open::<T>(&options.into(), KIND_SHARED_VALUE, 1, &mut place, Door::sweep, |_, _, _| {})?;
+        let member =
+            Member::open::<T>(&options.into(), KIND_SHARED_VALUE, Count::ONE, &mut place, Door::sweep, |_, _, _| {})?;
         let (door, reader) = (Door::new(member.segment()), Reader::attach(member.segment().shared_value()));
         Ok(Shared { door, reader, member, value: PhantomData })
     }
