@@ -31,6 +31,7 @@
 mod access;
 mod agreement;
 mod geometry;
+mod lifecycle;
 mod pages;
 #[cfg_attr(any(not(target_os = "linux"), feature = "portable"), path = "segment/no_private.rs")]
 mod private;
@@ -40,6 +41,7 @@ mod spec;
 mod sync;
 
 pub(crate) use access::Access;
+pub(crate) use lifecycle::{Lifecycle, lock_to_leave};
 pub use pages::HugePages;
 pub(crate) use pages::Pages;
 pub(crate) use private::PrivateSegment;
@@ -48,24 +50,17 @@ pub(crate) use spec::Spec;
 
 use crate::error::{OpenError, Peer};
 use crate::histogram;
-use crate::layout::{self, Geometry, LIFECYCLE_LOCK_BYTE, LINE_BYTES, ParticipantSlot, WaitLine, unpadded};
+use crate::layout::{self, Geometry, LINE_BYTES, ParticipantSlot, WaitLine, unpadded};
 use crate::name::SegmentName;
 use crate::os::fork::{self, Epoch};
 use crate::os::{self, Attachment, Cause};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
-use core::time::Duration;
-use crossbeam_utils::Backoff;
+use core::sync::atomic::AtomicBool;
 use geometry::read_geometry;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
-use std::time::Instant;
-
-/// How long to wait for somebody else's joining or leaving, which takes microseconds unless they are stopped in it.
-const LIFECYCLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often to start over because the segment was created, or unlinked, under our eyes.
 const OPEN_ATTEMPTS: usize = 1000;
@@ -93,11 +88,6 @@ pub(crate) struct Opened {
     /// Whether this call created it.
     pub(crate) created: bool,
     pub(crate) lifecycle: Lifecycle,
-}
-
-/// The lifecycle lock of one segment.
-pub(crate) struct Lifecycle {
-    segment: Arc<Segment>,
 }
 
 /// Opens the segment that `spec` names, or creates it.
@@ -237,74 +227,6 @@ pub(crate) fn observe(name: &SegmentName) -> Result<Option<Segment>, OpenError> 
     }
 }
 
-/// Takes the lifecycle lock of a segment that this process has joined, to leave it.
-pub(crate) fn lock_to_leave(segment: &Arc<Segment>) -> Result<Lifecycle, OpenError> {
-    Lifecycle::lock(segment)
-}
-
-impl Drop for Lifecycle {
-    fn drop(&mut self) {
-        if self.segment.has_places() {
-            self.segment.unlock_lifecycle();
-        }
-    }
-}
-
-impl Lifecycle {
-    /// Takes the lock, and waits for others who join or leave. Whoever cannot take part does without it.
-    fn lock(segment: &Arc<Segment>) -> Result<Self, OpenError> {
-        if !segment.has_places() {
-            return Ok(Lifecycle { segment: segment.clone() });
-        }
-        let (backoff, started) = (Backoff::new(), Instant::now());
-        loop {
-            match segment.try_lock_lifecycle() {
-                Ok(true) => return Ok(Lifecycle { segment: segment.clone() }),
-                Ok(false) if started.elapsed() > LIFECYCLE_PATIENCE => {
-                    return Err(OpenError::Busy { path: segment.path.clone(), seconds: LIFECYCLE_PATIENCE.as_secs() });
-                }
-                Ok(false) if backoff.is_completed() => thread::sleep(Duration::from_micros(200)),
-                Ok(false) => backoff.snooze(),
-                Err(source) => return Err(segment.os_error("take a lock of", source)),
-            }
-        }
-    }
-
-    /// Removes the segment's name if it still leads to this segment.
-    pub(crate) fn unlink(&mut self) -> Result<bool, OpenError> {
-        registry::forget(&self.segment);
-        self.segment.unlink()
-    }
-
-    /// Takes the lock that says that participant `index` lives. `false` if somebody has it.
-    pub(crate) fn try_hold(&self, index: u32) -> Result<bool, OpenError> {
-        let segment = &self.segment;
-        let mut held = segment.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.contains(&index) {
-            return Ok(false);
-        }
-        let locked = segment.memory.try_lock(layout::lock_byte(index));
-        let locked = locked.map_err(|source| segment.os_error("take a lock of", source))?;
-        if locked {
-            held.insert(index);
-        }
-        Ok(locked)
-    }
-
-    /// Gives the lock of participant `index` back.
-    pub(crate) fn let_go(&self, index: u32) {
-        self.segment.let_go(index);
-    }
-
-    /// Whether any participant lives.
-    pub(crate) fn is_anybody_there(&self) -> bool {
-        let segment = &self.segment;
-        let held = segment.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // An unlink too many would lose messages, so whoever cannot be asked counts as alive.
-        !held.is_empty() || segment.is_locked_elsewhere(0, segment.geometry.participants)
-    }
-}
-
 impl Segment {
     /// The private copy of the geometry.
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -407,26 +329,6 @@ impl Segment {
     /// Whether another process holds one of `count` participants from `first`; so it is if it cannot be found out.
     fn is_locked_elsewhere(&self, first: u32, count: u32) -> bool {
         self.memory.is_locked_elsewhere(layout::lock_byte(first), count.into()).unwrap_or(true)
-    }
-
-    /// Takes the lifecycle lock, unless another process or another thread has it.
-    fn try_lock_lifecycle(&self) -> io::Result<bool> {
-        // Acquire: pairs with the Release of the thread that had the lock before.
-        if self.lifecycle.swap(true, Ordering::Acquire) {
-            return Ok(false);
-        }
-        let locked = self.memory.try_lock(LIFECYCLE_LOCK_BYTE);
-        if !matches!(locked, Ok(true)) {
-            // Relaxed: nothing was done under the flag.
-            self.lifecycle.store(false, Ordering::Relaxed);
-        }
-        locked
-    }
-
-    fn unlock_lifecycle(&self) {
-        self.memory.unlock(LIFECYCLE_LOCK_BYTE);
-        // Release: pairs with the Acquire of the next thread that takes the lock.
-        self.lifecycle.store(false, Ordering::Release);
     }
 
     /// Where the ring's control line `line`, behind the two wait lines, lies.

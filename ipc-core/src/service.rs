@@ -46,6 +46,7 @@ mod caller;
 mod client;
 mod desk;
 mod draft;
+mod ongoing;
 mod pending;
 mod place;
 mod request;
@@ -54,8 +55,9 @@ mod spare;
 
 pub use answer::Stopper;
 pub(crate) use answer::{Acceptor, Answer};
-pub(crate) use caller::{Caller, Failure, Fate, Found, GivenUp, Ongoing};
+pub(crate) use caller::{Caller, Failure};
 pub use client::{Client, RequestLoan};
+pub(crate) use ongoing::{Fate, Found, GivenUp, Ongoing};
 pub use pending::{Pending, Replies, Reply};
 pub(crate) use place::Place;
 pub use request::{InPlace, ReplyLoan, ReplyStream, Request};

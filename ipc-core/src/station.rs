@@ -309,6 +309,17 @@ impl Station {
         self.participant.is_struck()
     }
 
+    /// Whether this participant takes part, and not another process or somebody else in its place.
+    fn check_taking_part(&self) -> Result<(), Blocked> {
+        if self.is_forked() {
+            Err(Blocked::Forked)
+        } else if self.is_evicted() {
+            Err(Blocked::Evicted)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether this end may refer to places in the segment, which a hardened one may not.
     pub(crate) fn check_in_place(&self) -> Result<(), Blocked> {
         if self.info.hardened { Err(Blocked::Hardened) } else { Ok(()) }
@@ -355,12 +366,7 @@ impl Station {
         look: impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
         tend: impl Fn(&mut E, &Segment),
     ) -> Result<(), Blocked> {
-        if self.is_forked() {
-            return Err(Blocked::Forked);
-        }
-        if self.is_evicted() {
-            return Err(Blocked::Evicted);
-        }
+        self.check_taking_part()?;
         let may_spin = !matches!(patience, Patience::None);
         // SAFETY: the word is mapped for as long as `self.participant` is.
         let theirs = unsafe { self.theirs.as_ref() };

@@ -1,6 +1,7 @@
 //! Calls that have been made and not yet answered.
 
-use super::caller::{Failure, Fate, Found, GivenUp, Ongoing};
+use super::caller::Failure;
+use super::ongoing::{Fate, Found, GivenUp, Ongoing};
 use super::place::Place;
 use crate::error::{CallError, Corrupt};
 use crate::interest::{Interest, Sealed};
