@@ -477,3 +477,74 @@ fn loom_a_consumer_is_killed_with_a_message_that_was_put_back() {
         explore(&name, Some(PREEMPTIONS), move || dying_with_a_returned_message(death));
     }
 }
+
+/// A consumer watches `returns` while another one's message is returned, once: by a repairer, or by its consumer. Neither
+/// comes again, so what the search misses for which the count is good is missed for good.
+fn watching_for_a_return(is_put_back: bool) {
+    let memory = Memory::new(1);
+    let mut producer = memory.producer(0);
+    assert_eq!(memory.send(&mut producer, [1]), [1]);
+    let mut first = memory.consumer(0);
+    assert_eq!(first.claim(), Turn::Ours);
+    let shared = memory.clone();
+    let returner = thread::spawn(move || match is_put_back {
+        true => first.put_back(),
+        false => {
+            shared.bury(LINES);
+            assert_eq!(shared.repair_consumer(0, Orphans::Redeliver), Repair::Resolved);
+        }
+    });
+    let mut watcher = memory.consumer(1);
+    let mut received = memory.receive(&mut watcher, 2);
+    returner.join().unwrap();
+    received.extend(memory.drain(&mut watcher));
+    assert_eq!(received, [1]);
+    assert!(memory.parts().is_drained());
+}
+
+#[test]
+fn loom_a_consumer_watches_for_a_returned_message() {
+    for is_put_back in [true, false] {
+        let name = format!("a consumer watches for a message that is put back: {is_put_back}");
+        explore(&name, None, move || watching_for_a_return(is_put_back));
+    }
+}
+
+/// A consumer puts back, read, what a producer has just sent, while another one is searching for returned messages anyhow, so
+/// that it finds this one by the stamp alone.
+fn found_by_the_stamp() {
+    let memory = Memory::new(1);
+    let mut producer = memory.producer(0);
+    let mut first = memory.consumer(0);
+    assert_eq!(memory.send(&mut producer, [1]), [1]);
+    assert_eq!(first.claim(), Turn::Ours);
+    first.put_back();
+    assert_eq!(memory.drain(&mut first), [1]);
+    let shared = memory.clone();
+    let sender = thread::spawn(move || (shared.send(&mut producer, [2]), producer));
+    let shared = memory.clone();
+    let returner = thread::spawn(move || {
+        if first.claim() == Turn::Ours {
+            // SAFETY: loom checks that nobody else writes.
+            shared.payloads[0].with(|payload| assert_ne!(unsafe { *payload }, 1));
+            first.put_back();
+        }
+    });
+    let mut second = memory.consumer(1);
+    let mut received = memory.receive(&mut second, 1);
+    let (sent, mut producer) = sender.join().unwrap();
+    assert_eq!(sent, [2]);
+    // Where the message was is free if it has been received.
+    let mut expected = vec![2];
+    expected.extend(memory.send(&mut producer, [3]));
+    returner.join().unwrap();
+    received.extend(memory.drain(&mut second));
+    expected.extend(memory.send(&mut producer, [4]));
+    received.extend(memory.drain(&mut second));
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn loom_a_returned_message_is_found_by_its_stamp_alone() {
+    explore("a returned message is found by its stamp", Some(PREEMPTIONS), found_by_the_stamp);
+}
