@@ -37,6 +37,8 @@ const MODELS: &[(&str, &[&str])] = &[
 
 /// Those of the shared queue, a few at a time, since all of them take minutes.
 const SHARED: &[&str] = &[
+    "ring::shared::loom_tests::loom_a_returned",
+    "ring::shared::loom_tests::loom_a_consumer_watches",
     "ring::shared::loom_tests::loom_the_only",
     "ring::shared::loom_tests::loom_two_producers_and",
     "ring::shared::loom_tests::loom_a_producer_and",
@@ -47,8 +49,19 @@ const SHARED: &[&str] = &[
     "ring::shared::loom_tests::batches",
 ];
 
-const CLAIMS: &[&str] =
-    &["ring::broadcast::loom", SHARED[0], SHARED[1], SHARED[2], SHARED[3], SHARED[4], SHARED[5], SHARED[6], SHARED[7]];
+const CLAIMS: &[&str] = &[
+    "ring::broadcast::loom",
+    SHARED[0],
+    SHARED[1],
+    SHARED[2],
+    SHARED[3],
+    SHARED[4],
+    SHARED[5],
+    SHARED[6],
+    SHARED[7],
+    SHARED[8],
+    SHARED[9],
+];
 
 /// What an ordering is weakened to. A read-modify-write that does both loses one at a time.
 const WEAKER: &[(&str, &[&str])] =
