@@ -512,6 +512,21 @@ fn loom_what_a_batch_overwrites_is_not_accepted() {
 }
 
 #[test]
+fn loom_who_begins_in_the_middle_of_a_batch_gets_whole_messages() {
+    explore("lossy, a newcomer whose history is the second of a batch", None, || {
+        let memory = Memory::new(5, None);
+        let mut publisher = Publisher::attach(memory.parts(), 0, Company::Others);
+        let parts = memory.parts();
+        // It may come to the second before the first is published.
+        let reader = thread::spawn(move || look_once(&mut lossy::Subscriber::attach(parts, 1).unwrap()));
+        memory.fill_two(&mut publisher, 0);
+        assert_eq!(publisher.claimed(), 2);
+        publisher.pass_many(2);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
 fn loom_a_dead_publishers_batch_is_withdrawn_beside_those_who_live() {
     for (has_stored, repairs) in [(false, 9), (true, 9), (true, 2), (true, 3)] {
         let name =
