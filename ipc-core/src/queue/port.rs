@@ -169,8 +169,9 @@ impl<E: Tended> Port<E> {
         let copy = self.copy();
         self.pass();
         match validate(&copy) {
-            // SAFETY: `validate` has found that the copy is a `T`.
-            Ok(()) => Ok(Some(unsafe { copy.assume_init() })),
+            // By reading it: to move it is one more copy of a message that is not small.
+            // SAFETY: `validate` has found that the copy is a `T`, and it is read once.
+            Ok(()) => Ok(Some(unsafe { copy.assume_init_read() })),
             Err(corrupt) => Err(corrupt.into()),
         }
     }
