@@ -47,9 +47,9 @@ fn victim_sends(stage: &Stage, mut sender: Sender<Message>) -> Check {
             &[]
         }
         LOAN_BATCH | LOAN_TOO_MANY => {
-            let (most, published) = if stage.scene().operation == LOAN_BATCH { (2, 2) } else { (3, 1) };
+            let published = if stage.scene().operation == LOAN_BATCH { 2 } else { 1 };
             let sent = act(|| {
-                sender.try_loan_batch(most).map(|mut batch| {
+                sender.try_loan_batch(2).map(|mut batch| {
                     batch.iter_mut().zip(VICTIMS..).for_each(|(slot, number)| *slot = message(number));
                     batch.send_first(published)
                 })
