@@ -272,7 +272,14 @@ impl Mutant {
     /// What was tried: the change, in this file, with these models.
     fn key(&self, tree: &Tree, model: &str) -> Check<u64> {
         let module = model.split("::loom").next().unwrap_or(model).replace("::", "/");
-        let models = tree.read(&PathBuf::from(format!("ipc-core/src/{module}/loom_tests.rs")))?;
+        let mut models = tree.read(&PathBuf::from(format!("ipc-core/src/{module}/loom_tests.rs")))?;
+        let parts = tree.path().join(format!("ipc-core/src/{module}/loom_tests"));
+        // Most are in one file.
+        let mut parts: Vec<_> = fs::read_dir(parts).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        parts.sort();
+        for part in parts {
+            models += &tree.read(&part)?;
+        }
         Ok(key(&[&self.name(), &tree.read(Path::new(&self.file))?, &models, model]))
     }
 }

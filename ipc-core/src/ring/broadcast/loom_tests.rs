@@ -10,10 +10,11 @@
 
 use super::*;
 use crate::atomics::explore::explore;
-use crate::atomics::mortal::die_after;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
+
+mod holes;
 
 /// Words of a cell: two of payload and the stamp.
 const STRIDE: usize = 3;
@@ -427,33 +428,6 @@ fn loom_an_evicted_subscriber_accepts_nothing_that_was_overwritten() {
 }
 
 #[test]
-fn loom_a_hole_is_closed_beside_those_who_live() {
-    explore("lossy, a dead publisher, 2 repairers", Some(2), || {
-        let memory = Memory::new(2, None);
-        let parts = memory.parts();
-        // It dies after its claim, before it moves the horizon.
-        assert_eq!(Publisher::attach(parts, 0, Company::Others).reserve(everyone, |_, _| 1), Turn::Ours);
-        let life = |line| match line {
-            0 => Life::Dead { generation: 1 },
-            1 => Life::Live,
-            _ => Life::Absent,
-        };
-        let mut subscriber = lossy::Subscriber::attach(parts, 2).unwrap();
-        let shared = memory.clone();
-        let publisher = thread::spawn(move || {
-            let mut publisher = Publisher::attach(shared.parts(), 1, Company::Others);
-            shared.publish(&mut publisher, 1);
-            assert_eq!(shared.parts().repair(0, life), Repair::Resolved);
-        });
-        assert_eq!(parts.repair(0, life), Repair::Resolved);
-        assert_eq!(subscriber.look(), Sight::Missed(1));
-        publisher.join().unwrap();
-        assert_eq!(look_once(&mut subscriber), 1);
-        assert_eq!(parts.publishers.records.losses(), 1);
-    });
-}
-
-#[test]
 fn loom_a_batch_in_place_is_published_and_passed_as_a_whole() {
     explore("lossless, batches of 2", Some(3), || {
         let memory = Memory::new(2, Some(0));
@@ -524,46 +498,4 @@ fn loom_who_begins_in_the_middle_of_a_batch_gets_whole_messages() {
         publisher.pass_many(2);
         reader.join().unwrap();
     });
-}
-
-#[test]
-fn loom_a_dead_publishers_batch_is_withdrawn_beside_those_who_live() {
-    for (has_stored, repairs) in [(false, 9), (true, 9), (true, 2), (true, 3)] {
-        let name =
-            format!("lossless, a dead publisher's batch, stored: {has_stored}, a repairer that dies at {repairs}");
-        explore(&name, Some(2), move || {
-            let memory = Memory::new(2, Some(0));
-            let parts = memory.parts();
-            let mut subscriber = memory.subscribe(SUBSCRIBER, 0);
-            let mut dead = Publisher::attach(parts, 0, Company::Others);
-            memory.fill_two(&mut dead, 7);
-            if has_stored {
-                // All but the first stamp.
-                dead.finish_rest(1, State::Full, 1);
-            }
-            let life = |line| match line {
-                0 => Life::Dead { generation: 1 },
-                1 => Life::Live,
-                _ => Life::Absent,
-            };
-            let repairer = thread::spawn(move || {
-                die_after(repairs, || parts.repair(0, life));
-            });
-            let shared = memory.clone();
-            let publisher = thread::spawn(move || {
-                let mut publisher = Publisher::attach(shared.parts(), 1, Company::Others);
-                while shared.parts().repair(0, life) != Repair::Resolved {
-                    thread::yield_now();
-                }
-                shared.publish(&mut publisher, 2);
-            });
-            while subscriber.look() == Sight::Nothing {
-                thread::yield_now();
-            }
-            repairer.join().unwrap();
-            publisher.join().unwrap();
-            assert_eq!(memory.receive(&mut subscriber), 2, "nothing of the batch is left");
-            assert_eq!((subscriber.number(), parts.losses()), (3, 2));
-        });
-    }
 }
