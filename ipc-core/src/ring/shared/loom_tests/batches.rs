@@ -180,3 +180,30 @@ fn loom_two_consumers_of_batches_are_killed_and_two_repair() {
         }
     }
 }
+
+/// A consumer puts two messages back, or what is left of them, while another one searches for returned messages anyhow.
+#[test]
+fn loom_a_batch_that_is_put_back_is_found_by_its_stamps_alone() {
+    explore("a batch is put back", Some(2), || {
+        let memory = Memory::with_framing(2, Framing::PerCell);
+        let mut first = memory.consumer(0);
+        memory.parts().tell_of_return();
+        let shared = memory.clone();
+        let returner = thread::spawn(move || {
+            let sent = shared.send_batch(&mut shared.producer(0), 1, 2);
+            assert_eq!(sent, [1, 2]);
+            if first.claim_up_to(2) == Turn::Ours {
+                first.put_back();
+            }
+        });
+        let shared = memory.clone();
+        let receiver = thread::spawn(move || {
+            let mut second = shared.consumer(1);
+            (shared.receive(&mut second, 2), second)
+        });
+        returner.join().unwrap();
+        let (mut received, mut second) = receiver.join().unwrap();
+        received.extend(memory.drain(&mut second));
+        assert_eq!(sorted(received), [1, 2]);
+    });
+}
