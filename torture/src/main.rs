@@ -46,7 +46,8 @@ struct Args {
     /// Kills per kind of the soak.
     #[arg(long, value_name = "N")]
     kills: Option<u64>,
-    /// Only the seeded bugs and crash points that have this in their name, and the scene of this name.
+    /// Only the seeded bugs, the crash points and the pairs of operations that have this in their name, and the scene of this
+    /// name.
     #[arg(long, value_name = "NAME")]
     part: Option<String>,
     /// Only the seeded bugs of these numbers.
@@ -62,7 +63,7 @@ struct Args {
     /// Cases at the same time; most of them wait for a death to be noticed.
     #[arg(long, value_name = "N", default_value_t = sweep::JOBS)]
     jobs: usize,
-    /// Play this one case of the instruction sweep, as the report of a failure names it.
+    /// Play this one case of the instruction sweep, of one victim or of two, as the report of a failure names it.
     #[arg(long, value_name = "CASE")]
     case: Option<String>,
     /// Write one JSON object per kind and campaign to this file; `-` is standard output.

@@ -8,6 +8,7 @@ mod latest;
 #[cfg(feature = "crash-points")]
 mod lengths;
 mod locks;
+mod pairs;
 mod pipe;
 mod play;
 #[cfg(feature = "crash-points")]
@@ -54,7 +55,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) is_long: bool,
     /// Only this kind.
     pub(crate) kind: Option<&'a str>,
-    /// Only crash points that have this in their name.
+    /// Only crash points, and pairs of operations, that have this in their name.
     pub(crate) part: Option<&'a str>,
     /// Cases at the same time.
     pub(crate) jobs: usize,
@@ -76,7 +77,7 @@ struct Outcome {
 
 /// The names of all kinds.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|(name, _)| *name)
+    KINDS.iter().map(|(name, _)| *name).chain(pairs::kinds())
 }
 
 /// Runs the campaign.
@@ -112,6 +113,7 @@ pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) -> Check {
             tally.add(figure);
         }
     }
+    pairs::run(plan, tally);
     Ok(())
 }
 
@@ -149,6 +151,9 @@ pub(crate) fn at(place: &Place, is_long: bool) -> Check<Result<u64, String>> {
 
 /// Plays a single case, given as text.
 pub(crate) fn replay(case: &str, tally: &mut Tally) -> Check {
+    if pairs::is_meant(case) {
+        return pairs::replay(case, tally);
+    }
     let case: Case = case.parse()?;
     let began = Instant::now();
     let mut figure = Figure::new(NAME, case.scene.kind, Some(case.signal.name()));
@@ -178,6 +183,7 @@ pub(crate) fn victim(case: &str, domain: &str) -> Check {
         signals::EVENT => signals::event_victim(&stage),
         signals::CONDVAR => signals::condvar_victim(&stage),
         signals::BARRIER => signals::barrier_victim(&stage),
+        kind if pairs::is_kind(kind) => pairs::victim(&stage),
         #[cfg(feature = "crash-points")]
         repair::KIND => repair::victim(&stage),
         #[cfg(feature = "crash-points")]
@@ -220,7 +226,8 @@ fn play_all(cases: Vec<(Case, Goal)>, jobs: usize, what: &str) -> Vec<Outcome> {
     let bar = ProgressBar::new(cases.len() as u64);
     bar.set_message(what.to_string());
     bar.set_style(crate::report::bar_style());
-    let outcomes = pool::run(cases, jobs, play_one, || bar.inc(1));
+    let outcomes =
+        pool::run(cases, jobs, |(case, _)| case.to_string(), |(case, goal)| play_one(case, goal), || bar.inc(1));
     bar.finish_and_clear();
     outcomes
 }

@@ -81,11 +81,22 @@ pub(crate) struct Progress {
     pub(crate) is_finished: bool,
 }
 
-/// The way of a tracee: the address of every instruction that it has executed, and which of them are system calls.
+/// What there is to say of an instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// Nothing.
+    Plain,
+    /// It reads and writes memory in one step that others see.
+    Atomic,
+    /// It is a system call.
+    Call,
+}
+
+/// The way of a tracee: the address of every instruction that it has executed, and which of them stand out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Way {
     addresses: Vec<u64>,
-    is_call: HashMap<u64, bool>,
+    marks: HashMap<u64, Mark>,
     end: u64,
     /// The crash points that it has passed, if it was to tell.
     #[cfg(feature = "crash-points")]
@@ -100,8 +111,17 @@ impl Way {
 
     /// Before which steps a system call stands.
     pub(crate) fn calls(&self) -> impl Iterator<Item = u64> {
-        let is_call = |address| self.is_call.get(address).copied().unwrap_or(false);
-        (0..).zip(&self.addresses).filter(move |(_, address)| is_call(address)).map(|(steps, _)| steps)
+        self.marked(|mark| mark == Mark::Call)
+    }
+
+    /// Before which steps a system call stands, or an atomic instruction that reads and writes.
+    pub(crate) fn calls_and_atomics(&self) -> impl Iterator<Item = u64> {
+        self.marked(|mark| mark != Mark::Plain)
+    }
+
+    fn marked(&self, is_meant: impl Fn(Mark) -> bool) -> impl Iterator<Item = u64> {
+        let is_marked = move |address| self.marks.get(address).copied().is_some_and(&is_meant);
+        (0..).zip(&self.addresses).filter(move |(_, address)| is_marked(address)).map(|(steps, _)| steps)
     }
 
     /// Where the tracee is after each number of steps.
@@ -132,9 +152,9 @@ pub(crate) fn run(pid: libc::pid_t, end: u64, goal: Goal) -> Check<(Progress, Wa
         Goal::Steps(steps) => step(pid, end, steps, |_| Ok(()))?,
         Goal::End => step(pid, end, u64::MAX, |address| {
             way.addresses.push(address);
-            if let Entry::Vacant(entry) = way.is_call.entry(address) {
+            if let Entry::Vacant(entry) = way.marks.entry(address) {
                 let code = request(pid, libc::PTRACE_PEEKTEXT, address as usize, 0).at("the tracee's code is read")?;
-                entry.insert(code as u16 == machine::SYSCALL);
+                entry.insert(machine::mark(code.to_le_bytes()));
             }
             Ok(())
         })?,
@@ -333,6 +353,7 @@ fn request(pid: libc::pid_t, what: u32, address: usize, data: usize) -> io::Resu
 /// What there is to know about the processor.
 #[cfg(target_arch = "x86_64")]
 mod machine {
+    use super::Mark;
     use libc::{user, user_regs_struct};
     use std::mem::offset_of;
 
@@ -343,11 +364,21 @@ mod machine {
     pub(super) const PLACE: usize = offset_of!(user, regs) + offset_of!(user_regs_struct, rip);
     pub(super) const STACK: usize = offset_of!(user, regs) + offset_of!(user_regs_struct, rsp);
 
-    /// The instruction `syscall`.
-    pub(super) const SYSCALL: u16 = 0x050f;
-
     /// The instruction `int3`.
     pub(super) const TRAP: u8 = 0xcc;
+
+    /// What there is to say of the instruction that begins with these bytes.
+    pub(super) fn mark(code: [u8; 8]) -> Mark {
+        match code {
+            // `syscall`.
+            [0x0f, 0x05, ..] => Mark::Call,
+            // The prefix `lock`.
+            [0xf0, ..] => Mark::Atomic,
+            // `xchg` with memory, of 32 or 64 bits.
+            [0x87, operands, ..] | [0x40..=0x4f, 0x87, operands, ..] if operands < 0xc0 => Mark::Atomic,
+            _ => Mark::Plain,
+        }
+    }
 
     /// Stops this process for its tracer.
     #[inline(always)]
@@ -363,8 +394,11 @@ mod machine {
     pub(crate) const IS_SUPPORTED: bool = false;
     pub(super) const PLACE: usize = 0;
     pub(super) const STACK: usize = 0;
-    pub(super) const SYSCALL: u16 = 0;
     pub(super) const TRAP: u8 = 0;
+
+    pub(super) fn mark(_code: [u8; 8]) -> super::Mark {
+        super::Mark::Plain
+    }
 
     pub(super) fn trap() {}
 }

@@ -208,22 +208,22 @@ pub(crate) fn survivors(play: &mut Play) -> Check {
 }
 
 /// A surviving subscriber, and what it has received.
-struct Reader {
-    subscriber: Subscriber<Message>,
-    numbers: Vec<u64>,
-    missed: u64,
-    deaths: u32,
-    ends: u32,
+pub(super) struct Reader {
+    pub(super) subscriber: Subscriber<Message>,
+    pub(super) numbers: Vec<u64>,
+    pub(super) missed: u64,
+    pub(super) deaths: u32,
+    pub(super) ends: u32,
 }
 
 impl Reader {
-    fn new(broadcast: &Broadcast<Message>) -> Check<Self> {
+    pub(super) fn new(broadcast: &Broadcast<Message>) -> Check<Self> {
         let subscriber = broadcast.subscriber().at("a subscriber attaches")?;
         Ok(Reader { subscriber, numbers: Vec::new(), missed: 0, deaths: 0, ends: 0 })
     }
 
     /// Takes one message, or learns why there is none; `false` if nothing came in time.
-    fn take(&mut self, limit: Duration) -> Check<bool> {
+    pub(super) fn take(&mut self, limit: Duration) -> Check<bool> {
         match self.subscriber.recv_timeout(limit) {
             Ok(Some(received)) => self.numbers.push(number(received)?),
             Ok(None) => self.ends += 1,
@@ -235,7 +235,7 @@ impl Reader {
         Ok(true)
     }
 
-    fn take_until_complete(&mut self, books: &Books) -> Check {
+    pub(super) fn take_until_complete(&mut self, books: &Books) -> Check {
         let deadline = Instant::now() + PATIENCE;
         while !books.are_complete(&self.numbers) {
             ensure(Instant::now() < deadline, || format!("of {books:?} came only {}", self.told()))?;
@@ -245,12 +245,12 @@ impl Reader {
         Ok(())
     }
 
-    fn take_until_quiet(&mut self) -> Check {
+    pub(super) fn take_until_quiet(&mut self) -> Check {
         while self.ends == 0 && self.take(PAUSE)? {}
         Ok(())
     }
 
-    fn take_until_end(&mut self) -> Check {
+    pub(super) fn take_until_end(&mut self) -> Check {
         self.ends = 0;
         while self.ends == 0 {
             let came = self.take(PATIENCE)?;
@@ -259,13 +259,13 @@ impl Reader {
         Ok(())
     }
 
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         format!("{:?}, {} missed, {} deaths, {} ends", self.numbers, self.missed, self.deaths, self.ends)
     }
 }
 
 /// Publishes while the readers receive whatever comes before it.
-fn publish_through(tx: &mut Publisher<Message>, readers: &mut [&mut Reader], number: u64) -> Check {
+pub(super) fn publish_through(tx: &mut Publisher<Message>, readers: &mut [&mut Reader], number: u64) -> Check {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match tx.try_send(message(number)) {

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "crash-points")]
 use super::{access, lengths, repair};
-use super::{broadcast, latest, locks, pipe, queue, service, signals, tails};
+use super::{broadcast, latest, locks, pairs, pipe, queue, service, signals, tails};
 use crate::check::{Check, Context};
 use std::fmt;
 use std::str::FromStr;
@@ -125,16 +125,16 @@ pub(crate) struct Case {
 }
 
 /// Which words stand for what in the text of a case.
-const SLOTS: [(&str, Slot); 3] = [("first", Slot::First), ("last", Slot::Last), ("wrap", Slot::Wrap)];
-const SIGNALS: [(&str, Signal); 2] = [("kill", Signal::Kill), ("stop", Signal::Stop)];
-const ORDERS: [(&str, Order); 2] = [("drain", Order::Drain), ("succeed", Order::Succeed)];
+pub(super) const SLOTS: [(&str, Slot); 3] = [("first", Slot::First), ("last", Slot::Last), ("wrap", Slot::Wrap)];
+pub(super) const SIGNALS: [(&str, Signal); 2] = [("kill", Signal::Kill), ("stop", Signal::Stop)];
+pub(super) const ORDERS: [(&str, Order); 2] = [("drain", Order::Drain), ("succeed", Order::Succeed)];
 const COMPANIES: [(&str, bool); 2] = [("alone", false), ("company", true)];
 
-fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+pub(super) fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
     words.iter().find(|(_, other)| *other == value).map_or("", |(word, _)| word)
 }
 
-fn value_of<T: Copy>(words: &[(&'static str, T)], word: Option<&str>) -> Check<T> {
+pub(super) fn value_of<T: Copy>(words: &[(&'static str, T)], word: Option<&str>) -> Check<T> {
     let found = words.iter().find(|(other, _)| Some(*other) == word).map(|(_, value)| *value);
     found.ok_or_else(|| format!("{word:?} is none of {:?}", words.iter().map(|(word, _)| *word).collect::<Vec<_>>()))
 }
@@ -165,11 +165,14 @@ impl FromStr for Case {
         let mut words = text.split('/');
         let (kind, role, operation) = (words.next(), words.next(), words.next());
         let has_company = value_of(&COMPANIES, words.next())?;
-        let scenes = KINDS.iter().filter(|(name, _)| Some(*name) == kind).flat_map(|(_, scenes)| scenes());
+        let mut scenes = KINDS.iter().flat_map(|(_, scenes)| scenes()).chain(pairs::scenes());
         let is_meant = |scene: &Scene| {
-            Some(scene.role) == role && Some(scene.operation) == operation && scene.has_company == has_company
+            Some(scene.kind) == kind
+                && Some(scene.role) == role
+                && Some(scene.operation) == operation
+                && scene.has_company == has_company
         };
-        let scene = scenes.into_iter().find(is_meant).ok_or("there is no such kind, role, operation or company")?;
+        let scene = scenes.find(is_meant).ok_or("there is no such kind, role, operation or company")?;
         let (slot, signal) = (value_of(&SLOTS, words.next())?, value_of(&SIGNALS, words.next())?);
         let steps = words.next().unwrap_or_default().parse().at("the number of instructions")?;
         Ok(Case { scene, slot, signal, steps, order: value_of(&ORDERS, words.next())? })

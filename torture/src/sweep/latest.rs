@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) const KIND: &str = "latest";
 
 /// A value of several lines, every word of which is its number.
-type Value = [u64; 20];
+pub(super) type Value = [u64; 20];
 
 /// Numbers of values: before the strike, by the victim, by those who come after it.
 const BEFORE: u64 = 100;
@@ -27,15 +27,15 @@ pub(crate) fn scenes() -> Vec<Scene> {
     WRITING.iter().map(writer).chain(READING.iter().map(reader)).collect()
 }
 
-fn channel(domain: &str) -> Latest<Value> {
+pub(super) fn channel(domain: &str) -> Latest<Value> {
     Latest::new("level").domain(domain)
 }
 
-fn value(number: u64) -> Value {
+pub(super) fn value(number: u64) -> Value {
     [number; 20]
 }
 
-fn number(value: Value) -> Check<u64> {
+pub(super) fn number(value: Value) -> Check<u64> {
     ensure(value.iter().all(|&word| word == value[0]), || format!("{value:?} is a torn value"))?;
     Ok(value[0])
 }

@@ -6,11 +6,12 @@ use crate::child::{self, Child};
 use crate::domain::Domain;
 use crate::trace::{self, Goal, Progress, Way};
 use std::fmt::Debug;
+use std::rc::Rc;
 
 /// The parent's view of a case.
 pub(crate) struct Play {
     pub(crate) case: Case,
-    pub(crate) domain: Domain,
+    pub(crate) domain: Rc<Domain>,
     goal: Goal,
     victim: Option<Child>,
     progress: Progress,
@@ -22,7 +23,16 @@ pub(crate) struct Play {
 impl Play {
     /// A case that is about to begin.
     pub(crate) fn new(case: Case, goal: Goal) -> Self {
-        let (domain, progress, way) = (Domain::new(), Progress::default(), Way::default());
+        Self::within(Rc::new(Domain::new()), case, goal)
+    }
+
+    /// Another victim in the same domain.
+    pub(crate) fn beside(&self, case: Case, goal: Goal) -> Self {
+        Self::within(self.domain.clone(), case, goal)
+    }
+
+    fn within(domain: Rc<Domain>, case: Case, goal: Goal) -> Self {
+        let (progress, way) = (Progress::default(), Way::default());
         Play { case, domain, goal, victim: None, progress, way, saw: Vec::new() }
     }
 
@@ -127,6 +137,11 @@ impl Play {
         } else if !self.is_untouched() {
             books.may(effect.iter().copied());
         }
+    }
+
+    /// Kills the stopped victim.
+    pub(crate) fn kill(&mut self) -> Check {
+        self.victim.as_mut().ok_or("the victim has not come")?.kill()
     }
 
     /// Lets the stopped victim finish its operation, and returns the numbers that it acknowledges.

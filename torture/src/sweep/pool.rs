@@ -1,9 +1,6 @@
 //! Many cases at the same time: most of a case's time is spent waiting.
 
-use super::Outcome;
-use super::case::Case;
 use crate::domain;
-use crate::trace::Goal;
 use std::collections::HashMap;
 use std::process;
 use std::sync::Mutex;
@@ -14,13 +11,14 @@ use std::time::{Duration, Instant};
 /// After so long a case hangs, and with it what it tests.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Plays the cases, `jobs` at a time, and tells `done` of each that is over.
-pub(super) fn run(
-    cases: Vec<(Case, Goal)>,
+/// Plays the cases, `jobs` at a time, and tells `done` of each that is over. One that hangs is told by its `name`.
+pub(super) fn run<C: Copy + Send, O: Send>(
+    cases: Vec<C>,
     jobs: usize,
-    play: impl Fn(Case, Goal) -> Outcome + Sync,
+    name: impl Fn(&C) -> String,
+    play: impl Fn(C) -> O + Sync,
     mut done: impl FnMut(),
-) -> Vec<Outcome> {
+) -> Vec<O> {
     let (cases, under_way) = (Mutex::new(cases.into_iter()), Mutex::new(HashMap::new()));
     let mut outcomes = Vec::new();
     thread::scope(|scope| {
@@ -28,9 +26,9 @@ pub(super) fn run(
         for job in 0..jobs {
             let (over, cases, under_way, play) = (over.clone(), &cases, &under_way, &play);
             scope.spawn(move || {
-                while let Some((case, goal)) = next(cases) {
+                while let Some(case) = next(cases) {
                     note(under_way, job, Some(case));
-                    let outcome = play(case, goal);
+                    let outcome = play(case);
                     note(under_way, job, None);
                     if over.send(outcome).is_err() {
                         return;
@@ -45,7 +43,7 @@ pub(super) fn run(
                     outcomes.push(outcome);
                     done();
                 }
-                Err(RecvTimeoutError::Timeout) => end_if_hanging(&under_way),
+                Err(RecvTimeoutError::Timeout) => end_if_hanging(&under_way, &name),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -53,13 +51,13 @@ pub(super) fn run(
     outcomes
 }
 
-type UnderWay = Mutex<HashMap<usize, (Case, Instant)>>;
+type UnderWay<C> = Mutex<HashMap<usize, (C, Instant)>>;
 
-fn next(cases: &Mutex<impl Iterator<Item = (Case, Goal)>>) -> Option<(Case, Goal)> {
+fn next<C>(cases: &Mutex<impl Iterator<Item = C>>) -> Option<C> {
     cases.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next()
 }
 
-fn note(under_way: &UnderWay, job: usize, case: Option<Case>) {
+fn note<C>(under_way: &UnderWay<C>, job: usize, case: Option<C>) {
     let mut under_way = under_way.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     match case {
         Some(case) => under_way.insert(job, (case, Instant::now())),
@@ -68,12 +66,13 @@ fn note(under_way: &UnderWay, job: usize, case: Option<Case>) {
 }
 
 /// A thread that hangs cannot be ended, so the process ends.
-fn end_if_hanging(under_way: &UnderWay) {
+fn end_if_hanging<C>(under_way: &UnderWay<C>, name: &impl Fn(&C) -> String) {
     let under_way = under_way.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let hanging: Vec<_> = under_way.values().filter(|(_, since)| since.elapsed() > LIMIT).collect();
     if !hanging.is_empty() {
         for (case, _) in hanging {
-            eprintln!("FAILED: a survivor hangs. Again: cargo run --release -p torture -- --case {case}");
+            let name = name(case);
+            eprintln!("FAILED: a survivor hangs. Again: cargo run --release -p torture -- --case {name}");
         }
         domain::remove_all();
         process::exit(1);
