@@ -4,9 +4,12 @@
 mod access;
 mod broadcast;
 mod case;
+mod evictions;
+mod feeds;
 mod latest;
 #[cfg(feature = "crash-points")]
 mod lengths;
+mod letters;
 mod locks;
 mod pairs;
 mod pipe;
@@ -19,6 +22,7 @@ mod queue;
 pub(crate) mod repair;
 mod service;
 mod signals;
+mod streams;
 mod tails;
 
 pub(crate) use broadcast::LOSSLESS as LOSSLESS_BROADCAST;
@@ -48,6 +52,9 @@ pub(crate) const NAME: &str = "instruction-sweep";
 
 /// Cases at the same time; most of them wait for a death to be noticed.
 pub(crate) const JOBS: usize = 64;
+
+/// Passes of an instruction that the short form takes: the first ones. A loop over all participants has dozens.
+const PASSES: u64 = 4;
 
 /// How much of it is done.
 pub(crate) struct Plan<'a> {
@@ -175,8 +182,12 @@ pub(crate) fn victim(case: &str, domain: &str) -> Check {
         queue::EXCLUSIVE | queue::SHARED => queue::victim(&stage),
         tails::EXCLUSIVE | tails::SHARED => tails::victim(&stage),
         broadcast::LOSSLESS | broadcast::LOSSY => broadcast::victim(&stage),
+        evictions::KIND => evictions::victim(&stage),
+        feeds::LOSSLESS | feeds::LOSSY => feeds::victim(&stage),
         latest::KIND => latest::victim(&stage),
         service::KIND => service::victim(&stage),
+        letters::KIND => letters::victim(&stage),
+        streams::KIND => streams::victim(&stage),
         locks::MUTEX => locks::mutex_victim(&stage),
         locks::RW_LOCK => locks::rw_lock_victim(&stage),
         signals::SEMAPHORE => signals::semaphore_victim(&stage),
@@ -199,8 +210,12 @@ fn survivors(play: &mut Play) -> Check {
         queue::EXCLUSIVE | queue::SHARED => queue::survivors(play),
         tails::EXCLUSIVE | tails::SHARED => tails::survivors(play),
         broadcast::LOSSLESS | broadcast::LOSSY => broadcast::survivors(play),
+        evictions::KIND => evictions::survivors(play),
+        feeds::LOSSLESS | feeds::LOSSY => feeds::survivors(play),
         latest::KIND => latest::survivors(play),
         service::KIND => service::survivors(play),
+        letters::KIND => letters::survivors(play),
+        streams::KIND => streams::survivors(play),
         locks::MUTEX => locks::mutex_survivors(play),
         locks::RW_LOCK => locks::rw_lock_survivors(play),
         signals::SEMAPHORE => signals::semaphore_survivors(play),
@@ -274,13 +289,19 @@ impl Plan<'_> {
     /// The cases of a scene at a slot, given one that has come to the end.
     fn cases(&self, outcome: &Outcome, signal: Signal) -> Vec<(Case, Goal)> {
         let Outcome { case, way, .. } = outcome;
-        let stride = self.stride(*case, way.len(), signal);
         let near_calls = way.calls().flat_map(|call| [call, call + 1]).filter(|_| signal == Signal::Kill);
-        let chosen: BTreeSet<u64> = (0..=way.len()).step_by(stride).chain(near_calls).collect();
+        let near_calls: BTreeSet<u64> = near_calls.collect();
+        let is_meant =
+            |step: &u64, goal: Goal| self.is_long || goal.is_among_first(PASSES) || near_calls.contains(step);
+        let places: Vec<_> = (0..).zip(way.places()).filter(|(step, goal)| is_meant(step, *goal)).collect();
+        let stride = self.stride(*case, places.len() as u64, signal);
         let mut cases = Vec::new();
-        for (steps, goal) in (0..).zip(way.places()).filter(|(steps, _)| chosen.contains(steps)) {
+        for (at, (steps, goal)) in places.into_iter().enumerate() {
+            if at % stride != 0 && !near_calls.contains(&steps) {
+                continue;
+            }
             for order in [Order::Drain, Order::Succeed] {
-                if self.is_long || (order == Order::Drain) == (steps % 2 == 0) {
+                if self.is_long || (order == Order::Drain) == (at % 2 == 0) {
                     cases.push((Case { signal, steps, order, ..*case }, goal));
                 }
             }
@@ -288,8 +309,8 @@ impl Plan<'_> {
         cases
     }
 
-    /// In the short form: every instruction of an operation of the fast path that is alone at the wrapping slot, and every
-    /// few elsewhere.
+    /// In the short form: every instruction of an operation of the fast path that is alone at the wrapping slot, at its
+    /// first passes, and every few elsewhere.
     fn stride(&self, case: Case, length: u64, signal: Signal) -> usize {
         if self.is_long {
             return 1;
@@ -301,8 +322,13 @@ impl Plan<'_> {
             (Slot::Wrap, Signal::Stop) => (9, 60),
             (_, Signal::Stop) => (31, 20),
         };
-        // Copying a long message is one instruction over and over.
-        let most = if matches!(case.scene.kind, tails::EXCLUSIVE | tails::SHARED) { 300.min(most) } else { most };
+        let most = match case.scene.kind {
+            // Copying a long message is one instruction over and over.
+            tails::EXCLUSIVE | tails::SHARED => 300.min(most),
+            // They share most of what they do with the kinds of one length.
+            feeds::LOSSLESS | feeds::LOSSY | letters::KIND | evictions::KIND => 80.min(most),
+            _ => most,
+        };
         let most = if case.scene.is_long() { 40.min(most) } else { most };
         // Odd, so that both orders take turns.
         ((length / most).max(least) | 1) as usize

@@ -72,6 +72,13 @@ pub(crate) enum Goal {
     },
 }
 
+impl Goal {
+    /// Whether the tracee has been at this place of its way fewer than so many times before.
+    pub(crate) fn is_among_first(self, passes: u64) -> bool {
+        matches!(self, Goal::Place { times, .. } if times <= passes)
+    }
+}
+
 /// How far a tracee has come.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
@@ -104,11 +111,6 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// How many instructions it has.
-    pub(crate) fn len(&self) -> u64 {
-        self.addresses.len() as u64
-    }
-
     /// Before which steps a system call stands.
     pub(crate) fn calls(&self) -> impl Iterator<Item = u64> {
         self.marked(|mark| mark == Mark::Call)

@@ -2,7 +2,9 @@
 
 #[cfg(feature = "crash-points")]
 use super::{access, lengths, repair};
-use super::{broadcast, latest, locks, pairs, pipe, queue, service, signals, tails};
+use super::{
+    broadcast, evictions, feeds, latest, letters, locks, pairs, pipe, queue, service, signals, streams, tails,
+};
 use crate::check::{Check, Context};
 use std::fmt;
 use std::str::FromStr;
@@ -31,8 +33,13 @@ pub(crate) const KINDS: &[Kind] = &[
     (tails::SHARED, tails::shared_scenes),
     (broadcast::LOSSLESS, broadcast::lossless_scenes),
     (broadcast::LOSSY, broadcast::lossy_scenes),
+    (evictions::KIND, evictions::scenes),
+    (feeds::LOSSLESS, feeds::lossless_scenes),
+    (feeds::LOSSY, feeds::lossy_scenes),
     (latest::KIND, latest::scenes),
     (service::KIND, service::scenes),
+    (letters::KIND, letters::scenes),
+    (streams::KIND, streams::scenes),
     (pipe::KIND, pipe::scenes),
     (locks::MUTEX, locks::mutex_scenes),
     (locks::RW_LOCK, locks::rw_lock_scenes),

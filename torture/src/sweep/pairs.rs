@@ -234,6 +234,5 @@ impl Plan<'_> {
 
 /// Where a victim can be struck on its way, and after how many steps.
 fn places(way: &Way) -> Vec<(u64, Goal)> {
-    let is_early = |goal: &Goal| matches!(goal, Goal::Place { times, .. } if *times <= PASSES);
-    (0..).zip(way.places()).filter(|(_, goal)| is_early(goal)).collect()
+    (0..).zip(way.places()).filter(|(_, goal)| goal.is_among_first(PASSES)).collect()
 }

@@ -24,7 +24,7 @@ const AFTER: u64 = 500;
 const PRELOADED: u64 = 3;
 
 /// Bytes of the ring, of which the longest message takes a fifth.
-const CAPACITY: usize = 4096;
+pub(super) const CAPACITY: usize = 4096;
 
 const SENDING: &[&str] = &["send", "send-copy", "loan-and-drop", "close"];
 const RECEIVING: &[&str] = &["recv-boxed", "recv-in-place", "close"];
@@ -48,21 +48,21 @@ fn channel(scene: Scene, domain: &str) -> Queue<[u64]> {
 }
 
 /// Words of the message with this number.
-fn length(number: u64) -> usize {
+pub(super) fn length(number: u64) -> usize {
     110 + (number % 3) as usize * 7
 }
 
 /// One word of it.
-fn word(number: u64, at: usize) -> u64 {
+pub(super) fn word(number: u64, at: usize) -> u64 {
     number.wrapping_add(at as u64 * 0x9e37_79b9)
 }
 
-fn message(number: u64) -> Vec<u64> {
+pub(super) fn message(number: u64) -> Vec<u64> {
     (0..length(number)).map(|at| word(number, at)).collect()
 }
 
 /// The number of a message that is whole.
-fn number(received: &[u64]) -> Check<u64> {
+pub(super) fn number(received: &[u64]) -> Check<u64> {
     let number = *received.first().ok_or("a message has no number")?;
     let is_whole =
         received.len() == length(number) && (0..).zip(received).all(|(at, &found)| found == word(number, at));
