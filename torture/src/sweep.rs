@@ -317,10 +317,10 @@ impl Plan<'_> {
         }
         let (least, most) = match (case.slot, signal) {
             (Slot::Wrap, Signal::Kill) if !case.scene.has_company => (1, 1_000),
-            (Slot::Wrap, Signal::Kill) => (3, 200),
-            (_, Signal::Kill) => (9, 100),
-            (Slot::Wrap, Signal::Stop) => (9, 60),
-            (_, Signal::Stop) => (31, 20),
+            (Slot::Wrap, Signal::Kill) => (5, 100),
+            (_, Signal::Kill) => (13, 40),
+            (Slot::Wrap, Signal::Stop) => (9, 40),
+            (_, Signal::Stop) => (31, 15),
         };
         let most = match case.scene.kind {
             // Copying a long message is one instruction over and over.
