@@ -7,6 +7,22 @@ use std::panic;
 use support::Domain;
 
 #[test]
+fn a_batch_of_none_takes_nothing_and_waits_for_nothing() {
+    for is_exclusive in [true, false] {
+        let domain = Domain::new(if is_exclusive { "none" } else { "none-shared" });
+        let queue = Queue::<u64>::new("none").domain(domain.name()).capacity(1);
+        let queue = if is_exclusive { queue.spsc() } else { queue };
+        let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        assert_eq!(rx.recv_batch_ref(0).unwrap().map(|batch| batch.len()), Some(0), "though there is no message");
+        assert_eq!(tx.loan_batch(0).unwrap().send(), 0);
+        tx.try_send(7).unwrap();
+        assert_eq!(tx.loan_batch(0).unwrap().send(), 0, "though the channel is full");
+        assert_eq!(rx.try_recv(), Ok(Some(7)));
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    }
+}
+
+#[test]
 fn batches_in_place_are_filled_and_read_together() {
     for is_exclusive in [true, false] {
         let domain = Domain::new(if is_exclusive { "chunks" } else { "chunks-shared" });

@@ -67,7 +67,7 @@ impl<'a, T: IpcMessage> LoanBatch<'a, T> {
 
     fn of(mut owner: Owner<'a>, max: usize) -> Self {
         let len = owner.lender_mut().owned(max);
-        let batch: Self = LoanBatch { owner, len, is_unsent: true, messages: PhantomData };
+        let batch: Self = LoanBatch { owner, len, is_unsent: len != 0, messages: PhantomData };
         if !T::ANY_BITS {
             for at in 0..len {
                 // SAFETY: the slot is this end's own, and large and aligned enough for a `T`, which the geometry
