@@ -48,7 +48,7 @@ impl Consumer {
         if self.claim_one() { Turn::Ours } else { self.claim_between(1) }
     }
 
-    /// One attempt to claim a message of one cell: see [`Producer::claim_one`].
+    /// Claims a message of one cell in few instructions: see [`Producer::claim_one`].
     #[inline(never)]
     pub(crate) fn claim_one(&mut self) -> bool {
         debug_assert!(self.units() == 0);
@@ -60,7 +60,9 @@ impl Consumer {
         let full = |at| Stamp::new(State::Full, cells.lap(at), 1);
         // Acquire: as in `claim_between`.
         let is_full = |at| cells.stamp(at).load(Ordering::Acquire) == full(at).word();
-        let Some(at) = self.claimant.claim_next(&cells, is_full) else { return false };
+        let Some(at) = self.claimant.claim_next(&cells, is_full) else {
+            return self.claimant.is_trying() && self.claim_between(1) == Turn::Ours;
+        };
         (self.at, self.stamp) = (at, full(at));
         cells.prefetch_to_read(at, AHEAD);
         true
