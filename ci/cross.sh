@@ -2,15 +2,23 @@
 # Other platforms than this machine's, as far as they can be had here:
 #
 # - type-checks the library for Windows and macOS;
-# - builds the core's tests for i686 and aarch64 and runs them, the latter in an emulator: Linux's own backend;
-# - builds the core's own tests and those of two processes for Windows and runs them under wine: the portable backend;
+# - builds the core's own tests and those of two processes for i686 and aarch64 and runs them, the latter in an emulator:
+#   Linux's own backend;
+# - builds the same for Windows and runs them under wine: the portable backend;
 # - has a 32-bit and a 64-bit process meet at one channel of each kind.
+#
+# `ci/cross.sh all` runs all of the core's tests for i686, which takes some minutes more.
 #
 # The standard library is built from the sources of Debian's compiler. Debian's packages are installed, which takes root; a
 # part whose packages cannot be had is skipped, and says so. macOS is not run, and FreeBSD not even built: a dependency of
 # `shared_memory` does not build for it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+case ${1:-} in
+  all) tests=--tests ;;
+  *) tests="--test two_processes" ;;
+esac
 
 skip() { echo "SKIPPED: other platforms: $*"; }
 
@@ -66,7 +74,7 @@ i686() {
   have gcc-i686-linux-gnu libc6-dev-i386-cross || { skip "no i686"; return; }
   export CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER=i686-linux-gnu-gcc
   export CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_RUSTFLAGS="-Clink-arg=-Wl,-dynamic-linker,/usr/i686-linux-gnu/lib/ld-linux.so.2 -Clink-arg=-Wl,-rpath,/usr/i686-linux-gnu/lib"
-  executables i686-unknown-linux-gnu --lib --tests >"$work/i686"
+  executables i686-unknown-linux-gnu --lib $tests >"$work/i686"
   grep -v '/ui-' "$work/i686" | run
   echo "run: i686"
 
