@@ -373,13 +373,6 @@ impl Claimant {
         }
     }
 
-    /// Whether the last attempt has left something in the record, so that another one is to be made, or [given
-    /// up](Claimant::give_up).
-    #[inline(always)]
-    pub(crate) fn is_trying(&self) -> bool {
-        self.is_trying
-    }
-
     #[inline(always)]
     fn note_units(&mut self, units: u16) {
         if self.units != units {

@@ -45,12 +45,18 @@ impl Consumer {
     /// [puts it back](Consumer::put_back). `Theirs`: the ring is empty, or the next message has not been committed, or the
     /// only consumer before this one has yet to notice it.
     pub(crate) fn claim(&mut self) -> Turn {
-        if self.claim_one() { Turn::Ours } else { self.claim_between(1) }
+        if self.try_one() { Turn::Ours } else { self.claim_between(1) }
     }
 
-    /// Claims a message of one cell in few instructions: see [`Producer::claim_one`].
+    /// Whether a message could be claimed. Not inlined, as [`Producer::claim_one`].
     #[inline(never)]
     pub(crate) fn claim_one(&mut self) -> bool {
+        self.try_one() || self.claim_between(1) == Turn::Ours
+    }
+
+    /// One attempt to claim a message of one cell: see `Producer::try_one`.
+    #[inline(always)]
+    fn try_one(&mut self) -> bool {
         debug_assert!(self.units() == 0);
         // Relaxed: as in `claim_between`.
         if self.parts.returns().load(Ordering::Relaxed) != self.seen_returns {
@@ -60,9 +66,7 @@ impl Consumer {
         let full = |at| Stamp::new(State::Full, cells.lap(at), 1);
         // Acquire: as in `claim_between`.
         let is_full = |at| cells.stamp(at).load(Ordering::Acquire) == full(at).word();
-        let Some(at) = self.claimant.claim_next(&cells, is_full) else {
-            return self.claimant.is_trying() && self.claim_between(1) == Turn::Ours;
-        };
+        let Some(at) = self.claimant.claim_next(&cells, is_full) else { return false };
         (self.at, self.stamp) = (at, full(at));
         cells.prefetch_to_read(at, AHEAD);
         true

@@ -38,22 +38,26 @@ impl Producer {
     /// [passes](Producer::pass) or [abandons](Producer::abandon) them. `Theirs`: the ring is full, or the only producer
     /// before this one has yet to notice it.
     pub(crate) fn claim(&mut self, units: u16) -> Turn {
-        if units == 1 && self.claim_one() { Turn::Ours } else { self.claim_between(units, units) }
+        if units == 1 && self.try_one() { Turn::Ours } else { self.claim_between(units, units) }
     }
 
-    /// Claims one cell in few instructions, which nearly always succeeds; otherwise nothing is to be concluded from it.
+    /// Whether one cell could be claimed.
     ///
     /// It is not inlined, so that the code of an exclusive queue's sender, in which a match leads here, contains no locked
     /// instructions.
     #[inline(never)]
     pub(crate) fn claim_one(&mut self) -> bool {
+        self.try_one() || self.claim_between(1, 1) == Turn::Ours
+    }
+
+    /// One attempt to claim one cell, in few instructions. It nearly always succeeds, and otherwise says nothing.
+    #[inline(always)]
+    fn try_one(&mut self) -> bool {
         debug_assert!(self.units == 0);
         let cells = self.parts.cells;
         // Acquire: as in `first_taken`.
         let is_free = |at| cells.stamp(at).load(Ordering::Acquire) == Stamp::free(cells.lap(at)).word();
-        let Some(at) = self.claimant.claim_next(&cells, is_free) else {
-            return self.claimant.is_trying() && self.claim_between(1, 1) == Turn::Ours;
-        };
+        let Some(at) = self.claimant.claim_next(&cells, is_free) else { return false };
         (self.at, self.units) = (at, 1);
         cells.prefetch_to_write(at, AHEAD);
         true
