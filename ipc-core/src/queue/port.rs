@@ -181,10 +181,9 @@ impl<E: Tended> Port<E> {
     /// taken together, and given back if they do not come.
     pub(crate) fn send_batch<T: IpcMessage>(
         &mut self,
-        messages: impl Iterator<Item = T>,
+        mut messages: impl Iterator<Item = T>,
         patience: impl Fn() -> Patience,
     ) -> Result<usize, (usize, T, Blocked)> {
-        let mut messages = messages;
         let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: true };
         while let Some(message) = messages.next() {
             if let Err(blocked) = batch.take_turn(&messages, &patience) {
@@ -202,10 +201,9 @@ impl<E: Tended> Port<E> {
     /// of this length.
     pub(crate) fn send_copy_batch<T: IpcMessage + ?Sized, M: Borrow<T>>(
         &mut self,
-        messages: impl Iterator<Item = M>,
+        mut messages: impl Iterator<Item = M>,
         claim: impl Fn(&mut Self, usize) -> Result<(), TooLarge>,
     ) -> Result<usize, SendBatchError<M>> {
-        let mut messages = messages;
         let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: true };
         while let Some(message) = messages.next() {
             let tail_len = T::tail_len(message.borrow());
