@@ -134,6 +134,23 @@ impl Intake {
         Ok(Intake { end, missed: 0, is_evicted: false, last_tended: None, refused: 0 })
     }
 
+    /// Whether a message comes next, and nothing is to be said before.
+    #[inline(always)]
+    fn has_message(&mut self) -> bool {
+        let is_plain = match &self.end {
+            End::Lossless(end) => !self.is_evicted && end.sees_next(),
+            End::Lossy(end) => self.missed == 0 && end.sees_next(),
+            End::Frames(_) => false,
+        };
+        is_plain || self.has_message_after_all()
+    }
+
+    /// The same, where there may be something else than a message.
+    #[inline(never)]
+    fn has_message_after_all(&mut self) -> bool {
+        !self.is_cut_off() && self.sight() == Sight::Message
+    }
+
     /// What comes next; what was missed until it is taken.
     #[inline(always)]
     fn sight(&mut self) -> Sight {
@@ -341,7 +358,7 @@ impl Feed {
     #[inline(always)]
     pub(crate) fn is_ready(&mut self) -> bool {
         let is_refused = self.station.is_forked() || self.station.is_evicted();
-        !is_refused && !self.intake.is_cut_off() && self.intake.sight() == Sight::Message
+        !is_refused && self.intake.has_message()
     }
 
     /// Waits until there is a message to be taken. Without one, `patience` is asked how long.

@@ -128,9 +128,25 @@ impl Outlet {
 }
 
 impl End for Outlet {
-    #[inline(always)]
+    // Not inlined, so that what is left of a call that does not need it keeps a message in registers.
+    #[inline(never)]
     fn is_ready(&mut self) -> bool {
         self.claim() == Turn::Ours
+    }
+
+    #[inline(always)]
+    fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+        match &mut self.ring {
+            Ring::Slots(publisher) => publisher.begin(),
+            Ring::Frames(_) => None,
+        }
+    }
+
+    #[inline(always)]
+    fn publish(&mut self) {
+        if let Ring::Slots(publisher) = &mut self.ring {
+            publisher.publish();
+        }
     }
 
     #[inline(always)]
@@ -143,7 +159,7 @@ impl End for Outlet {
         of_ring!(&self.ring, publisher => publisher.payload()).unwrap_or(NonNull::dangling())
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn pass(&mut self) {
         of_ring!(&mut self.ring, publisher => publisher.pass());
     }

@@ -43,7 +43,8 @@
 //! ```
 //!
 //! B1. *One publisher at a time stores to a cell.* Position p is claimed once (C1 of `claims`), and whoever claims it has
-//!     found the cell done with for lap l - 1 (P1). Nobody but the claimant of p changes that, so it still holds at P5.
+//!     found the cell done with for lap l - 1 (P1). Nobody but the claimant of p changes that, so it still holds at P5. (One that
+//!     is alone may come to P5 before it has moved the counter, which nobody else does before that.)
 //!     P1 is an Acquire, so all stores of lap l - 1 come before those of lap l. A publisher that has been alone for a whole lap
 //!     claimed the cell itself in lap l - 1, and is done with one claim before it makes the next. In a lossy ring it leaves
 //!     P1 out, so that it never loads from the lines of its subscribers. (In a lossless one that made it twice as fast for one
@@ -235,6 +236,13 @@ impl Parts {
         if found == full(lap) { (Seen::Message, found) } else { (classify(found, lap), found) }
     }
 
+    /// Whether there is a message at `at`.
+    #[inline(always)]
+    fn has_message(&self, at: Position) -> bool {
+        // Acquire (S1): as in `see`.
+        self.cells.stamp(at).load(Ordering::Acquire) == full(self.cells.lap(at))
+    }
+
     /// What is wrong with the stamp at `at`.
     #[cold]
     fn evidence(&self, at: Position, found: u64) -> Evidence {
@@ -301,13 +309,15 @@ pub(crate) struct Publisher {
     floor: Option<Position>,
     /// Cells of positions before it may be stored to; of a lossy ring.
     horizon: Option<Position>,
+    /// Cells of positions before it may be taken by [`begin`](Self::begin), by a publisher that is alone.
+    plain_until: Position,
 }
 
 impl Publisher {
     /// Joins on `line`, with the conditions of [`Claimant::attach`].
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.publishers, &parts.cells, line, company);
-        Publisher { parts, claimant, at: None, rest: 0, floor: None, horizon: None }
+        Publisher { parts, claimant, at: None, rest: 0, floor: None, horizon: None, plain_until: Position::default() }
     }
 
     /// Claims the next cell, which is this publisher's own until [`pass`](Self::pass) or [`abandon`](Self::abandon).
@@ -328,6 +338,30 @@ impl Publisher {
             _ => self.claimant.give_up(),
         }
         turn
+    }
+
+    /// Takes the next cell for one message, which is to be stored at once and then [published](Self::publish), if this
+    /// publisher is alone and knows that the cell can be had. It says nothing if it does not.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+        let at = self.claimant.next_alone().filter(|at| at.ahead(self.plain_until) > 0)?;
+        let is_done = matches!(self.parts.guard, Guard::Lossy(_)) || self.is_done(at);
+        if !is_done || !self.claimant.begin_alone(at) {
+            return None;
+        }
+        // Release (P4): as in `open`.
+        fence(Ordering::Release);
+        Some(self.parts.cells.payload(at))
+    }
+
+    /// Publishes the message that was stored after [`begin`](Self::begin).
+    #[inline(always)]
+    pub(crate) fn publish(&mut self) {
+        let cells = self.parts.cells;
+        if let Some(at) = self.claimant.end_alone(&cells) {
+            // Release (P6): as in `finish`.
+            cells.stamp(at).store(full(cells.lap(at)), Ordering::Release);
+        }
     }
 
     /// The payload of the claimed cell.
@@ -388,6 +422,7 @@ impl Publisher {
             let units = reach(self, at);
             if self.claimant.claim(at, cells.after(at, units), units) {
                 self.at = Some(at);
+                self.plain_until = at;
                 return Turn::Ours;
             }
         }
@@ -439,6 +474,18 @@ impl Publisher {
         let stamp = Stamp::new(state, self.parts.cells.lap(at), units).word();
         // Release (P6): publishes the payload; pairs with the Acquire in `Parts::see` and in `reserve`.
         self.parts.cells.stamp(at).store(stamp, Ordering::Release);
+        self.plain_until = self.plain_until(at);
+    }
+
+    /// How far [`begin`](Self::begin) may go after `at`: as far as is known of the gate or of the horizon, and in a lossy ring
+    /// only once this publisher has been alone for a lap (B1).
+    fn plain_until(&self, at: Position) -> Position {
+        let cells = &self.parts.cells;
+        let until = match self.parts.guard {
+            Guard::Lossless(_) => self.floor.map(|floor| cells.forward(floor, cells.capacity())),
+            Guard::Lossy(_) => self.horizon.filter(|_| self.claimant.has_come_round(cells, at)),
+        };
+        until.unwrap_or(at)
     }
 
     /// Whether `at` may be claimed, as far as is known.

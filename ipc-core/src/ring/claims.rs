@@ -43,17 +43,24 @@
 //! the only one                                  a newcomer
 //! A1  claim := SOLO p                           B1  solo := 0
 //! A2  (light fence)                             B2  (membarrier: the heavy fence)
-//! A3  solo == mine?  no: claim as one of many   B3  no record says SOLO?  otherwise look again later
-//! A4  position := after p                       B4  claims as one of many
-//! A5  claim := WON p
+//! A3  solo == mine?  no: claim as one of many   B3  no record says SOLO p while the counter is at p?
+//! A4  position := after p                           otherwise look again later
+//! A5  claim := WON p                            B4  claims as one of many
 //! ```
 //!
 //! *Proof that there is never a store A4 while others swap.* The barrier B2 makes the only one's processor execute a
-//! full fence at some point of its program. Take any claim of its. If the fence falls before A3, then A3 sees what B1
-//! stored, and A4 is not reached. Otherwise A1 came before the fence, so B3 sees SOLO p, or what was stored there later:
-//! WON p (or a still later claim, which is not SOLO unless it began before the fence as well). It was stored after A4
-//! with Release, and B3 loads with Acquire, so the newcomer's first swap finds the counter moved. The owner dies between
-//! A1 and A5: then there is no store A4 to come, and the record counts no longer; it is told apart by its owner's life.
+//! full fence at some point of its program. Let p be the last claim whose A1 comes before it. Those before p have been made, and
+//! each one after p finds at A3 what B1 stored, and does not reach A4. B3 finds SOLO p in the record, or what was stored there
+//! later. In the first case, A4 of p is done if the counter, which was at p before A1, is there no longer. What was stored later
+//! was stored after A4, with Release, and B3 loads with Acquire. So the newcomer's first swap finds the counter moved. (If what
+//! was stored later is SOLO q, with the counter at q, B3 waits until its owner has found what B1 stored, though it need not.)
+//! The owner dies between A1 and A4: then there is no store A4 to come, and the record counts no longer; it is told apart by
+//! its owner's life.
+//!
+//! What comes between A3 and A4 is nobody else's affair, so the only one may store a message to the cell at p there, and claim it
+//! afterwards, if p could have been claimed before. If it dies at that, it has claimed nothing and sent nothing: the cell is as
+//! it was, for all that its stamp says. Such a claim, of one cell, leaves A5 out: that the counter is beyond p says as much.
+//! ([`begin_alone`](Claimant::begin_alone), [`end_alone`](Claimant::end_alone))
 //!
 //! A newcomer executes B2 whether `solo` was set or not, since another newcomer may have died between B1 and B2. Joining
 //! and leaving are serialised by a lock of the caller's, claiming is not.
@@ -277,8 +284,11 @@ impl Claimant {
     /// The same, when it is known who lives: a dead participant that was the only one stands in nobody's way.
     #[cold]
     pub(crate) fn settle(&mut self, life: impl Fn(usize) -> Life) -> bool {
-        let records = &self.role.records;
-        let is_solo = |line| matches!(records.load_claim(line), Some((_, Kind::Solo)));
+        let Role { records, counter } = &self.role;
+        // Acquire: if the counter is beyond the claim, it was moved before whatever its owner does next (B3); pairs with the
+        // Release of A4.
+        let is_at = |at| counter.position().load(Ordering::Acquire) == at;
+        let is_solo = |line| matches!(records.load_claim(line), Some((at, Kind::Solo)) if is_at(at));
         // The life is asked for last, so that it is the claimant's or that of a successor, who is not alone.
         let is_in_the_way = |line| line != self.line && is_solo(line) && life(line) == Life::Live;
         let is_clear = !(0..records.lines()).any(is_in_the_way);
@@ -397,12 +407,7 @@ impl Claimant {
     /// A1 to A5.
     #[inline(always)]
     fn claim_alone(&mut self, at: Position, next: Position) -> bool {
-        self.write(at, Kind::Solo);
-        light_fence();
-        // Relaxed: the case proof in the module's docs needs the load's place, which the fence pins, and no more.
-        if self.role.counter.solo().load(Ordering::Relaxed) != self.line as u64 + 1 {
-            self.is_trying = true;
-            self.mode = Mode::Shared;
+        if !self.begin_alone(at) {
             return false;
         }
         // Release: as in `claim`.
@@ -410,6 +415,41 @@ impl Claimant {
         self.mode = Mode::Solo(next);
         self.keep(at);
         true
+    }
+
+    /// Where the next claim will be, of one that is alone and whose claims are of one cell.
+    #[inline(always)]
+    pub(crate) fn next_alone(&self) -> Option<Position> {
+        match self.mode {
+            Mode::Solo(at) if self.units == 1 => Some(at),
+            _ => None,
+        }
+    }
+
+    /// A1 to A3, for the cell at [`next_alone`](Claimant::next_alone), which may be stored to from here on if it could have
+    /// been claimed. The claim is made by [`end_alone`](Claimant::end_alone), or not at all.
+    #[inline(always)]
+    pub(crate) fn begin_alone(&mut self, at: Position) -> bool {
+        self.write(at, Kind::Solo);
+        light_fence();
+        // Relaxed: the proof in the module's docs needs the load's place, which the fence pins, and no more.
+        let is_alone = self.role.counter.solo().load(Ordering::Relaxed) == self.line as u64 + 1;
+        if !is_alone {
+            self.is_trying = true;
+            self.mode = Mode::Shared;
+        }
+        is_alone
+    }
+
+    /// A4, after [`begin_alone`](Claimant::begin_alone): claims the one cell, and returns where it is.
+    #[inline(always)]
+    pub(crate) fn end_alone(&mut self, cells: &Cells) -> Option<Position> {
+        let Mode::Solo(next) = &mut self.mode else { return None };
+        let at = *next;
+        *next = cells.after(at, 1);
+        // Release: as in `claim`.
+        self.role.counter.position().store(next.word(), Ordering::Release);
+        Some(at)
     }
 
     /// Notes the attempt to take the `units` cells at `at` by other means than the counter.

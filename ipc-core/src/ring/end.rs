@@ -42,6 +42,17 @@ pub(crate) trait End: Sized {
     /// Gives the slot to the other end and steps on: this is what publishes a message, and what frees a slot.
     fn pass(&mut self);
 
+    /// The payload of a slot for one message that is stored at once and then [published](End::publish), where that takes less
+    /// than to own the slot. `None` says nothing about whose turn it is.
+    #[inline(always)]
+    fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+        None
+    }
+
+    /// Publishes the message that was stored after [`begin`](End::begin).
+    #[inline(always)]
+    fn publish(&mut self) {}
+
     /// Asks for so many slots at once, where an end takes them from others of its side. The next looks take as many of them as
     /// can be had.
     fn ask_for_slots(&mut self, _count: usize) {}

@@ -139,7 +139,7 @@ impl Parts {
     /// Whether there is a message `ahead` cells after `at`.
     #[inline(always)]
     pub(super) fn has_message_ahead(&self, at: Position, ahead: usize) -> bool {
-        matches!(self.see(self.cells.forward(at, ahead as u64)), (Seen::Message, _))
+        self.has_message(self.cells.forward(at, ahead as u64))
     }
 
     /// The payload of the cell `ahead` cells after `at`.

@@ -14,6 +14,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
+mod alone;
 mod holes;
 
 /// Words of a cell: two of payload and the stamp.

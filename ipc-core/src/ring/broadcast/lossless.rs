@@ -124,6 +124,12 @@ impl Subscriber {
         self.publish_cursor();
     }
 
+    /// Whether a message comes next.
+    #[inline(always)]
+    pub(crate) fn sees_next(&self) -> bool {
+        self.parts.has_message(self.next)
+    }
+
     /// Whether there is a message `ahead` cells after this subscriber's place, less than the capacity.
     #[inline(always)]
     pub(crate) fn sees_ahead(&self, ahead: usize) -> bool {

@@ -26,10 +26,13 @@ impl Subscriber {
     /// What comes next.
     #[inline(always)]
     pub(crate) fn look(&mut self) -> Sight {
-        match self.parts.see(self.next) {
-            (Seen::Message, _) if self.missed == 0 && !self.is_overtaken => Sight::Message,
-            _ => self.look_closer(),
-        }
+        if self.sees_next() { Sight::Message } else { self.look_closer() }
+    }
+
+    /// Whether a message comes next, and nothing has been missed before it.
+    #[inline(always)]
+    pub(crate) fn sees_next(&self) -> bool {
+        self.missed == 0 && !self.is_overtaken && self.parts.has_message(self.next)
     }
 
     /// Number of the message that comes next.
