@@ -135,6 +135,11 @@ impl End for Outlet {
     }
 
     #[inline(always)]
+    fn is_alone(&self) -> bool {
+        matches!(&self.ring, Ring::Slots(publisher) if publisher.next_alone().is_some())
+    }
+
+    #[inline(always)]
     fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
         match &mut self.ring {
             Ring::Slots(publisher) => publisher.begin(),
@@ -143,9 +148,9 @@ impl End for Outlet {
     }
 
     #[inline(always)]
-    fn publish(&mut self) {
+    fn complete(&mut self) {
         if let Ring::Slots(publisher) = &mut self.ring {
-            publisher.publish();
+            publisher.complete();
         }
     }
 

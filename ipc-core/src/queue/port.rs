@@ -129,10 +129,10 @@ impl<E: Tended> Port<E> {
         patience: impl FnOnce() -> Patience,
     ) -> Result<(), (T, Blocked)> {
         if let Some(payload) = self.begin() {
-            // SAFETY: the slot is this end's own until it publishes, and large and aligned enough for a `T`, which the
+            // SAFETY: the slot is this end's own until it is completed, and large and aligned enough for a `T`, which the
             // geometry ensures.
             unsafe { message.place(payload.cast()) };
-            self.publish();
+            self.complete();
             return Ok(());
         }
         if let Err(blocked) = self.take_turn(patience) {
@@ -170,11 +170,18 @@ impl<E: Tended> Port<E> {
         patience: impl FnOnce() -> Patience,
         end: impl FnOnce(Blocked) -> Result<(), F>,
     ) -> Result<Option<T>, F> {
-        if let Err(blocked) = self.take_turn(patience) {
-            return end(blocked).map(|()| None);
+        let begun = self.begin();
+        if begun.is_none() {
+            if let Err(blocked) = self.take_turn(patience) {
+                return end(blocked).map(|()| None);
+            }
         }
-        let copy = self.copy();
-        self.pass();
+        let copy = self.copy_from(begun.unwrap_or_else(|| self.payload()));
+        if begun.is_some() {
+            self.complete()
+        } else {
+            self.pass()
+        }
         match validate(&copy) {
             // By reading it: to move it is one more copy of a message that is not small.
             // SAFETY: `validate` has found that the copy is a `T`, and it is read once.
@@ -289,9 +296,15 @@ impl<E: Tended> Port<E> {
     /// Copies the message out of the slot that this end owns. The copy has not been validated.
     #[inline(always)]
     fn copy<T: IpcMessage>(&mut self) -> MaybeUninit<T> {
+        self.copy_from(self.payload())
+    }
+
+    /// As [`copy`](Port::copy), where the payload of that slot is `payload`.
+    #[inline(always)]
+    fn copy_from<T: IpcMessage>(&mut self, payload: *mut u8) -> MaybeUninit<T> {
         let mut copy = MaybeUninit::<T>::uninit();
         // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes and has room for a `T` in whole words.
-        unsafe { words::load(self.payload(), copy.as_mut_ptr().cast(), size_of::<T>()) };
+        unsafe { words::load(payload, copy.as_mut_ptr().cast(), size_of::<T>()) };
         copy
     }
 
@@ -328,14 +341,14 @@ impl<E: Tended> Port<E> {
     #[inline(always)]
     fn begin(&mut self) -> Option<*mut u8> {
         // With timestamps, a message is passed on with more than itself.
-        let is_possible = self.timing.is_none() && !self.is_refused();
+        let is_possible = self.end.is_alone() && self.timing.is_none() && !self.is_refused();
         if is_possible { self.end.begin().map(|payload| payload.as_ptr().cast()) } else { None }
     }
 
-    /// See [`End::publish`].
+    /// See [`End::complete`].
     #[inline(always)]
-    fn publish(&mut self) {
-        self.end.publish();
+    fn complete(&mut self) {
+        self.end.complete();
         self.flush(1);
     }
 

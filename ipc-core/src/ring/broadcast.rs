@@ -340,11 +340,17 @@ impl Publisher {
         turn
     }
 
-    /// Takes the next cell for one message, which is to be stored at once and then [published](Self::publish), if this
+    /// Where [`begin`](Self::begin) would take a cell, if this publisher is alone.
+    #[inline(always)]
+    pub(crate) fn next_alone(&self) -> Option<Position> {
+        self.claimant.next_alone().filter(|at| at.ahead(self.plain_until) > 0)
+    }
+
+    /// Takes the next cell for one message, which is to be stored at once and then [published](Self::complete), if this
     /// publisher is alone and knows that the cell can be had. It says nothing if it does not.
     #[inline(always)]
     pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
-        let at = self.claimant.next_alone().filter(|at| at.ahead(self.plain_until) > 0)?;
+        let at = self.next_alone()?;
         let is_done = matches!(self.parts.guard, Guard::Lossy(_)) || self.is_done(at);
         if !is_done || !self.claimant.begin_alone(at) {
             return None;
@@ -356,7 +362,7 @@ impl Publisher {
 
     /// Publishes the message that was stored after [`begin`](Self::begin).
     #[inline(always)]
-    pub(crate) fn publish(&mut self) {
+    pub(crate) fn complete(&mut self) {
         let cells = self.parts.cells;
         if let Some(at) = self.claimant.end_alone(&cells) {
             // Release (P6): as in `finish`.

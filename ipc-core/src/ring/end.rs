@@ -42,16 +42,22 @@ pub(crate) trait End: Sized {
     /// Gives the slot to the other end and steps on: this is what publishes a message, and what frees a slot.
     fn pass(&mut self);
 
-    /// The payload of a slot for one message that is stored at once and then [published](End::publish), where that takes less
-    /// than to own the slot. `None` says nothing about whose turn it is.
+    /// Whether [`begin`](End::begin) is worth a try.
+    #[inline(always)]
+    fn is_alone(&self) -> bool {
+        false
+    }
+
+    /// The payload of the next slot, for one message that is copied at once and then [completed](End::complete), where that takes
+    /// less than to own the slot. `None` says nothing about whose turn it is.
     #[inline(always)]
     fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
         None
     }
 
-    /// Publishes the message that was stored after [`begin`](End::begin).
+    /// Gives the slot to the other end, whose message was copied after [`begin`](End::begin).
     #[inline(always)]
-    fn publish(&mut self) {}
+    fn complete(&mut self) {}
 
     /// Asks for so many slots at once, where an end takes them from others of its side. The next looks take as many of them as
     /// can be had.

@@ -72,6 +72,40 @@ impl Consumer {
         true
     }
 
+    /// Where [`begin`](Consumer::begin) would take a cell, if this consumer is alone.
+    #[inline(always)]
+    pub(super) fn next_alone(&self) -> Option<Position> {
+        self.claimant.next_alone().filter(|_| self.units() == 0)
+    }
+
+    /// Claims the next message, of one cell, if this consumer is alone and it is there. It is to be copied at once, and its cell
+    /// then [freed](Consumer::complete). It says nothing if it does not.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+        let at = self.next_alone()?;
+        let cells = self.parts.cells;
+        // Relaxed: as in `claim_between`.
+        let has_returned = self.parts.returns().load(Ordering::Relaxed) != self.seen_returns;
+        // Acquire: as in `claim_between`.
+        let found = cells.stamp(at).load(Ordering::Acquire);
+        let is_ready = !has_returned && found == Stamp::new(State::Full, cells.lap(at), 1).word();
+        if !is_ready || !self.claimant.begin_alone(at) {
+            return None;
+        }
+        // At once: should this one be stopped at the copy, others do not wait for it.
+        self.at = self.claimant.end_alone(&cells)?;
+        cells.prefetch_to_read(at, AHEAD);
+        Some(cells.payload(at))
+    }
+
+    /// Frees the cell of the message that was copied after [`begin`](Consumer::begin).
+    #[inline(always)]
+    pub(crate) fn complete(&mut self) {
+        let cells = &self.parts.cells;
+        // Release: as in `pass`.
+        cells.stamp(self.at).store(Stamp::free(cells.next_lap(self.at)).word(), Ordering::Release);
+    }
+
     /// As [`claim`](Consumer::claim), of 1 to `most` messages of a cell each: all that are there from the head on.
     pub(crate) fn claim_up_to(&mut self, most: u16) -> Turn {
         debug_assert!(self.parts.framing == Framing::PerCell);

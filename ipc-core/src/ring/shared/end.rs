@@ -16,6 +16,21 @@ impl End for Producer {
         if self.units != 0 { Turn::Ours } else { self.claim_up_to(self.wanted) }
     }
 
+    #[inline(always)]
+    fn is_alone(&self) -> bool {
+        self.next_alone().is_some()
+    }
+
+    #[inline(always)]
+    fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+        Producer::begin(self)
+    }
+
+    #[inline(always)]
+    fn complete(&mut self) {
+        Producer::complete(self);
+    }
+
     fn ask_for_slots(&mut self, count: usize) {
         self.wanted = as_units(count);
     }
@@ -90,6 +105,21 @@ impl End for Consumer {
     #[inline(always)]
     fn look(&mut self) -> Turn {
         if self.units() != 0 { Turn::Ours } else { self.claim_up_to(self.wanted) }
+    }
+
+    #[inline(always)]
+    fn is_alone(&self) -> bool {
+        self.next_alone().is_some()
+    }
+
+    #[inline(always)]
+    fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+        Consumer::begin(self)
+    }
+
+    #[inline(always)]
+    fn complete(&mut self) {
+        Consumer::complete(self);
     }
 
     fn ask_for_slots(&mut self, count: usize) {

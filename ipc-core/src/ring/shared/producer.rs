@@ -63,6 +63,37 @@ impl Producer {
         true
     }
 
+    /// Where [`begin`](Producer::begin) would take a cell, if this producer is alone.
+    #[inline(always)]
+    pub(super) fn next_alone(&self) -> Option<Position> {
+        self.claimant.next_alone().filter(|_| self.units == 0)
+    }
+
+    /// Takes the next cell for one message, which is to be stored at once and then [published](Producer::complete), if this
+    /// producer is alone and the cell is free. It says nothing if it does not.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+        let cells = self.parts.cells;
+        let at = self.next_alone()?;
+        // Acquire: as in `first_taken`.
+        let is_free = cells.stamp(at).load(Ordering::Acquire) == Stamp::free(cells.lap(at)).word();
+        if !is_free || !self.claimant.begin_alone(at) {
+            return None;
+        }
+        cells.prefetch_to_write(at, AHEAD);
+        Some(cells.payload(at))
+    }
+
+    /// Claims the cell that was filled after [`begin`](Producer::begin), and publishes the message.
+    #[inline(always)]
+    pub(crate) fn complete(&mut self) {
+        let cells = self.parts.cells;
+        if let Some(at) = self.claimant.end_alone(&cells) {
+            // Release: as in `commit`.
+            cells.stamp(at).store(Stamp::new(State::Full, cells.lap(at), 1).word(), Ordering::Release);
+        }
+    }
+
     /// As [`claim`](Producer::claim), of 1 to `most` cells in a row: all that are free from the tail on.
     pub(crate) fn claim_up_to(&mut self, most: u16) -> Turn {
         self.claim_between(1, most)

@@ -9,7 +9,7 @@ impl Memory {
         match publisher.begin() {
             Some(payload) => {
                 self.store_at(payload, value);
-                publisher.publish();
+                publisher.complete();
             }
             None => self.publish(publisher, value),
         }
