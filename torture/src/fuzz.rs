@@ -11,7 +11,7 @@ use crate::report::{Failure, Figure, Tally};
 use crate::scribble::{self, Dice};
 use slipring::schema;
 use slipring::{IpcMessage, List, Opt, Str};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The campaign's name.
 pub(crate) const NAME: &str = "fuzz";
@@ -21,6 +21,16 @@ const SCHEMA: &str = "schema";
 
 /// Cases that a child says in one go.
 const STEP: u64 = 500;
+
+/// How much is done.
+pub(crate) struct Plan<'a> {
+    /// Cases of each kind; of schemas a hundred times as many.
+    pub(crate) cases: u64,
+    /// At most so long for each kind.
+    pub(crate) limit: Duration,
+    /// Only this kind.
+    pub(crate) kind: Option<&'a str>,
+}
 
 /// A message with a part of every kind.
 #[allow(dead_code, reason = "only its schema matters")]
@@ -49,51 +59,56 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     std::iter::once(SCHEMA).chain(scribble::kinds())
 }
 
-/// Runs the campaign: so many cases of each kind.
-pub(crate) fn run(cases: u64, only: Option<&str>, tally: &mut Tally) -> Check {
-    for kind in kinds().filter(|kind| only.is_none_or(|only| only == *kind)) {
+/// Runs the campaign, and goes on where the figures in `tally` that earlier runs have left say that they stopped.
+pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) -> Check {
+    for kind in kinds().filter(|kind| plan.kind.is_none_or(|only| only == *kind)) {
         let began = Instant::now();
         let mut figure = Figure::new(NAME, kind, None);
         let domain = Domain::new();
         // Opening a segment takes a hundred times as long as reading a schema.
-        let cases = if kind == SCHEMA { cases * 100 } else { cases };
-        let mut child = Child::start(["fuzzed", kind, domain.name(), &cases.to_string()])?;
+        let all = if kind == SCHEMA { plan.cases * 100 } else { plan.cases };
+        let earlier = tally.earlier(&figure);
+        let cases = all.saturating_sub(earlier);
+        let seed = (all + earlier).to_string();
+        let mut child = Child::start(["fuzzed", kind, domain.name(), &seed, &cases.to_string()])?;
         let outcome = loop {
-            match child.hear_word("tried") {
-                Ok(_) if figure.cases + STEP >= cases => break child.finish(),
-                Ok(_) => figure.cases += STEP,
+            if figure.cases == cases || began.elapsed() >= plan.limit {
+                break child.finish();
+            }
+            match child.tell("on").and_then(|()| child.hear_word("tried")) {
+                Ok(_) => figure.cases = cases.min(figure.cases + STEP),
                 Err(wrong) => break Err(wrong),
             }
         };
-        match outcome {
-            Ok(()) => figure.cases = cases,
-            Err(wrong) => {
-                figure.failures += 1;
-                let what = format!("{kind}: a case after the first {}", figure.cases);
-                tally.fail(Failure { campaign: NAME, what, wrong, saw: Vec::new(), case: None });
-            }
+        if let Err(wrong) = outcome {
+            figure.failures += 1;
+            let what = format!("{kind}: a case after the first {} from seed {seed}", figure.cases);
+            tally.fail(Failure { campaign: NAME, what, wrong, saw: Vec::new(), case: None });
         }
         figure.seconds = began.elapsed().as_secs_f64();
+        figure.leave(cases - figure.cases);
         tally.add(figure);
     }
     Ok(())
 }
 
-/// The child's part.
-pub(crate) fn play(kind: &str, domain: &str, cases: u64) -> Check {
+/// The child's part: some cases whenever it is told to go on, until it is told nothing more.
+pub(crate) fn play(kind: &str, domain: &str, seed: u64, cases: u64) -> Check {
     child::settle_in()?;
-    let mut dice = Dice::new(cases);
+    let mut dice = Dice::new(seed);
     let image = if kind == SCHEMA { Vec::new() } else { scribble::image(kind, domain)? };
-    for case in 1..=cases {
-        if kind == SCHEMA {
-            try_schema(&mut dice);
-        } else {
-            scribble::try_image(kind, domain, &damaged(&image, &mut dice))?;
+    let mut left = cases;
+    while child::listen()?.is_some() {
+        for _ in 0..STEP.min(left) {
+            if kind == SCHEMA {
+                try_schema(&mut dice);
+            } else {
+                scribble::try_image(kind, domain, &damaged(&image, &mut dice))?;
+            }
         }
-        if case % STEP == 0 || case == cases {
-            child::rest_assured();
-            child::say("tried")?;
-        }
+        left = left.saturating_sub(STEP);
+        child::rest_assured();
+        child::say("tried")?;
     }
     scribble::remove(domain).at("what is left is removed")
 }

@@ -53,11 +53,11 @@ struct Args {
     /// Only the seeded bugs of these numbers.
     #[arg(long, value_name = "FIRST-LAST", value_parser = numbers)]
     bugs: Option<RangeInclusive<u32>>,
-    /// At most so many seconds for each kind of the soak; and begin no seeded bug after so long: what was done by then is
-    /// passed over the next time.
+    /// At most so many seconds for each kind of the soak, of the live scribbler and of the fuzzer, which say how many cases are
+    /// left; and begin no seeded bug after so long: what was done by then is passed over the next time.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
-    /// Go on where the soaks stopped that have written this file, and add to it.
+    /// Go on where the soaks, the live scribbler and the fuzzer stopped that have written this file, and add to it.
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     resume: Option<PathBuf>,
     /// Cases at the same time; most of them wait for a death to be noticed.
@@ -110,7 +110,7 @@ enum Process {
     Scribbled { kind: String, domain: String, board: String },
     /// Who is given rubbish. Started by this program itself.
     #[command(hide = true)]
-    Fuzzed { kind: String, domain: String, cases: u64 },
+    Fuzzed { kind: String, domain: String, seed: u64, cases: u64 },
     /// A process of a scene. Started by this program itself.
     #[command(hide = true)]
     Part { part: String, domain: String },
@@ -150,7 +150,7 @@ fn play(process: &Process) -> Check {
         Process::Corpse { role, operation, domain } => sweep::repair::corpse(role, operation, domain),
         Process::Refused { call, error, scenario, domain } => refused::child(call, *error, scenario, domain),
         Process::Scribbled { kind, domain, board } => scribble::play(kind, domain, board),
-        Process::Fuzzed { kind, domain, cases } => fuzz::play(kind, domain, *cases),
+        Process::Fuzzed { kind, domain, seed, cases } => fuzz::play(kind, domain, *seed, *cases),
         Process::Part { part, domain } => scenes::play(part, domain),
         Process::Surroundings { name } => environments::try_surroundings(name),
         Process::Environment { name, kills } => environments::play(name, *kills),
@@ -180,9 +180,9 @@ fn run(args: &Args) -> Check<bool> {
                 refused::run(points::NAME, &mut tally);
             }
         }
+        let limit = args.seconds.map_or(Duration::MAX, Duration::from_secs);
         if has(soak::NAME) {
             let kills = args.kills.unwrap_or(if args.long { 100_000 } else { 2_000 });
-            let limit = args.seconds.map_or(Duration::MAX, Duration::from_secs);
             soak::run(&soak::Plan { kills, limit, kind }, &mut tally);
         }
         let plan = scenes::Plan { is_long: args.long, part: args.part.as_deref() };
@@ -196,7 +196,7 @@ fn run(args: &Args) -> Check<bool> {
             bugs::run(&plan, &mut tally);
         }
         if has(scribble::NAME) {
-            scribble::run(&scribble::Plan { is_long: args.long, kind }, &mut tally)?;
+            scribble::run(&scribble::Plan { is_long: args.long, limit, kind }, &mut tally)?;
         }
         if has(seeded::NAME) {
             let limit = args.seconds.map(Duration::from_secs);
@@ -208,7 +208,8 @@ fn run(args: &Args) -> Check<bool> {
             loom::run(kind, &mut tally)?;
         }
         if has(fuzz::NAME) {
-            fuzz::run(if args.long { 1_000_000 } else { 2_000 }, kind, &mut tally)?;
+            let cases = if args.long { 1_000_000 } else { 2_000 };
+            fuzz::run(&fuzz::Plan { cases, limit, kind }, &mut tally)?;
         }
     }
     if let Some(path) = args.json.as_ref().or(args.resume.as_ref()) {

@@ -27,6 +27,13 @@ impl Figure {
     pub(crate) fn new(campaign: &'static str, kind: &'static str, signal: Option<&'static str>) -> Self {
         Figure { campaign, kind, signal, cases: 0, failures: 0, messages: None, seconds: 0.0, more: Vec::new() }
     }
+
+    /// Says that so many cases are left for the next time, if any are.
+    pub(crate) fn leave(&mut self, cases: u64) {
+        if cases > 0 {
+            self.more.push(("left", json!(cases)));
+        }
+    }
 }
 
 /// What went wrong in one case.

@@ -46,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Plan<'a> {
     /// Every word, and a longer storm, rather than what fits into a minute and a half.
     pub(crate) is_long: bool,
+    /// At most so long for each kind.
+    pub(crate) limit: Duration,
     /// Only this kind.
     pub(crate) kind: Option<&'a str>,
 }
@@ -62,18 +64,24 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     traffic::KINDS.iter().map(|kind| kind.name)
 }
 
-/// Runs the campaign.
+/// Runs the campaign, and goes on where the figures in `tally` that earlier runs have left say that they stopped.
 pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) -> Check {
     for kind in kinds().filter(|kind| plan.kind.is_none_or(|only| only == *kind)) {
         let began = Instant::now();
-        let mut attack = Attack::begin(kind, plan.is_long)?;
-        attack.every_word(tally)?;
-        attack.storm(plan.storm(), tally)?;
+        let mut figure = Figure::new(NAME, kind, None);
+        let earlier = tally.earlier(&figure);
+        let mut attack = Attack::begin(kind, plan.is_long, earlier)?;
+        let is_over = || began.elapsed() >= plan.limit;
+        // A kind's words come before its storm, in the order of the cases.
+        let words = (attack.places.len() * VALUES) as u64;
+        attack.every_word(earlier, is_over, tally)?;
+        attack.storm(plan.storm().saturating_sub(earlier.saturating_sub(words)), is_over, tally)?;
         attack.end(tally)?;
-        let messages = Some(attack.messages);
-        let seconds = began.elapsed().as_secs_f64();
-        let (cases, failures) = (attack.cases, attack.failures);
-        tally.add(Figure { messages, seconds, cases, failures, ..Figure::new(NAME, kind, None) });
+        (figure.cases, figure.failures) = (attack.cases, attack.failures);
+        figure.messages = Some(attack.messages);
+        figure.seconds = began.elapsed().as_secs_f64();
+        figure.leave((words + plan.storm()).saturating_sub(earlier + figure.cases));
+        tally.add(figure);
     }
     Ok(())
 }
@@ -94,25 +102,31 @@ struct Attack {
 }
 
 impl Attack {
-    fn begin(kind: &'static str, all: bool) -> Check<Self> {
+    /// Starts a victim. `earlier` cases were had before, and the dice fall as they have not then.
+    fn begin(kind: &'static str, all: bool, earlier: u64) -> Check<Self> {
         let (domain, board) = (Domain::new(), Board::new()?);
         let victim = start(kind, &domain, &board)?;
-        let (places, dice) = (Vec::new(), Dice(0x9E37_79B9_7F4A_7C15));
+        let (places, dice) = (Vec::new(), Dice::new(0x9E37_79B9_7F4A_7C15 ^ earlier << 1));
         let mut attack = Attack { kind, domain, board, victim, places, dice, cases: 0, failures: 0, messages: 0 };
         attack.places = attack.image()?.places(all);
         Ok(attack)
     }
 
-    /// Stores every value to every word.
-    fn every_word(&mut self, tally: &mut Tally) -> Check {
-        let bar = ProgressBar::new(self.places.len() as u64);
+    /// Stores every value to every word, but for those that `earlier` cases were about.
+    fn every_word(&mut self, earlier: u64, is_over: impl Fn() -> bool, tally: &mut Tally) -> Check {
+        let first = earlier as usize / VALUES;
+        let bar = ProgressBar::new(self.places.len().saturating_sub(first) as u64);
         bar.set_message(format!("{}, {NAME}", self.kind));
         bar.set_style(bar_style());
-        for (at, place) in self.places.clone().iter().enumerate() {
+        for (at, place) in self.places.clone().iter().enumerate().skip(first) {
+            if is_over() {
+                break;
+            }
             if at % WORDS_AN_IMAGE == 0 {
                 self.board.want_another();
             }
             for choice in 0..VALUES {
+                self.cases += 1;
                 let image = match self.image() {
                     Ok(image) => image,
                     Err(wrong) => {
@@ -124,7 +138,6 @@ impl Attack {
                 let value = value(choice, before, other, self.dice.next());
                 self.dice.linger();
                 image.store(place.word, value);
-                self.cases += 1;
                 if let Err(wrong) = self.see_it_go_on() {
                     self.fail(&format!("{} := {value:#x} (it was {before:#x})", place.name), wrong, tally)?;
                 }
@@ -136,10 +149,10 @@ impl Attack {
     }
 
     /// Stores random values to random words.
-    fn storm(&mut self, stores: u64, tally: &mut Tally) -> Check {
+    fn storm(&mut self, stores: u64, is_over: impl Fn() -> bool, tally: &mut Tally) -> Check {
         const BURST: u64 = 50;
         let mut done = 0;
-        while done < stores {
+        while done < stores && !is_over() {
             self.board.want_another();
             let image = match self.image() {
                 Ok(image) => image,

@@ -160,6 +160,7 @@ pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) {
         }
         bar.finish_and_clear();
         figure.seconds = began.elapsed().as_secs_f64();
+        figure.leave(kills - figure.cases);
         tally.add(figure);
     }
 }
