@@ -209,6 +209,40 @@ fn a_repairer_that_dies_over_a_batch_is_continued_also_when_some_was_taken_meanw
 }
 
 #[test]
+fn who_found_nothing_while_a_batch_was_being_returned_is_told_of_the_rest() {
+    for death in 0..6 {
+        let memory = memory();
+        let (parts, _, mut mortal) = ring_with(&memory, 3);
+        // It has moved the head, and not said so. Its record says TRYING, and does not lead beyond the first message.
+        assert_eq!(die_after(3, || mortal.claim_up_to(3)), None);
+        let [mut other, mut last] =
+            [1, 2].map(|line| joined(parts.consumers.counter, |company| Consumer::attach(parts, line, company)));
+        // Whatever was returned before has been taken.
+        parts.tell_of_return();
+        let repair = || parts.repair_consumer(0, life, Orphans::Redeliver);
+        assert_eq!(die_after(1, repair), None, "the first message is ORPHANED, and none is returned");
+        assert_eq!(take_batch(&mut last, 3), [], "a search that finds none");
+        die_after(death, repair);
+        // Another one, which has yet to search, takes what it finds, and is gone.
+        let mut received = take_batch(&mut other, 3);
+        if !received.is_empty() {
+            other.pass_many(other.messages());
+        }
+        other.detach();
+        assert_eq!(repair(), Repair::Resolved);
+        for _ in 0..3 {
+            received.extend(take_batch(&mut last, 3));
+            if last.messages() != 0 {
+                last.pass_many(last.messages());
+            }
+        }
+        received.sort_unstable();
+        assert_eq!(received, [0, 1, 2], "a repairer died before store {death}");
+        assert!(parts.is_drained());
+    }
+}
+
+#[test]
 fn one_that_is_stopped_before_it_has_claimed_holds_up_no_repair() {
     let ring = memory();
     let (parts, mut winner, _) = ring_with(&ring, 0);
