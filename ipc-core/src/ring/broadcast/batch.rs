@@ -154,13 +154,25 @@ impl Parts {
     /// The records are looked at after the counter, and the stamp of the first cell of a claim after the record. So if
     /// a dead publisher's record names that cell (`claims`), and the stamp is still none of this lap, then nobody has
     /// dealt with the claim, and nobody will but to close the hole (B9).
+    ///
+    /// If it is LOST, the records may have told too few cells: of several dead candidates `claims` takes the one whose claim
+    /// ends where the counter has been, and takes a withdrawn cell inside the claim for evidence of that. But its SKIP (Release)
+    /// comes after LOST, so whoever has seen the one (Acquire) finds the other in this look, and LOST tells the cells itself:
+    /// the swap to it settles who the owner was. It does so as well where the records are of no help any more.
     pub(super) fn left_by_dead(&self, at: Position, life: impl Fn(usize) -> Life) -> Option<u16> {
         let Parts { cells, publishers, .. } = self;
         let left = |first: Position| {
             let behind = u16::try_from(first.ahead(at)).ok().filter(|_| cells.lap(first) == cells.lap(at))?;
-            let units = publishers.left_by_dead(cells, first, &life)?;
-            let is_open = matches!(self.see(first).0, Seen::Coming);
-            (is_open && units > behind).then(|| units - behind)
+            let by_records = publishers.left_by_dead(cells, first, &life);
+            let (Seen::Coming, found) = self.see(first) else { return None };
+            let units = match Stamp::from_word(found) {
+                // A wild stamp does not lead out of the ring.
+                Stamp { state: State::Lost, lap, units, .. } if lap == cells.lap(first) => {
+                    u64::from(units).min(cells.room(first)) as u16
+                }
+                _ => by_records?,
+            };
+            (units > behind).then(|| units - behind)
         };
         // Most claims are of one cell, which the record names.
         left(at).or_else(|| publishers.records.positions().filter_map(|word| cells.position(word)).find_map(left))

@@ -368,6 +368,42 @@ fn of_those_who_died_over_a_position_the_one_with_the_batch_is_found() {
 }
 
 #[test]
+fn a_batch_is_stepped_over_as_a_whole_while_a_dead_repairer_has_withdrawn_a_part_of_it() {
+    for (repairs, wanted) in (0..6).flat_map(|repairs| [1, 2].map(|wanted| (repairs, wanted))) {
+        let memory = Memory { margin: 3, ..Memory::new(12, None, 0) };
+        let parts = memory.parts();
+        let mut subscriber = lossy::Subscriber::attach(parts, 0).unwrap();
+        let [mut loser, mut owner, mut publisher] =
+            [0, 1, 2].map(|line| Publisher::attach(parts, line, Company::Others));
+        // Two die before they could note who has won: one that wanted less, and the owner of three cells.
+        assert_eq!(die_after(2, || loser.claim_many(wanted, |_| None)), None);
+        assert_eq!(die_after(3, || owner.claim_many(3, |_| None)), None);
+        assert_eq!(publisher.claim(|_| None), Turn::Ours);
+        publisher.pass();
+        let life = |line| match line {
+            0 | 1 => Life::Dead { generation: 1 },
+            2 => Life::Live,
+            _ => Life::Absent,
+        };
+        // And who repairs: LOST, two cells that are withdrawn, the count, and SKIP.
+        die_after(repairs, || parts.repair(1, life));
+        let mut missed = 0;
+        while missed < 3 {
+            match subscriber.look() {
+                Sight::Missed(more) => missed += more,
+                sight => {
+                    assert_eq!(sight, Sight::Nothing);
+                    let number = subscriber.number();
+                    subscriber.step_over_dead(life);
+                    assert_ne!(subscriber.number(), number, "{repairs} stores of a repair, {wanted} wanted");
+                }
+            }
+        }
+        assert_eq!((missed, subscriber.look(), subscriber.number()), (3, Sight::Message, 3));
+    }
+}
+
+#[test]
 fn a_batch_is_claimed_beside_a_publisher_that_is_quicker() {
     /// Cells that are wanted.
     const WANTED: usize = 100;
