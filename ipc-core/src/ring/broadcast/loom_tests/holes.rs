@@ -83,6 +83,28 @@ fn loom_a_hole_is_measured_beside_who_claims_after_it() {
 }
 
 #[test]
+fn loom_a_batch_is_stepped_over_as_a_whole_beside_who_withdraws_it() {
+    explore("lossy, two dead publishers of different batches, 1 repairer, 1 who steps over", Some(4), || {
+        let memory = Memory::new(5, None);
+        let parts = memory.parts();
+        let [mut loser, mut owner] = [1, 0].map(|line| Publisher::attach(parts, line, Company::Others));
+        // Both say TRYING of the first cell. The one wants one and has not moved the counter, the other has, by two.
+        assert_eq!(die_after(2, || loser.claim(everyone)), None);
+        assert_eq!(die_after(3, || owner.claim_many(2, everyone)), None);
+        let life = |line| if line < 2 { Life::Dead { generation: 1 } } else { Life::Absent };
+        let mut subscriber = lossy::Subscriber::attach(parts, 5).unwrap();
+        let reader = thread::spawn(move || {
+            subscriber.step_over_dead(life);
+            assert_ne!(subscriber.number(), 1, "it has stopped in the middle");
+            subscriber
+        });
+        assert_eq!(parts.repair(0, life), Repair::Resolved);
+        let mut subscriber = reader.join().unwrap();
+        assert_eq!((subscriber.look(), subscriber.number(), parts.losses()), (Sight::Missed(2), 2, 2));
+    });
+}
+
+#[test]
 fn loom_a_dead_publishers_batch_is_withdrawn_beside_those_who_live() {
     for (has_stored, repairs) in [(false, 9), (true, 9), (true, 2), (true, 3)] {
         let name =
