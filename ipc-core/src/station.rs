@@ -213,8 +213,8 @@ pub(crate) struct Station {
     sleepers: Sleepers,
     spin: Spin,
     watch: Watch,
-    /// When [`probe`](Station::probe) last tended the ring.
-    last_probe: Option<Instant>,
+    /// When the locks of the others were last looked at, by [`os::monotonic_ns`].
+    last_probe_ns: Option<u64>,
     participant: Participant,
     info: Box<ChannelInfo>,
 }
@@ -272,7 +272,7 @@ impl Station {
         let Joined { opened, participant, predecessor, .. } = joined;
         let info = Box::new(ChannelInfo::new(&opened.segment, spec, opened.created, predecessor));
         let spin = Spin::for_messages_of(participant.segment().geometry().slot_bytes as usize);
-        (Station { theirs, mine, epoch, sleepers, spin, watch, last_probe: None, participant, info }, end)
+        (Station { theirs, mine, epoch, sleepers, spin, watch, last_probe_ns: None, participant, info }, end)
     }
 
     /// What there is to know about the channel.
@@ -356,7 +356,7 @@ impl Station {
     /// Waits until `look` says that it is the turn of `end`. It is handed the word that the other side sleeps on, to wake
     /// those for whom it has made room on the way.
     ///
-    /// `tend` is called from time to time: to repair what a dead participant holds up.
+    /// `tend` is called from time to time, also if no call waits for that long: to repair what a dead participant holds up.
     #[cold]
     #[inline(never)]
     pub(crate) fn wait<E>(
@@ -367,57 +367,43 @@ impl Station {
         tend: impl Fn(&mut E, &Segment),
     ) -> Result<(), Blocked> {
         self.check_taking_part()?;
-        let may_spin = !matches!(patience, Patience::None);
+        if let Patience::None = patience {
+            let is_ours = self.look_around(os::recent_ns(), end, &look, &tend)?;
+            return if is_ours { Ok(()) } else { Err(Blocked::Timeout) };
+        }
         // SAFETY: the word is mapped for as long as `self.participant` is.
         let theirs = unsafe { self.theirs.as_ref() };
-        let look = |end: &mut E| look(end, theirs);
         let shares_processor = self.watch.only_line().is_some_and(|line| self.participant.shares_processor(line));
         let mut found = Ok(false);
         let ready = || {
-            found = look(end);
+            found = look(end, theirs);
             !matches!(found, Ok(false))
         };
-        if may_spin {
-            if self.spin.until(patience.deadline(), shares_processor, ready) {
-                return found.map(|_| ()).map_err(Blocked::Corrupt);
-            }
-            self.participant.publish_processor();
+        if self.spin.until(patience.deadline(), shares_processor, ready) {
+            return found.map(|_| ()).map_err(Blocked::Corrupt);
         }
-        let Station { watch, mine, sleepers, participant, spin, .. } = self;
-        // SAFETY: the word is mapped for as long as `self.participant` is.
-        let mine = unsafe { mine.as_ref() };
-        let mut last_tended: Option<Instant> = None;
+        self.participant.publish_processor();
+        // SAFETY: as above.
+        let mine = unsafe { self.mine.as_ref() };
         loop {
-            let mut announced = patience.left().map(|_| match participant.segment() {
-                segment if segment.is_writable() => Announced::new(mine, *sleepers),
-                segment => Announced::by(mine, || write_sleeping(segment, mine)),
+            let segment = self.participant.segment();
+            let mut announced = patience.left().map(|_| match segment.is_writable() {
+                true => Announced::new(mine, self.sleepers),
+                false => Announced::by(mine, || write_sleeping(segment, mine)),
             });
             loop {
-                // R2 of the waiting protocol, and the second look that a verdict on the other side needs (P3).
-                let verdict = watch.sight();
-                if participant.is_evicted() {
+                if self.is_evicted() {
                     return Err(Blocked::Evicted);
                 }
-                if last_tended.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
-                    last_tended = Some(Instant::now());
-                    tend(end, participant.segment());
-                }
-                if look(end).map_err(Blocked::Corrupt)? {
+                // R2 of the waiting protocol.
+                if self.look_around(os::monotonic_ns(), end, &look, &tend)? {
                     return Ok(());
-                }
-                match verdict {
-                    Sight::Present => {}
-                    Sight::Closed => return Err(Blocked::Closed),
-                    Sight::Died(peer) => {
-                        watch.acknowledge_death();
-                        return Err(Blocked::Died(peer));
-                    }
                 }
                 let Some(left) = patience.left() else { return Err(Blocked::Timeout) };
                 let Some(announced) = &mut announced else { return Err(Blocked::Timeout) };
                 let is_still_announced = announced.sleep(left);
-                if look(end).map_err(Blocked::Corrupt)? {
-                    spin.note_woken();
+                if look(end, theirs).map_err(Blocked::Corrupt)? {
+                    self.spin.note_woken();
                     return Ok(());
                 }
                 if !is_still_announced {
@@ -425,6 +411,50 @@ impl Station {
                 }
             }
         }
+    }
+
+    /// Whether it is the turn of `end`, after a look at the other side, which is what an error tells of.
+    fn look_around<E>(
+        &mut self,
+        now_ns: u64,
+        end: &mut E,
+        look: &impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
+        tend: &impl Fn(&mut E, &Segment),
+    ) -> Result<bool, Blocked> {
+        let (sight, is_ours) = self.sight(now_ns, end, look, tend);
+        match (is_ours.map_err(Blocked::Corrupt)?, sight) {
+            (true, _) => Ok(true),
+            (false, Sight::Present) => Ok(false),
+            (false, Sight::Closed) => Err(Blocked::Closed),
+            (false, Sight::Died(peer)) => {
+                self.watch.acknowledge_death();
+                Err(Blocked::Died(peer))
+            }
+        }
+    }
+
+    /// How the other side is doing, and whether it is the turn of `end`: looked at in this order, without which what is
+    /// thought of the other side is not to be believed (P3). In between the ring is tended if that is due, or if nobody is
+    /// waited for any more, who might then be thought to have left nothing.
+    fn sight<E>(
+        &mut self,
+        now_ns: u64,
+        end: &mut E,
+        look: &impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
+        tend: &impl Fn(&mut E, &Segment),
+    ) -> (Sight, Result<bool, Corrupt>) {
+        let interval_ns = PROBE_INTERVAL.as_nanos() as u64;
+        let is_due = self.last_probe_ns.is_none_or(|last| now_ns.saturating_sub(last) >= interval_ns);
+        if is_due {
+            self.last_probe_ns = Some(now_ns);
+        }
+        let sight = self.watch.sight(is_due);
+        if is_due || sight != Sight::Present {
+            tend(end, self.participant.segment());
+        }
+        // SAFETY: the word is mapped for as long as `self.participant` is.
+        let theirs = unsafe { self.theirs.as_ref() };
+        (sight, look(end, theirs))
     }
 
     /// Whether [`wait`](Station::wait) would end at once, for whatever reason. What it would report is left to it.
@@ -437,15 +467,8 @@ impl Station {
         if self.is_forked() || self.is_evicted() {
             return true;
         }
-        // In the order of `wait`: what the verdict says is believed only after a look that comes later.
-        let is_present = self.watch.sight() == Sight::Present;
-        if self.last_probe.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
-            self.last_probe = Some(Instant::now());
-            tend(end, self.participant.segment());
-        }
-        // SAFETY: the word is mapped for as long as `self.participant` is.
-        let theirs = unsafe { self.theirs.as_ref() };
-        !matches!(look(end, theirs), Ok(false)) || !is_present
+        let (sight, is_ours) = self.sight(os::monotonic_ns(), end, &look, &tend);
+        !matches!(is_ours, Ok(false)) || sight != Sight::Present
     }
 
     /// What somebody has to know who waits for this end on its behalf.

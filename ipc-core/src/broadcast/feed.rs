@@ -9,7 +9,7 @@ use crate::histogram::Latency;
 use crate::info::ChannelInfo;
 use crate::interest::Interest;
 use crate::layout::{KIND_LOSSLESS_BROADCAST, KIND_LOSSY_BROADCAST, Side};
-use crate::liveness::{self, PROBE_INTERVAL};
+use crate::liveness;
 use crate::ring::Evidence;
 use crate::ring::broadcast::{Sight, lossless, lossy};
 use crate::ring::broadcast_frames::{FrameSubscriber, Subscriber};
@@ -19,7 +19,6 @@ use crate::timing::Timing;
 use crate::waiting::{self, Sleepers};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
-use std::time::Instant;
 
 /// How often a wait may end with something that is gone when it is looked at again, and a copy turn out not to be the
 /// message, before that is damage. Others can do it once or twice in a row, if they are very fast.
@@ -67,7 +66,6 @@ struct Intake {
     /// Messages that were missed and have yet to be reported.
     missed: u64,
     is_evicted: bool,
-    last_tended: Option<Instant>,
     /// Copies in a row that were not accepted.
     refused: u32,
 }
@@ -131,7 +129,7 @@ impl Intake {
                 End::Frames(FrameSubscriber::new(end, segment.frame_shape()))
             }
         };
-        Ok(Intake { end, missed: 0, is_evicted: false, last_tended: None, refused: 0 })
+        Ok(Intake { end, missed: 0, is_evicted: false, refused: 0 })
     }
 
     /// Whether a message comes next, and nothing is to be said before.
@@ -307,10 +305,9 @@ impl Intake {
             End::Lossy(end) => end.is_claimed(),
             End::Frames(end) => end.is_claimed(),
         };
-        if !is_claimed || self.last_tended.is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
+        if !is_claimed {
             return;
         }
-        self.last_tended = Some(Instant::now());
         let life = |line| liveness::life(segment, line as u32);
         match &mut self.end {
             _ if segment.is_writable() => repair_all(segment),

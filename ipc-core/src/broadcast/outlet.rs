@@ -5,7 +5,7 @@ use super::parts::{Parts, repair_all, sweep};
 use crate::atomics::AtomicU64;
 use crate::error::{OpenError, Role};
 use crate::layout::{KIND_LOSSLESS_BROADCAST, Side};
-use crate::liveness::{self, PROBE_INTERVAL};
+use crate::liveness;
 use crate::queue::loan::Lender;
 use crate::queue::port::{Port, Tended};
 use crate::ring::broadcast::{Publisher, Slowest};
@@ -48,7 +48,6 @@ pub(crate) struct Outlet {
     evict_after: Option<Duration>,
     /// Since when a subscriber has kept this publisher waiting, and how it and the ring's tail stood then.
     held_up: Option<(Instant, Slowest, u64)>,
-    last_tended: Option<Instant>,
 }
 
 /// Takes a publisher's place.
@@ -72,7 +71,6 @@ pub(crate) fn open(spec: &Spec) -> Result<Port<Outlet>, OpenError> {
             first: geometry.first_role,
             evict_after: Some(limit).filter(|limit| !limit.is_zero()),
             held_up: None,
-            last_tended: None,
             segment,
         }
     };
@@ -258,11 +256,6 @@ impl Tended for Outlet {
     const CLAIMS_AMONG_OTHERS: bool = true;
 
     fn tend(&mut self, segment: &Segment) {
-        if self.last_tended.is_some_and(|last| last.elapsed() < PROBE_INTERVAL) {
-            // Its locks have been looked at a moment ago, by a call that did not wait.
-            return;
-        }
-        self.last_tended = Some(Instant::now());
         repair_all(segment);
         of_ring!(&mut self.ring, publisher => publisher.settle(|line| liveness::life(segment, line as u32)));
         if segment.geometry().kind == KIND_LOSSLESS_BROADCAST {

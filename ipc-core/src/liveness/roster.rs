@@ -59,6 +59,13 @@ fn is_unsettled(roll: u32) -> bool {
     roll % 2 == 1
 }
 
+/// The segment's roll, which differs from what it was if somebody has joined since; `None` while somebody joins.
+pub(super) fn settled_roll(segment: &Segment) -> Option<u32> {
+    // Acquire: pairs with the Release in `enrol`, so that whoever sees the roll sees the lines of those whom it counts.
+    let roll = segment.wait_line(0).roll.load(Ordering::Acquire);
+    Some(roll).filter(|&roll| !is_unsettled(roll))
+}
+
 /// Says LIVE, by `say_live`, so that those who watch notice. The caller has the lifecycle lock.
 pub(super) fn enrol<R>(segment: &Segment, say_live: impl FnOnce() -> R) -> R {
     let words = [0, 1].map(|line| &segment.wait_line(line).word);

@@ -1,12 +1,12 @@
 //! Watching the other side of a channel: one peer, or a crowd of them.
 
-use super::{CRASHES_MASK, PROBE_INTERVAL, Phase, State, fallen, mark_crashed, peer};
+use super::roster::settled_roll;
+use super::{CRASHES_MASK, Phase, State, fallen, mark_crashed, peer};
 use crate::error::Peer;
 use crate::layout::ParticipantSlot;
 use crate::segment::Segment;
 use core::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// How the other side of a channel is doing, and what of that has been reported already.
 ///
@@ -22,7 +22,10 @@ pub(crate) struct Watch {
     met: bool,
     /// The line whose death was seen last.
     fallen: usize,
-    last_probe: Option<Instant>,
+    /// The segment's roll before the last look at all lines, if there was nothing to tell of.
+    quiet_since: Option<u32>,
+    /// Those who lived then, counted from the first line.
+    living: Vec<usize>,
 }
 
 /// What a watch knows of one line.
@@ -56,8 +59,16 @@ impl Watch {
     pub(crate) fn new(segment: &Arc<Segment>, lines: Range<u32>, unfinished: impl FnOnce() -> bool) -> Self {
         let unknown = Known { state: State::from_word(0), reported: 0, seen: 0 };
         let known = vec![unknown; lines.len()].into();
-        let mut watch = Watch { segment: segment.clone(), lines, known, met: false, fallen: 0, last_probe: None };
-        watch.look();
+        let mut watch = Watch {
+            segment: segment.clone(),
+            lines,
+            known,
+            met: false,
+            fallen: 0,
+            quiet_since: None,
+            living: Vec::new(),
+        };
+        watch.look(true);
         // Asked only now: what a sender leaves before it is seen to have died is unfinished business.
         let unfinished = unfinished();
         let is_crowd = watch.is_crowd();
@@ -84,9 +95,31 @@ impl Watch {
         if self.lines.len() == 1 { Some(self.lines.start) } else { None }
     }
 
-    /// Looks at the other side; at its locks only if the last such look is a while ago.
-    pub(crate) fn sight(&mut self) -> Sight {
-        self.look();
+    /// Looks at the other side; at its locks only if `probes` says so, which takes a system call for each who lives.
+    pub(crate) fn sight(&mut self, probes: bool) -> Sight {
+        if !probes && self.is_quiet() {
+            return Sight::Present;
+        }
+        let roll = settled_roll(&self.segment);
+        let sight = self.sight_of_all(probes);
+        self.living.clear();
+        self.living.extend((0..self.known.len()).filter(|&at| self.known[at].state.phase == Phase::Live));
+        self.quiet_since = roll.filter(|_| sight == Sight::Present);
+        sight
+    }
+
+    /// Whether there is nothing to tell of since the last look at all lines: those who lived then still do, as far as they
+    /// say, and nobody has joined, which is what all other changes begin with.
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        let is_as_before = |&at: &usize| State::load(self.slot(at)) == self.known[at].state;
+        self.quiet_since.is_some()
+            && self.quiet_since == settled_roll(&self.segment)
+            && self.living.iter().all(is_as_before)
+    }
+
+    fn sight_of_all(&mut self, probes: bool) -> Sight {
+        self.look(probes);
         let (mut is_anyone_here, mut has_anyone_closed, mut died) = (false, false, None);
         for (at, known) in self.known.iter_mut().enumerate() {
             let state = known.state;
@@ -123,13 +156,8 @@ impl Watch {
         self.lines.len() > 1
     }
 
-    /// Loads the state of every line. If the last look at the locks is a while ago, looks at those too, and records the
-    /// deaths.
-    fn look(&mut self) {
-        let probes = self.last_probe.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL);
-        if probes {
-            self.last_probe = Some(Instant::now());
-        }
+    /// Loads the state of every line. If `probes`, looks at the locks too, and records the deaths.
+    fn look(&mut self, probes: bool) {
         for at in 0..self.known.len() {
             let slot = self.slot(at);
             let mut state = State::load(slot);

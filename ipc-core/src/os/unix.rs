@@ -45,9 +45,23 @@ pub(crate) fn owner(path: &Path) -> Option<u32> {
 /// The time of a clock that all processes of this machine share and that is never set, in nanoseconds. It starts anew in
 /// each time namespace, and stands still while the machine is suspended.
 pub(crate) fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// What [`monotonic_ns`] was a moment ago, for those who look at it often: at the last tick of the kernel's clock, which is
+/// 10 ms ago at most. It takes 5 ns instead of 24. Elsewhere than on Linux it is the time.
+pub(crate) fn recent_ns() -> u64 {
+    #[cfg(target_os = "linux")]
+    let clock = libc::CLOCK_MONOTONIC_COARSE;
+    #[cfg(not(target_os = "linux"))]
+    let clock = libc::CLOCK_MONOTONIC;
+    clock_ns(clock)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer leads to a `timespec`, which is writable. The call fails for unknown clocks only.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 

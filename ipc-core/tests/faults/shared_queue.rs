@@ -1,9 +1,9 @@
 //! The shared queue between processes that are stopped and killed.
 
 use super::support::{Child, Domain, PATIENCE, Part, listen, program, recv, say};
-use ipc_core::{Queue, RecvTimeoutError};
+use ipc_core::{Queue, RecvTimeoutError, TryRecvError};
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) const PARTS: &[(&str, Part)] = &[
     ("shared_send_on_request", send_on_request),
@@ -240,6 +240,60 @@ fn what_a_sender_died_with_holds_nobody_up() {
     successor.send(message(1, 0)).unwrap();
     assert_eq!(recv(&mut rx), Ok(Some(message(1, 0))));
     assert_eq!(rx.lost(), 11);
+}
+
+/// Polls until there is something else than nothing. Each poll looks for the dead only if none has for a while.
+fn poll<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
+    let started = Instant::now();
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(started.elapsed() < PATIENCE, "nothing has come");
+    }
+}
+
+#[test]
+fn whoever_only_polls_gets_past_the_dead() {
+    let domain = Domain::new("shared-polled");
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let mut tx = work(domain.name()).sender().unwrap();
+    for deaths in 1..=3 {
+        let mut sender = Child::start("shared_hold_a_loan", &domain);
+        assert_eq!(sender.hear(), "held");
+        tx.send(message(0, deaths)).unwrap();
+        // The last look for the dead was a moment ago when it dies.
+        (0..1000).for_each(|_| assert_eq!(rx.try_recv(), Err(TryRecvError::Empty), "a live one is waited for"));
+        sender.kill();
+        let received = poll(|| Some(rx.try_recv()).filter(|received| *received != Err(TryRecvError::Empty)));
+        assert_eq!((received, rx.lost()), (Ok(Some(message(0, deaths))), deaths));
+
+        tx.send(message(1, deaths)).unwrap();
+        let mut receiver = Child::start("shared_hold_a_message", &domain);
+        assert_eq!(receiver.hear(), deaths.to_string());
+        (0..1000).for_each(|_| assert_eq!(rx.try_recv(), Err(TryRecvError::Empty), "it is in a live one's hands"));
+        receiver.kill();
+        let received = poll(|| Some(rx.try_recv()).filter(|received| *received != Err(TryRecvError::Empty)));
+        assert_eq!(received, Ok(Some(message(1, deaths))), "it comes again");
+    }
+}
+
+#[test]
+fn whoever_only_polls_for_room_gets_that_of_the_dead() {
+    let domain = Domain::new("shared-polled-room");
+    let queue = work(domain.name()).redeliver(false);
+    let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    for deaths in 1..=3 {
+        tx.send(message(0, deaths)).unwrap();
+        let mut child = Child::start("shared_hold_a_message", &domain);
+        assert_eq!(child.hear(), deaths.to_string());
+        let sent = (0..).take_while(|&number| tx.try_send(message(1, number)).is_ok()).count() as u64;
+        (0..sent).for_each(|number| assert_eq!(rx.try_recv(), Ok(Some(message(1, number)))));
+        (0..1000).for_each(|_| assert!(tx.try_send(message(1, sent)).is_err(), "a live one's message is in the way"));
+        child.kill();
+        poll(|| tx.try_send(message(1, sent)).ok());
+        assert_eq!((rx.try_recv(), rx.lost()), (Ok(Some(message(1, sent))), deaths));
+    }
 }
 
 #[test]
