@@ -107,6 +107,31 @@ fn messages_are_shown_up_to_one_that_is_invalid_or_panics() {
 }
 
 #[test]
+fn messages_of_a_shared_queue_are_shown_by_one_claim() {
+    let domain = Domain::new("shown-at-once");
+    let queue = Queue::<u64>::new("shown").domain(domain.name()).capacity(16);
+    let mut tx = queue.sender().unwrap();
+    let (mut rx, mut other) = (queue.receiver().unwrap(), queue.receiver().unwrap());
+    assert_eq!(tx.send_batch(0..10), Ok(10));
+    assert_eq!(rx.try_recv_each(0, |_| panic!("none was asked for")), Ok(Some(0)));
+    let mut shown = Vec::new();
+    let mut meanwhile = None;
+    let received = rx.try_recv_each(4, |&message| {
+        meanwhile.get_or_insert_with(|| other.try_recv().unwrap().unwrap());
+        shown.push(message);
+    });
+    assert_eq!((received, meanwhile), (Ok(Some(4)), Some(4)), "the others get what comes after all of them");
+    assert_eq!(shown, [0, 1, 2, 3]);
+    let panic = panic::catch_unwind(panic::AssertUnwindSafe(|| rx.try_recv_each(3, |_| panic!("on purpose"))));
+    assert!(panic.is_err());
+    drop(rx);
+    // What had been claimed when it panicked is there for others.
+    let mut left: Vec<_> = other.try_iter().map(Result::unwrap).collect();
+    left.sort_unstable();
+    assert_eq!(left, [5, 6, 7, 8, 9]);
+}
+
+#[test]
 fn a_batch_in_place_ends_before_what_is_invalid() {
     let domain = Domain::new("chunk-invalid");
     let queue = domain.queue::<bool>("chunk");

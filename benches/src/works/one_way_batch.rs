@@ -11,7 +11,8 @@ use slipring::{Receiver, Sender};
 /// Streams in batches.
 pub(crate) static WORK: Work = Work {
     name: "one-way-batch",
-    about: "The same in batches of 64. In place means that batches are made and read where they are.",
+    about: "The same in batches of 64. In place means that batches are made and read where they are; a shared \
+            queue is one that others might join, and takes each batch by one claim.",
     cases,
     play,
 };
@@ -30,6 +31,8 @@ fn cases(plan: &Plan) -> Vec<Case> {
         contestants: vec![
             Contestant::new("slipring", messages(size_bytes)),
             Contestant::new("slipring-in-place", messages(size_bytes)),
+            Contestant::new("slipring-shared", messages(size_bytes)),
+            Contestant::new("slipring-shared-in-place", messages(size_bytes)),
             Contestant::new("limit", messages(size_bytes)).files(Files::Memory(ring_bytes(size_bytes, capacity))),
         ],
     };
@@ -42,14 +45,17 @@ fn play(seat: &Seat) -> Result<Play, Failure> {
 }
 
 fn play_sized<const N: usize>(seat: &Seat) -> Result<Play, Failure> {
+    let exclusive = || queue::exclusive::<N>(seat, "stream");
+    let shared = || queue::shared::<N>(seat, "stream");
     Ok(match (seat.contestant.as_str(), seat.index) {
-        ("slipring", 0) => {
-            let received = Vec::with_capacity(BATCH as usize);
-            receiving(Batches { receiver: queue::exclusive::<N>(seat, "stream").receiver()?, received })
-        }
-        ("slipring", 1) => sending(queue::exclusive::<N>(seat, "stream").sender()?),
-        ("slipring-in-place", 0) => receiving(InPlace(queue::exclusive::<N>(seat, "stream").receiver()?)),
-        ("slipring-in-place", 1) => sending(InPlace(queue::exclusive::<N>(seat, "stream").sender()?)),
+        ("slipring", 0) => receiving(Batches::of(exclusive().receiver()?)),
+        ("slipring", 1) => sending(exclusive().sender()?),
+        ("slipring-in-place", 0) => receiving(InPlace(exclusive().receiver()?)),
+        ("slipring-in-place", 1) => sending(InPlace(exclusive().sender()?)),
+        ("slipring-shared", 0) => receiving(Batches::of(shared().receiver()?)),
+        ("slipring-shared", 1) => sending(shared().sender()?),
+        ("slipring-shared-in-place", 0) => receiving(InPlace(shared().receiver()?)),
+        ("slipring-shared-in-place", 1) => sending(InPlace(shared().sender()?)),
         ("limit", 0) => receiving(ring::Consumer::<N>::new(seat.memory()?, seat.capacity, 0)),
         ("limit", 1) => sending(ring::Producer::<N>::new(seat.memory()?, seat.capacity, 0)),
         _ => return seat.unknown(),
@@ -110,6 +116,12 @@ impl<const N: usize> BatchTx for Sender<[u64; N]> {
 struct Batches<const N: usize> {
     receiver: Receiver<[u64; N]>,
     received: Vec<[u64; N]>,
+}
+
+impl<const N: usize> Batches<N> {
+    fn of(receiver: Receiver<[u64; N]>) -> Self {
+        Batches { receiver, received: Vec::with_capacity(BATCH as usize) }
+    }
 }
 
 impl<const N: usize> BatchRx for Batches<N> {

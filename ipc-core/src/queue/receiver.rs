@@ -351,7 +351,7 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     }
 
     /// Shows messages that are there to `take`, one after the other and `max` at most, and frees the slot of each after it.
-    /// Returns how many there were, which is not always all. Does not wait.
+    /// Returns how many there were, which is not always all. Does not wait. From a shared queue they are taken by one claim.
     ///
     /// # Errors
     ///
@@ -359,14 +359,18 @@ impl<T: IpcMessage + ?Sized> Receiver<T> {
     #[doc(hidden)]
     #[inline]
     pub fn try_recv_each(&mut self, max: usize, mut take: impl FnMut(&T)) -> Result<Option<usize>, TryRecvError> {
-        if let Err(blocked) = self.link.take_turn_in_place(|| Patience::None) {
+        if let Err(blocked) = self.link.take_turns_in_place(max, || Patience::None) {
             return try_recv_end(blocked).map(|()| None);
         }
-        if let Link::Exclusive(port) = &mut *self.link {
-            return Ok(Some(port.recv_each(max, take)?));
+        match &mut *self.link {
+            Link::Exclusive(port) => Ok(Some(port.recv_each(max, take)?)),
+            Link::Shared(port) => Ok(Some(port.recv_each(max, take)?)),
+            _ if max == 0 => Ok(Some(0)),
+            _ => {
+                take(&*Received::new(&mut self.link)?);
+                Ok(Some(1))
+            }
         }
-        take(&*Received::new(&mut self.link)?);
-        Ok(Some(1))
     }
 
     /// Receives a message in place, and waits for one for at most `limit`: see [`recv_ref`](Receiver::recv_ref).
