@@ -245,7 +245,7 @@ impl Records {
         if (0..self.lines).any(is_named) {
             return true;
         }
-        // Acquire: pairs with the Release of whoever dealt with it, though nothing more is read on the strength of it.
+        // Acquire: pairs with the Release of whoever dealt with it; who may only read a broadcast relies on finding LOST after it.
         let stamp = Stamp::from_word(cells.stamp(at).load(Ordering::Acquire));
         stamp.lap == cells.lap(at) && is_dealt_with(stamp.state) || stamp.lap == cells.next_lap(at)
     }
