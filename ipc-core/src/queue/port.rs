@@ -177,10 +177,9 @@ impl<E: Tended> Port<E> {
             }
         }
         let copy = self.copy_from(begun.unwrap_or_else(|| self.payload()));
-        if begun.is_some() {
-            self.complete()
-        } else {
-            self.pass()
+        match begun {
+            Some(_) => self.complete(),
+            None => self.pass(),
         }
         match validate(&copy) {
             // By reading it: to move it is one more copy of a message that is not small.
