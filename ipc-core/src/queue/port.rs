@@ -42,7 +42,8 @@ pub(crate) trait Tended: End {
     }
 }
 
-/// One end of a channel.
+/// One end of a channel. What each message changes comes first, where it shares its cache lines with nothing else.
+#[repr(C)]
 pub(crate) struct Port<E: Tended> {
     end: E,
     station: Station,
