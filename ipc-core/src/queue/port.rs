@@ -22,6 +22,8 @@ use core::hint;
 use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU32;
 
+mod batch;
+
 /// An end of a ring that can repair what dead participants left behind in it.
 pub(crate) trait Tended: End {
     /// Whether what this end claims stands in the way of others of its side, so that an eviction counts at once. An end that
@@ -188,109 +190,6 @@ impl<E: Tended> Port<E> {
             Ok(()) => Ok(Some(unsafe { copy.assume_init_read() })),
             Err(corrupt) => Err(corrupt.into()),
         }
-    }
-
-    /// Sends all messages as [`send`](Port::send) does, until one has to wait for longer than `patience`. Peers are
-    /// woken once for the whole batch, even if the iterator panics. Slots for messages that the iterator has promised are
-    /// taken together, and given back if they do not come.
-    pub(crate) fn send_batch<T: IpcMessage>(
-        &mut self,
-        mut messages: impl Iterator<Item = T>,
-        patience: impl Fn() -> Patience,
-    ) -> Result<usize, (usize, T, Blocked)> {
-        let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: true };
-        while let Some(message) = messages.next() {
-            if let Err(blocked) = batch.take_turn(&messages, &patience) {
-                return Err((batch.passed, message, blocked));
-            }
-            // SAFETY: as in `send`.
-            unsafe { message.place(batch.port.payload().cast()) };
-            batch.port.step();
-            batch.passed += 1;
-        }
-        Ok(batch.passed)
-    }
-
-    /// As [`send_batch`](Port::send_batch), for copies of messages of any length; `claim` asks for a slot for one with a tail
-    /// of this length.
-    pub(crate) fn send_copy_batch<T: IpcMessage + ?Sized, M: Borrow<T>>(
-        &mut self,
-        mut messages: impl Iterator<Item = M>,
-        claim: impl Fn(&mut Self, usize) -> Result<(), TooLarge>,
-    ) -> Result<usize, SendBatchError<M>> {
-        let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: true };
-        while let Some(message) = messages.next() {
-            let tail_len = T::tail_len(message.borrow());
-            if let Err(too_large) = claim(batch.port, tail_len) {
-                return Err(SendBatchError { sent: batch.passed, error: SendError::TooLarge(message, too_large) });
-            }
-            if let Err(blocked) = batch.take_turn(&messages, || Patience::Forever) {
-                return Err(SendBatchError { sent: batch.passed, error: send_error(message, blocked) });
-            }
-            // SAFETY: the slot is this end's own, aligned for a `T`, and large enough for one with this tail.
-            unsafe { message.borrow().place(T::pointer(batch.port.payload(), tail_len)) };
-            batch.port.step();
-            batch.passed += 1;
-        }
-        Ok(batch.passed)
-    }
-
-    /// Appends up to `max` messages to `messages`, and waits for the first one. Slots are freed one by one. Peers are
-    /// woken once for the whole batch.
-    pub(super) fn recv_batch<T: IpcMessage>(
-        &mut self,
-        messages: &mut Vec<T>,
-        max: usize,
-        patience: impl FnOnce() -> Patience,
-    ) -> Result<Result<usize, Corrupt>, Blocked> {
-        if max == 0 {
-            return Ok(Ok(0));
-        }
-        self.take_turns(max, patience)?;
-        let before = messages.len();
-        let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: false };
-        loop {
-            let copy = batch.port.copy();
-            batch.port.step();
-            batch.passed += 1;
-            match check(copy) {
-                Ok(message) => messages.push(message),
-                Err(corrupt) => return Ok(Err(corrupt)),
-            }
-            if batch.passed == max || !batch.port.is_ready_for(max - batch.passed) {
-                return Ok(Ok(messages.len() - before));
-            }
-        }
-    }
-
-    /// Shows the messages of one length in the slots that this end owns to `take`, `max` at most, and frees each after it.
-    /// Peers are woken once for all.
-    #[inline]
-    pub(super) fn recv_each<T: IpcMessage + ?Sized>(
-        &mut self,
-        max: usize,
-        mut take: impl FnMut(&T),
-    ) -> Result<usize, Corrupt> {
-        // Looking at all of them first has the processor fetch their lines together, and not each when its turn comes.
-        let owned = self.owned(max);
-        let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: false };
-        while batch.passed < owned {
-            let message: *const T = T::pointer(batch.port.payload(), 0);
-            let checked = if T::ANY_BITS {
-                Ok(())
-            } else {
-                // SAFETY: the slot is this end's own, is aligned for a `T`, and holds as many initialised bytes as one has.
-                unsafe { T::validate(message) }
-            };
-            if checked.is_ok() {
-                // SAFETY: as above, and the message is valid: any bits are one, or it was checked.
-                take(unsafe { &*message });
-            }
-            batch.port.step();
-            batch.passed += 1;
-            checked?;
-        }
-        Ok(owned)
     }
 
     /// Copies the message out of the slot that this end owns. The copy has not been validated.
@@ -515,49 +414,6 @@ impl<E: Tended> Drop for Port<E> {
             station.wake_own_side();
         }
         station.leave(|| end.is_drained());
-    }
-}
-
-/// How many slots a batch that is sent takes at once. The messages of others wait until all of them have been filled.
-const RUN_MAX: usize = 64;
-
-/// A batch being sent or received. Dropping it wakes the peers for what they have not been woken for yet.
-struct Batch<'a, E: Tended> {
-    port: &'a mut Port<E>,
-    passed: usize,
-    /// How many of those the peers have been woken for.
-    flushed: usize,
-    /// Whether slots that are left are of no use any more.
-    is_sent: bool,
-}
-
-impl<E: Tended> Batch<'_, E> {
-    /// Waits until the end owns a slot for the message that comes before `rest`. Peers are woken before it waits.
-    #[inline(always)]
-    fn take_turn(&mut self, rest: &impl Iterator, patience: impl Fn() -> Patience) -> Result<(), Blocked> {
-        let rest = if E::IS_SHARED { rest.size_hint().0.saturating_add(1).min(RUN_MAX) } else { 1 };
-        if self.port.is_ready_for(rest) {
-            return Ok(());
-        }
-        self.flush();
-        self.port.take_turns(rest, patience)
-    }
-
-    fn flush(&mut self) {
-        self.port.flush(self.passed - self.flushed);
-        self.flushed = self.passed;
-    }
-}
-
-impl<E: Tended> Drop for Batch<'_, E> {
-    fn drop(&mut self) {
-        let may_store = !self.port.is_forked() && !self.port.station.is_struck();
-        // If the iterator had fewer messages than it said, or has panicked.
-        if self.is_sent && may_store && self.port.end.give_rest_back() {
-            // Others' messages may have been waiting behind.
-            self.port.flush(1);
-        }
-        self.flush();
     }
 }
 

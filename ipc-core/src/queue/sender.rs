@@ -137,8 +137,9 @@ impl<T: IpcMessage> Sender<T> {
     /// A sleeping receiver is woken once, at the end of the batch or when the channel is full.
     ///
     /// A shared queue is asked for several slots at once: for as many as the iterator says that it still has messages for
-    /// (the lower bound of its `size_hint`), and 64 at most. What others send after that waits behind. So the iterator is not
-    /// to wait for anything before its last message, and not to send to this queue by another sender.
+    /// (the lower bound of its `size_hint`), and 64 at most. Their messages are published together, and what others send after
+    /// that waits behind. So the iterator is not to wait for anything before its last message, and not to send to this queue by
+    /// another sender.
     ///
     /// # Errors
     ///
