@@ -209,6 +209,23 @@ impl Iterator for Boaster {
 }
 
 #[test]
+fn a_batch_whose_iterator_waits_for_an_answer_to_the_last_message_gets_it() {
+    let domain = Domain::new("shared-batch-answers");
+    let mut tx = work(domain.name()).sender().unwrap();
+    let mut rx = work(domain.name()).receiver().unwrap();
+    let mut number = 0;
+    // It promises nothing, so nothing is kept back.
+    let answered = std::iter::from_fn(|| {
+        if number != 0 {
+            assert_eq!(rx.try_recv(), Ok(Some(message(1, number))));
+        }
+        number += 1;
+        (number <= 3).then(|| message(1, number))
+    });
+    assert_eq!(tx.send_batch(answered), Ok(3));
+}
+
+#[test]
 fn batches_of_many_come_once_each_and_in_order() {
     const EACH: u64 = 30_000;
     let domain = Domain::new("batch-many");

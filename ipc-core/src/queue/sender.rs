@@ -134,7 +134,8 @@ impl<T: IpcMessage> Sender<T> {
     /// Sends all of `messages` in order, and returns how many there were. Waits for room as [`send`](Sender::send)
     /// does.
     ///
-    /// A sleeping receiver is woken once, at the end of the batch or when the channel is full.
+    /// A sleeping receiver is woken once, at the end of the batch or when the channel is full; of a shared queue, as often as
+    /// messages are published.
     ///
     /// A shared queue is asked for several slots at once: for as many as the iterator says that it still has messages for
     /// (the lower bound of its `size_hint`), and 64 at most. Their messages are published together, and what others send after
@@ -144,7 +145,8 @@ impl<T: IpcMessage> Sender<T> {
     /// # Errors
     ///
     /// As for `send`. [`SendBatchError`] holds the number of messages sent and the one that was not. The rest stay in
-    /// the iterator; pass `&mut iterator` to keep it.
+    /// the iterator; pass `&mut iterator` to keep it. (Messages that have not been published when this sender is evicted, at most
+    /// 64, are not sent; they count as [`lost`](Sender::lost).)
     ///
     /// ```
     /// # let queue = ipc_core::Queue::<u64>::new("batch").spsc().domain(format!("doc-{}", std::process::id()));

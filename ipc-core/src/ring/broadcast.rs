@@ -43,8 +43,7 @@
 //! ```
 //!
 //! B1. *One publisher at a time stores to a cell.* Position p is claimed once (C1 of `claims`), and whoever claims it has
-//!     found the cell done with for lap l - 1 (P1). Nobody but the claimant of p changes that, so it still holds at P5. (One that
-//!     is alone may come to P5 before it has moved the counter, which nobody else does before that.)
+//!     found the cell done with for lap l - 1 (P1). Nobody but the claimant of p changes that, so it still holds at P5.
 //!     P1 is an Acquire, so all stores of lap l - 1 come before those of lap l. A publisher that has been alone for a whole lap
 //!     claimed the cell itself in lap l - 1, and is done with one claim before it makes the next. In a lossy ring it leaves
 //!     P1 out, so that it never loads from the lines of its subscribers. (In a lossless one that made it twice as fast for one
@@ -343,28 +342,30 @@ impl Publisher {
     /// Where [`begin`](Self::begin) would take a cell, if this publisher is alone.
     #[inline(always)]
     pub(crate) fn next_alone(&self) -> Option<Position> {
-        self.claimant.next_alone().filter(|at| at.ahead(self.plain_until) > 0)
+        self.claimant.next_alone().filter(|at| self.at.is_none() && at.ahead(self.plain_until) > 0)
     }
 
-    /// Takes the next cell for one message, which is to be stored at once and then [published](Self::complete), if this
-    /// publisher is alone and knows that the cell can be had. It says nothing if it does not.
+    /// Claims the next cell, if this publisher is alone and knows that it can be had. The message is to be stored at once, and
+    /// then [published](Self::complete). `None` says nothing.
     #[inline(always)]
     pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
         let at = self.next_alone()?;
         let is_done = matches!(self.parts.guard, Guard::Lossy(_)) || self.is_done(at);
-        if !is_done || !self.claimant.begin_alone(at) {
+        let cells = self.parts.cells;
+        if !is_done || !self.claimant.claim_plainly(&cells, at) {
             return None;
         }
+        self.at = Some(at);
         // Release (P4): as in `open`.
         fence(Ordering::Release);
-        Some(self.parts.cells.payload(at))
+        Some(cells.payload(at))
     }
 
     /// Publishes the message that was stored after [`begin`](Self::begin).
     #[inline(always)]
     pub(crate) fn complete(&mut self) {
         let cells = self.parts.cells;
-        if let Some(at) = self.claimant.end_alone(&cells) {
+        if let Some(at) = self.at.take() {
             // Release (P6): as in `finish`.
             cells.stamp(at).store(full(cells.lap(at)), Ordering::Release);
         }

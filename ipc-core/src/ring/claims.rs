@@ -57,10 +57,8 @@
 //! The owner dies between A1 and A4: then there is no store A4 to come, and the record counts no longer; it is told apart by
 //! its owner's life.
 //!
-//! What comes between A3 and A4 is nobody else's affair, so the only one may store a message to the cell at p there, and claim it
-//! afterwards, if p could have been claimed before. If it dies at that, it has claimed nothing and sent nothing: the cell is as
-//! it was, for all that its stamp says. Such a claim, of one cell, leaves A5 out: that the counter is beyond p says as much.
-//! ([`begin_alone`](Claimant::begin_alone), [`end_alone`](Claimant::end_alone))
+//! A claim of one cell may leave A5 out ([`claim_plainly`](Claimant::claim_plainly)): that the counter is beyond p says as much. So
+//! it costs two stores.
 //!
 //! A newcomer executes B2 whether `solo` was set or not, since another newcomer may have died between B1 and B2. Joining
 //! and leaving are serialised by a lock of the caller's, claiming is not.
@@ -410,9 +408,7 @@ impl Claimant {
         if !self.begin_alone(at) {
             return false;
         }
-        // Release: as in `claim`.
-        self.role.counter.position().store(next.word(), Ordering::Release);
-        self.mode = Mode::Solo(next);
+        self.advance(next);
         self.keep(at);
         true
     }
@@ -426,10 +422,21 @@ impl Claimant {
         }
     }
 
-    /// A1 to A3, for the cell at [`next_alone`](Claimant::next_alone), which may be stored to from here on if it could have
-    /// been claimed. The claim is made by [`end_alone`](Claimant::end_alone), or not at all.
+    /// A1 to A4, for the cell at [`next_alone`](Claimant::next_alone). If it does not succeed, nothing is claimed, and this
+    /// participant has others beside it from here on.
     #[inline(always)]
-    pub(crate) fn begin_alone(&mut self, at: Position) -> bool {
+    pub(crate) fn claim_plainly(&mut self, cells: &Cells, at: Position) -> bool {
+        if !self.begin_alone(at) {
+            self.give_up();
+            return false;
+        }
+        self.advance(cells.after(at, 1));
+        true
+    }
+
+    /// A1 to A3.
+    #[inline(always)]
+    fn begin_alone(&mut self, at: Position) -> bool {
         self.write(at, Kind::Solo);
         light_fence();
         // Relaxed: the proof in the module's docs needs the load's place, which the fence pins, and no more.
@@ -441,15 +448,12 @@ impl Claimant {
         is_alone
     }
 
-    /// A4, after [`begin_alone`](Claimant::begin_alone): claims the one cell, and returns where it is.
+    /// A4.
     #[inline(always)]
-    pub(crate) fn end_alone(&mut self, cells: &Cells) -> Option<Position> {
-        let Mode::Solo(next) = &mut self.mode else { return None };
-        let at = *next;
-        *next = cells.after(at, 1);
-        // Release: as in `claim`.
+    fn advance(&mut self, next: Position) {
+        // Release: as in `claim_as_one_of_many`.
         self.role.counter.position().store(next.word(), Ordering::Release);
-        Some(at)
+        self.mode = Mode::Solo(next);
     }
 
     /// Notes the attempt to take the `units` cells at `at` by other means than the counter.

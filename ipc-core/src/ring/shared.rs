@@ -25,8 +25,7 @@
 //! # Invariants
 //!
 //! S1. *A producer claims cells only when all of them are free for its lap*, and it stores to cells only between its
-//!     claim and its commit of them. The tail is then still where it was, or the claim fails (C1). (One that is alone may fill a
-//!     free cell at the tail before it claims it: nobody else claims it meanwhile, see `claims`.)
+//!     claim and its commit of them. The tail is then still where it was, or the claim fails (C1).
 //! S2. *A consumer claims a message only when its first cell is FULL in the head's lap, and a gap only when that is SKIP*, so
 //!     the head never passes the tail, nor a cell that has been claimed and not committed. Of a batch, each cell was FULL,
 //!     and stays so: the head is before it until the claim succeeds (C1), and nobody but who claimed it changes it.

@@ -7,7 +7,7 @@ const RUN_MAX: usize = 64;
 
 impl<E: Tended> Port<E> {
     /// Sends all messages as [`send`](Port::send) does, until one has to wait for longer than `patience`. Peers are
-    /// woken once for the whole batch, even if the iterator panics.
+    /// woken once for the whole batch, or for as many as a shared ring takes together, even if the iterator panics.
     pub(crate) fn send_batch<T: IpcMessage>(
         &mut self,
         mut messages: impl Iterator<Item = T>,
@@ -45,6 +45,10 @@ impl<E: Tended> Port<E> {
             // SAFETY: as in `send`; the slot after those that have been filled is this end's own as well.
             unsafe { message.place(run.port.payload_ahead(run.filled).cast()) };
             run.filled += 1;
+            if run.filled == run.port.owned(RUN_MAX) {
+                // The iterator may wait before it comes to what it has not promised.
+                run.publish();
+            }
         }
         run.publish();
         Ok(run.passed)
@@ -191,7 +195,8 @@ impl<E: Tended> Run<'_, E> {
     /// waits.
     #[inline(always)]
     fn take_turn(&mut self, rest: &impl Iterator, patience: impl Fn() -> Patience) -> Result<(), Blocked> {
-        if self.filled != 0 && self.filled < self.port.owned(RUN_MAX) && !self.port.is_refused() {
+        if self.filled != 0 && !self.port.is_refused() {
+            // The others of the run are this end's own.
             return Ok(());
         }
         self.publish();

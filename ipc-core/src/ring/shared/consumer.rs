@@ -89,11 +89,10 @@ impl Consumer {
         // Acquire: as in `claim_between`.
         let found = cells.stamp(at).load(Ordering::Acquire);
         let is_ready = !has_returned && found == Stamp::new(State::Full, cells.lap(at), 1).word();
-        if !is_ready || !self.claimant.begin_alone(at) {
+        if !is_ready || !self.claimant.claim_plainly(&cells, at) {
             return None;
         }
-        // At once: should this one be stopped at the copy, others do not wait for it.
-        self.at = self.claimant.end_alone(&cells)?;
+        self.at = at;
         cells.prefetch_to_read(at, AHEAD);
         Some(cells.payload(at))
     }

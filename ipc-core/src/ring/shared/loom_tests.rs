@@ -81,7 +81,7 @@ impl Memory {
     }
 
     fn try_send(&self, producer: &mut Producer, value: u64) -> bool {
-        // One that is alone stores before it claims, from its second message on.
+        // One that is alone claims by two stores, from its second message on.
         if let Some(at) = producer.next_alone().filter(|_| producer.begin().is_some()) {
             self.store(at, value);
             producer.complete();

@@ -69,29 +69,29 @@ impl Producer {
         self.claimant.next_alone().filter(|_| self.units == 0)
     }
 
-    /// Takes the next cell for one message, which is to be stored at once and then [published](Producer::complete), if this
-    /// producer is alone and the cell is free. It says nothing if it does not.
+    /// Claims the next cell, if this producer is alone and the cell is free. The message is to be stored at once, and then
+    /// [published](Producer::complete). `None` says nothing.
     #[inline(always)]
     pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
         let cells = self.parts.cells;
         let at = self.next_alone()?;
         // Acquire: as in `first_taken`.
         let is_free = cells.stamp(at).load(Ordering::Acquire) == Stamp::free(cells.lap(at)).word();
-        if !is_free || !self.claimant.begin_alone(at) {
+        if !is_free || !self.claimant.claim_plainly(&cells, at) {
             return None;
         }
+        (self.at, self.units) = (at, 1);
         cells.prefetch_to_write(at, AHEAD);
         Some(cells.payload(at))
     }
 
-    /// Claims the cell that was filled after [`begin`](Producer::begin), and publishes the message.
+    /// Publishes the message that was stored after [`begin`](Producer::begin).
     #[inline(always)]
     pub(crate) fn complete(&mut self) {
-        let cells = self.parts.cells;
-        if let Some(at) = self.claimant.end_alone(&cells) {
-            // Release: as in `commit`.
-            cells.stamp(at).store(Stamp::new(State::Full, cells.lap(at), 1).word(), Ordering::Release);
-        }
+        self.units = 0;
+        let (at, cells) = (self.at, self.parts.cells);
+        // Release: as in `commit`.
+        cells.stamp(at).store(Stamp::new(State::Full, cells.lap(at), 1).word(), Ordering::Release);
     }
 
     /// As [`claim`](Producer::claim), of 1 to `most` cells in a row: all that are free from the tail on.
