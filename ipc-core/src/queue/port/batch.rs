@@ -206,9 +206,11 @@ impl<E: Tended> Run<'_, E> {
     fn publish(&mut self) {
         let count = core::mem::take(&mut self.filled);
         if count != 0 && self.port.may_store() {
-            // What is left of the claim is given back with it.
-            self.port.pass_many(count);
+            // In order, so that who dies at it has sent the first ones.
+            (0..count).for_each(|_| self.port.step());
             self.passed += count;
+            self.port.end.give_rest_back();
+            self.port.flush(count);
         }
     }
 }
