@@ -43,6 +43,12 @@ const RECV_BATCH: &str = "recv-batch-in-place";
 /// The same where nothing is delivered twice.
 const BATCH_GIVEN_UP: &str = "recv-batch-given-up";
 
+/// To send one message more. Who is alone claims in fewer steps from the second one on.
+const SEND_AGAIN: &str = "send-again";
+
+/// To receive one message more.
+const RECV_AGAIN: &str = "recv-again";
+
 const OPERATIONS: &[(&str, &[&str])] = &[
     ("sender", &["send", "send-in-place", "loan-and-drop", "send-batch", "close", "attach"]),
     ("sender", &[ON_FULL]),
@@ -50,6 +56,8 @@ const OPERATIONS: &[(&str, &[&str])] = &[
     ("receiver", &[GIVEN_UP]),
     ("sender", BATCHES),
     ("receiver", BATCHES_TAKEN),
+    ("sender", &[SEND_AGAIN]),
+    ("receiver", &[RECV_AGAIN]),
     ("participant", &["create", "close-last"]),
 ];
 
@@ -72,6 +80,7 @@ fn scenes(kind: &'static str, companies: &[bool]) -> Vec<Scene> {
             let is_meant = match operations {
                 // With others, the channel would not be full for long.
                 [ON_FULL] => !has_company,
+                [SEND_AGAIN] | [RECV_AGAIN] => kind == SHARED && !has_company,
                 [GIVEN_UP] | BATCHES | BATCHES_TAKEN => kind == SHARED,
                 _ => role != "participant" || !has_company,
             };
@@ -185,6 +194,7 @@ fn effect(operation: &str, slot: Slot) -> &'static [u64] {
         "send" | "send-in-place" | LOAN_TOO_MANY => &[VICTIMS],
         LOAN_BATCH if slot == Slot::Last => &[VICTIMS],
         "send-batch" | LOAN_BATCH => &[VICTIMS, VICTIMS + 1],
+        SEND_AGAIN => &[VICTIMS + 1],
         _ => &[],
     }
 }
@@ -205,6 +215,7 @@ fn survive_sender(play: &mut Play, queue: &Queue<Message>) -> Check {
     advance(play, queue, &mut rx, 1)?;
     let (mut books, mut seen) = (Books::default(), Seen::default());
     books.must((play.case.slot.position() > 0).then(|| BEFORE + play.case.slot.position() - 1));
+    books.must((scene.operation == SEND_AGAIN).then_some(VICTIMS));
     if scene.operation == ON_FULL {
         let mut first = queue.sender().at("the first sender attaches")?;
         for number in BEFORE + 50.. {
@@ -322,7 +333,8 @@ fn settle_sender(play: &Play, books: &Books, seen: &Seen, lost: u64) -> Check {
     // What is published together is so from the last message to the first.
     let may_be_alone = scene.operation == LOAN_BATCH;
     ensure(batch != [false, true] || may_be_alone, || "the second message of a batch came without the first".into())?;
-    let arrived = batch.iter().filter(|&&came| came).count() as u64;
+    let arrived =
+        effect(scene.operation, play.case.slot).iter().filter(|&number| seen.numbers.contains(number)).count() as u64;
     let is_certain = play.is_stopped() || play.progress().is_finished || play.is_untouched() || scene.kind == EXCLUSIVE;
     let most = if is_certain { 0 } else { claimed(scene.operation, play.case.slot) - arrived };
     ensure(lost <= most, || format!("{lost} messages are reported lost, and {most} can be"))?;
@@ -345,16 +357,19 @@ fn survive_receiver(play: &mut Play, queue: &Queue<Message>) -> Check {
     }
     play.enter()?;
     play.strike()?;
+    // What the victim had received before.
+    let first = BEFORE + 50 + u64::from(scene.operation == RECV_AGAIN);
+    let end = BEFORE + 50 + preloaded;
     if play.is_stopped() {
-        books.must(BEFORE + 50..BEFORE + 50 + preloaded);
+        books.must(first..end);
         beside_stopped_receiver(play, queue, &mut tx, mate.as_mut(), &mut books, &mut seen)?;
     } else {
-        let taken = effect_of_receiving(scene.operation, play.case.slot).min(preloaded);
-        books.must(BEFORE + 50 + taken..BEFORE + 50 + preloaded);
+        let taken = first + effect_of_receiving(scene.operation, play.case.slot).min(preloaded);
+        books.must(taken..end);
         if play.is_untouched() {
-            books.must(BEFORE + 50..BEFORE + 50 + taken);
+            books.must(first..taken);
         } else if !play.progress().is_finished {
-            books.may(BEFORE + 50..BEFORE + 50 + taken);
+            books.may(first..taken);
         }
         after_killed_receiver(play, &mut tx, mate.as_mut(), &mut books, &mut seen)?;
     }
@@ -386,7 +401,7 @@ fn survive_receiver(play: &mut Play, queue: &Queue<Message>) -> Check {
 /// How many messages the victim's operation takes. A batch in place ends where the ring does.
 fn effect_of_receiving(operation: &str, slot: Slot) -> u64 {
     match operation {
-        "try-recv" | "recv-in-place" | GIVEN_UP => 1,
+        "try-recv" | "recv-in-place" | GIVEN_UP | RECV_AGAIN => 1,
         RECV_BATCH | BATCH_GIVEN_UP if slot == Slot::Last => 1,
         "recv-batch" | RECV_BATCH | BATCH_GIVEN_UP => 2,
         _ => 0,

@@ -29,9 +29,15 @@ pub(crate) fn victim(stage: &Stage) -> Check {
 }
 
 fn victim_sends(stage: &Stage, mut sender: Sender<Message>) -> Check {
+    if stage.scene().operation == SEND_AGAIN {
+        sender.try_send(message(VICTIMS)).at("the victim sends its first")?;
+    }
     stage.join()?;
     let sent: &[u64] = match stage.scene().operation {
         "send" => act(|| sender.try_send(message(VICTIMS)))?.map(|()| &[VICTIMS][..]).at("the victim sends")?,
+        SEND_AGAIN => {
+            act(|| sender.try_send(message(VICTIMS + 1)))?.map(|()| &[VICTIMS + 1][..]).at("the victim sends")?
+        }
         "send-in-place" => {
             act(|| {
                 sender.try_loan().map(|mut loan| {
@@ -79,9 +85,13 @@ fn victim_sends(stage: &Stage, mut sender: Sender<Message>) -> Check {
 }
 
 fn victim_receives(stage: &Stage, mut receiver: Receiver<Message>) -> Check {
+    if stage.scene().operation == RECV_AGAIN {
+        let first = receiver.try_recv().at("the victim receives its first")?;
+        ensure(first == Some(message(BEFORE + 50)), || format!("the victim's first is {first:?}"))?;
+    }
     stage.join()?;
     let received = match stage.scene().operation {
-        "try-recv" => match act(|| receiver.try_recv())? {
+        "try-recv" | RECV_AGAIN => match act(|| receiver.try_recv())? {
             Err(TryRecvError::Empty) => None,
             received => received.at("the victim receives")?,
         }
