@@ -19,6 +19,11 @@ mod batches;
 /// Interruptions in an execution, unless the model says otherwise.
 const PREEMPTIONS: usize = 3;
 
+/// The same for one that has a message behind it when it dies.
+fn preemptions(company: Company) -> usize {
+    if company == Company::Alone { PREEMPTIONS - 1 } else { PREEMPTIONS }
+}
+
 /// Lines of each role.
 const LINES: usize = 2;
 
@@ -314,7 +319,7 @@ fn loom_a_producer_is_killed_at_every_store() {
     for company in [Company::Others, Company::Alone] {
         for death in 0..6 {
             let name = format!("a producer dies before store {death}, {company:?}");
-            explore(&name, Some(PREEMPTIONS), move || dying_producer(death, company));
+            explore(&name, Some(preemptions(company)), move || dying_producer(death, company));
         }
     }
 }
@@ -435,7 +440,7 @@ fn loom_a_consumer_is_killed_at_every_store() {
         for company in [Company::Others, Company::Alone] {
             for death in 0..6 {
                 let name = format!("a consumer dies before store {death}, {company:?}, {orphans:?}");
-                explore(&name, Some(PREEMPTIONS), move || dying_consumer(death, company, orphans));
+                explore(&name, Some(preemptions(company)), move || dying_consumer(death, company, orphans));
             }
         }
     }
