@@ -152,6 +152,12 @@ impl End for Outlet {
         }
     }
 
+    fn relinquish(&mut self) {
+        if let Ring::Slots(publisher) = &mut self.ring {
+            publisher.relinquish();
+        }
+    }
+
     #[inline(always)]
     fn look(&mut self) -> Turn {
         if self.wanted == 1 { self.claim() } else { self.claim_many() }

@@ -19,7 +19,7 @@ use crate::timing::Timing;
 use crate::{waiting, words};
 use core::borrow::Borrow;
 use core::hint;
-use core::mem::MaybeUninit;
+use core::mem::{self, MaybeUninit};
 use core::sync::atomic::AtomicU32;
 
 mod batch;
@@ -132,9 +132,11 @@ impl<E: Tended> Port<E> {
         patience: impl FnOnce() -> Patience,
     ) -> Result<(), (T, Blocked)> {
         if let Some(payload) = self.begin() {
+            let unfinished = Unfinished(&mut self.end);
             // SAFETY: the slot is this end's own until it is completed, and large and aligned enough for a `T`, which the
             // geometry ensures.
             unsafe { message.place(payload.cast()) };
+            mem::forget(unfinished);
             self.complete();
             return Ok(());
         }
@@ -414,6 +416,15 @@ impl<E: Tended> Drop for Port<E> {
             station.wake_own_side();
         }
         station.leave(|| end.is_drained());
+    }
+}
+
+/// A slot whose message is being stored. Dropping it, as a panic does, gives the slot up.
+struct Unfinished<'a, E: End>(&'a mut E);
+
+impl<E: End> Drop for Unfinished<'_, E> {
+    fn drop(&mut self) {
+        self.0.relinquish();
     }
 }
 

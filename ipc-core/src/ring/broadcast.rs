@@ -355,7 +355,6 @@ impl Publisher {
         if !is_done || !self.claimant.claim_plainly(&cells, at) {
             return None;
         }
-        self.at = Some(at);
         // Release (P4): as in `open`.
         fence(Ordering::Release);
         Some(cells.payload(at))
@@ -365,10 +364,16 @@ impl Publisher {
     #[inline(always)]
     pub(crate) fn complete(&mut self) {
         let cells = self.parts.cells;
-        if let Some(at) = self.at.take() {
+        if let Some(at) = self.claimant.step_alone(&cells) {
             // Release (P6): as in `finish`.
             cells.stamp(at).store(full(cells.lap(at)), Ordering::Release);
         }
+    }
+
+    /// Gives up the cell that was claimed by [`begin`](Self::begin).
+    pub(crate) fn relinquish(&mut self) {
+        self.at = self.claimant.step_alone(&self.parts.cells);
+        self.abandon();
     }
 
     /// The payload of the claimed cell.

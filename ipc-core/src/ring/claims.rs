@@ -409,6 +409,7 @@ impl Claimant {
             return false;
         }
         self.advance(next);
+        self.mode = Mode::Solo(next);
         self.keep(at);
         true
     }
@@ -423,7 +424,8 @@ impl Claimant {
     }
 
     /// A1 to A4, for the cell at [`next_alone`](Claimant::next_alone). If it does not succeed, nothing is claimed, and this
-    /// participant has others beside it from here on.
+    /// participant has others beside it from here on. If it does, [`step_alone`](Claimant::step_alone) has to come before
+    /// anything else is claimed.
     #[inline(always)]
     pub(crate) fn claim_plainly(&mut self, cells: &Cells, at: Position) -> bool {
         if !self.begin_alone(at) {
@@ -432,6 +434,16 @@ impl Claimant {
         }
         self.advance(cells.after(at, 1));
         true
+    }
+
+    /// Steps over the cell that was claimed by [`claim_plainly`](Claimant::claim_plainly), and says where it was. (What a sender
+    /// keeps for itself it stores as late as that, and only this: such stores wait behind those to the lines of the cell.)
+    #[inline(always)]
+    pub(crate) fn step_alone(&mut self, cells: &Cells) -> Option<Position> {
+        let Mode::Solo(next) = &mut self.mode else { return None };
+        let at = *next;
+        *next = cells.after(at, 1);
+        Some(at)
     }
 
     /// A1 to A3.
@@ -450,10 +462,9 @@ impl Claimant {
 
     /// A4.
     #[inline(always)]
-    fn advance(&mut self, next: Position) {
+    fn advance(&self, next: Position) {
         // Release: as in `claim_as_one_of_many`.
         self.role.counter.position().store(next.word(), Ordering::Release);
-        self.mode = Mode::Solo(next);
     }
 
     /// Notes the attempt to take the `units` cells at `at` by other means than the counter.

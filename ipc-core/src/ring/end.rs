@@ -59,6 +59,9 @@ pub(crate) trait End: Sized {
     #[inline(always)]
     fn complete(&mut self) {}
 
+    /// Gives the slot up, whose message was not copied after [`begin`](End::begin).
+    fn relinquish(&mut self) {}
+
     /// Asks for so many slots at once, where an end takes them from others of its side. The next looks take as many of them as
     /// can be had.
     fn ask_for_slots(&mut self, _count: usize) {}

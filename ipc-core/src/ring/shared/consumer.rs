@@ -92,7 +92,7 @@ impl Consumer {
         if !is_ready || !self.claimant.claim_plainly(&cells, at) {
             return None;
         }
-        self.at = at;
+        self.at = self.claimant.step_alone(&cells)?;
         cells.prefetch_to_read(at, AHEAD);
         Some(cells.payload(at))
     }

@@ -31,6 +31,10 @@ impl End for Producer {
         Producer::complete(self);
     }
 
+    fn relinquish(&mut self) {
+        Producer::relinquish(self);
+    }
+
     fn ask_for_slots(&mut self, count: usize) {
         self.wanted = as_units(count);
     }

@@ -80,7 +80,6 @@ impl Producer {
         if !is_free || !self.claimant.claim_plainly(&cells, at) {
             return None;
         }
-        (self.at, self.units) = (at, 1);
         cells.prefetch_to_write(at, AHEAD);
         Some(cells.payload(at))
     }
@@ -88,10 +87,19 @@ impl Producer {
     /// Publishes the message that was stored after [`begin`](Producer::begin).
     #[inline(always)]
     pub(crate) fn complete(&mut self) {
-        self.units = 0;
-        let (at, cells) = (self.at, self.parts.cells);
-        // Release: as in `commit`.
-        cells.stamp(at).store(Stamp::new(State::Full, cells.lap(at), 1).word(), Ordering::Release);
+        let cells = self.parts.cells;
+        if let Some(at) = self.claimant.step_alone(&cells) {
+            // Release: as in `commit`.
+            cells.stamp(at).store(Stamp::new(State::Full, cells.lap(at), 1).word(), Ordering::Release);
+        }
+    }
+
+    /// Gives up the cell that was claimed by [`begin`](Producer::begin).
+    pub(crate) fn relinquish(&mut self) {
+        if let Some(at) = self.claimant.step_alone(&self.parts.cells) {
+            (self.at, self.units) = (at, 1);
+            self.abandon();
+        }
     }
 
     /// As [`claim`](Producer::claim), of 1 to `most` cells in a row: all that are free from the tail on.

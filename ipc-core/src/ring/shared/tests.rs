@@ -126,6 +126,27 @@ fn zeroed_memory_is_an_empty_ring() {
 }
 
 #[test]
+fn what_the_only_producer_does_not_finish_is_a_gap() {
+    let memory = Memory::new(2, 0);
+    let parts = memory.parts();
+    let mut producer = Producer::attach(parts, 0, Company::Alone);
+    let mut consumer = Consumer::attach(parts, 0, Company::Alone);
+    assert_eq!(producer.begin(), None, "it has claimed nothing yet, and how many cells is not noted");
+    for lap in 0..3 {
+        assert_eq!(producer.claim(1), Turn::Ours);
+        fill(&producer, 0, lap);
+        producer.pass();
+        assert!(producer.begin().is_some());
+        producer.relinquish();
+        assert_eq!(consumer.claim(), Turn::Ours);
+        assert_eq!(read(&consumer, 0), lap);
+        consumer.pass();
+        assert_eq!(consumer.claim(), Turn::Theirs);
+    }
+    assert!(parts.is_drained() && parts.losses() == 0);
+}
+
+#[test]
 fn a_gap_at_the_end_lets_a_message_of_the_whole_capacity_through() {
     let memory = Memory::new(5, 0);
     let parts = memory.parts();
