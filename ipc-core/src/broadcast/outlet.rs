@@ -168,6 +168,7 @@ impl End for Outlet {
         of_ring!(&self.ring, publisher => publisher.payload()).unwrap_or(NonNull::dangling())
     }
 
+    // Not inlined, as above.
     #[inline(never)]
     fn pass(&mut self) {
         of_ring!(&mut self.ring, publisher => publisher.pass());
