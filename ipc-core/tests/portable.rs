@@ -68,6 +68,42 @@ fn the_next_process_removes_what_has_lost_its_entry() {
 }
 
 #[test]
+fn the_next_process_removes_what_a_killed_remover_has_left() {
+    let domain = Domain::new("half-removed");
+    drop(domain.queue::<u64>("gone").lifetime(Lifetime::Persistent).sender().unwrap());
+    let [id] = domain.remains().try_into().expect("one segment");
+    // The entry and the memory go first.
+    fs::remove_file(domain.memory("gone")).unwrap();
+    fs::remove_file(domain.path("gone")).unwrap();
+    let with_first = files(&id);
+    assert!(with_first > 1, "the first lock, and another one");
+    Child::start("create", &domain).finish();
+    assert_eq!(files(&id), 0);
+    // As processes of before have left it, who knew of no others without the memory.
+    let other = Path::new(SHM).join(format!(".{id}.7"));
+    fs::write(&other, "").unwrap();
+    Child::start("create", &domain).finish();
+    assert_eq!(files(&id), 0);
+}
+
+#[test]
+fn what_has_lost_its_first_lock_is_not_swept() {
+    let domain = Domain::new("unlocked");
+    let queue = domain.queue::<u64>("unlocked").lifetime(Lifetime::Persistent);
+    let mut tx = queue.sender().unwrap();
+    tx.send(3).unwrap();
+    drop(tx);
+    let [id] = domain.remains().try_into().expect("one segment");
+    let first = Path::new(SHM).join(format!(".{id}.0"));
+    fs::remove_file(&first).unwrap();
+    Child::start("create", &domain).finish();
+    assert_eq!(recv(&mut queue.receiver().unwrap()), Ok(Some(3)));
+    assert!(first.exists(), "it is made anew");
+    assert!(queue.remove().unwrap());
+    assert_eq!(files(&id), 0);
+}
+
+#[test]
 fn what_is_in_use_is_not_swept() {
     let domain = Domain::new("in-use");
     let mut user = Child::start("take-part", &domain);

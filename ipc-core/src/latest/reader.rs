@@ -123,10 +123,11 @@ impl<T: IpcMessage> Reader<T> {
     /// # use std::time::Duration;
     /// # let level = ipc_core::Latest::<u32>::new("wait").domain(format!("doc-{}", std::process::id()));
     /// # let (mut writer, mut reader) = (level.writer()?, level.reader()?);
-    /// # std::thread::spawn(move || writer.write(7).unwrap());
+    /// # let program = std::thread::spawn(move || writer.write(7));
     /// // The writer is another program.
     /// let value = reader.wait_newer(Duration::from_secs(10))?;
     /// assert_eq!(value, Some(7));
+    /// # program.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_newer(&mut self, limit: Duration) -> Result<Option<T>, WaitNewerError> {

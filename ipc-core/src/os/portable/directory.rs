@@ -76,7 +76,7 @@ fn create_private(directory: &Path) -> io::Result<()> {
 }
 
 /// An instance number as names have it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Id(String);
 
 impl Id {
@@ -108,10 +108,11 @@ impl Id {
         segment_directory().join(format!(".sr-{}.new", self.0))
     }
 
-    /// Whose first lock the file `path` is, if it is one.
-    pub(super) fn of_first_lock(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.strip_prefix(".sr-")?.strip_suffix(".0")?;
-        Id::at_start_of(name).filter(|id| id.0 == name)
+    /// Whose lock or draft the file `path` is, if it is one.
+    pub(super) fn of_file(path: &Path) -> Option<Self> {
+        let (id, rest) = path.file_name()?.to_str()?.strip_prefix(".sr-")?.split_once('.')?;
+        let is_part = rest == "new" || rest.parse::<u64>().is_ok();
+        Id::at_start_of(id).filter(|found| is_part && found.0 == id)
     }
 }
 
@@ -205,11 +206,18 @@ mod tests {
     }
 
     #[test]
-    fn first_locks_lead_back_to_their_segments() {
+    fn files_lead_back_to_their_segments() {
         let id = Id::new(&[0x5A; 16]);
-        assert_eq!(Id::of_first_lock(&id.lock(0)), Some(id.clone()));
-        for other in [id.lock(1), id.lock(10), id.draft(), PathBuf::from(".sr-0.0"), PathBuf::from("slipring.a.b.0")] {
-            assert_eq!(Id::of_first_lock(&other), None, "{other:?}");
+        for own in [id.lock(0), id.lock(10), id.draft()] {
+            assert_eq!(Id::of_file(&own), Some(id.clone()), "{own:?}");
+        }
+        let first = id.lock(0);
+        for suffix in ["x", ".0"] {
+            let other = PathBuf::from(format!("{}{suffix}", first.display()));
+            assert_eq!(Id::of_file(&other), None, "{other:?}");
+        }
+        for other in [".sr-0.0", "slipring.a.b.0", &id.mapping()] {
+            assert_eq!(Id::of_file(Path::new(other)), None, "{other:?}");
         }
     }
 }

@@ -99,7 +99,7 @@ impl Locks {
         self.check()?;
         for lock in first..first.saturating_add(count) {
             let is_ours = self.held.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&lock);
-            if !is_ours && is_locked(&self.id, lock)? {
+            if !is_ours && is_locked(&self.id.lock(lock))? {
                 return Ok(true);
             }
         }
@@ -112,9 +112,9 @@ impl Locks {
     }
 }
 
-/// Whether anybody has lock `lock` of a segment.
-pub(super) fn is_locked(id: &Id, lock: u64) -> io::Result<bool> {
-    match LockFile::open(&id.lock(lock)) {
+/// Whether anybody has the lock whose file this is.
+pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
+    match LockFile::open(path) {
         Ok(file) => file.is_locked(),
         // Nobody has ever wanted it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -4,7 +4,9 @@
 //!
 //! R1. *The first lock is held by whoever makes a segment, until it has its entry, and by whoever removes one.* So whoever
 //!     has got it, and finds no entry that leads to the segment, has before it what nobody will ever find.
-//! R2. *The entry goes first, the first lock's file last.* So whoever is killed in between leaves what the next sweep finds.
+//! R2. *The entry goes first, the first lock's file last.* So whoever is killed in between leaves what the next sweep finds,
+//!     whichever of the files are left. A sweep takes them from the directory: the mapping that says how many there can be
+//!     may be gone.
 //! R3. *What somebody uses is left alone.* Somebody who takes part and whose segment has lost its entry, which only
 //!     happens by hand, keeps its lock, and the others see it.
 
@@ -14,19 +16,26 @@ use super::locks::{self, LockFile};
 use super::mapping::Mapping;
 use crate::layout::{self, Geometry};
 use crate::os::fork::Local;
+use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Removes a segment that has no entry any more. The caller has its first lock. What cannot be removed stays for a sweep.
 pub(super) fn remove(id: &Id, participants: u32) {
+    let locks = (0..participants).map(|index| id.lock(layout::lock_byte(index)));
+    remove_with(id, locks);
+}
+
+/// Removes what a segment without an entry consists of: its mapping, and the locks in these files and the first.
+fn remove_with(id: &Id, locks: impl IntoIterator<Item = PathBuf>) {
     if Mapping::remove(id).is_err() {
         return;
     }
     let _ = fs::remove_file(id.draft());
-    for index in 0..participants {
-        let _ = fs::remove_file(id.lock(layout::lock_byte(index)));
+    for lock in locks {
+        let _ = fs::remove_file(lock);
     }
     let _ = fs::remove_file(id.lock(layout::LIFECYCLE_LOCK_BYTE));
 }
@@ -58,52 +67,41 @@ pub(super) fn sweep_once() {
 
 /// Removes what is left of segments that have no entry.
 pub(super) fn sweep() -> io::Result<()> {
-    for path in directory::list()? {
-        if let Some(id) = Id::of_first_lock(&path) {
-            let _ = sweep_one(&id, &path);
-        }
+    let ids: HashSet<Id> = directory::list()?.iter().filter_map(|path| Id::of_file(path)).collect();
+    for id in ids {
+        let _ = sweep_one(&id);
     }
     Ok(())
 }
 
 /// Removes what is left of a segment, if it has no entry and nobody uses it.
-fn sweep_one(id: &Id, first_lock: &Path) -> io::Result<()> {
-    let file = LockFile::open(first_lock)?;
-    if !file.try_lock()? {
+fn sweep_one(id: &Id) -> io::Result<()> {
+    let path = id.lock(layout::LIFECYCLE_LOCK_BYTE);
+    if !path.exists() && Mapping::open(id).is_ok() {
+        // Somebody has removed the file by hand, and whoever takes part next makes it anew.
         return Ok(());
     }
-    let name = file.text()?;
+    let first = LockFile::create(&path)?;
+    if !first.try_lock()? {
+        return Ok(());
+    }
+    let name = first.text()?;
     let is_file_name = Path::new(&name).file_name().is_some_and(|alone| alone == name.as_str());
     if is_file_name && Entry::read(&segment_directory().join(&name)).is_ok_and(|entry| is_of(&entry, id)) {
         return Ok(());
     }
-    // Without its mapping nobody knows how many could have taken part.
-    let mapping = Mapping::open(id);
-    let participants = mapping.as_ref().ok().and_then(geometry).map_or(0, |geometry| geometry.participants);
-    for index in 0..participants.min(MAX_PARTICIPANTS) {
-        if locks::is_locked(id, layout::lock_byte(index))? {
+    // Only now, since others are made under the first one.
+    let files = directory::list()?.into_iter().filter(|file| Id::of_file(file).as_ref() == Some(id));
+    let others: Vec<_> = files.filter(|file| *file != path).collect();
+    for lock in &others {
+        if locks::is_locked(lock)? {
             return Ok(());
         }
     }
-    drop(mapping);
-    remove(id, participants.min(MAX_PARTICIPANTS));
+    remove_with(id, others);
     Ok(())
 }
 
-/// More than any segment has places for.
-const MAX_PARTICIPANTS: u32 = 4096;
-
 fn is_of(entry: &Entry, id: &Id) -> bool {
     entry.geometry().is_some_and(|geometry| Id::new(&geometry.instance) == *id)
-}
-
-/// What the mapping's own header says. It may have been left half-made.
-fn geometry(mapping: &Mapping) -> Option<Geometry> {
-    let mut header = [0; layout::GEOMETRY_BYTES];
-    if mapping.len() < header.len() {
-        return None;
-    }
-    // SAFETY: the mapping is as long as that, and nobody writes to a header that has been written.
-    unsafe { core::ptr::copy_nonoverlapping(mapping.start(), header.as_mut_ptr(), header.len()) };
-    super::directory::geometry(&header)
 }
