@@ -54,8 +54,8 @@ pub struct Interest {
     sleepers: Sleepers,
     /// Whom to watch.
     lines: Range<u32>,
-    /// Whether the end is on the first side.
-    is_first: bool,
+    /// Whether the end may become ready because time passes, and nobody does anything.
+    is_restless: bool,
 }
 
 // SAFETY: the word is an atomic in a mapping that `segment` keeps alive and that any thread may use.
@@ -73,8 +73,11 @@ impl Interest {
         sleepers: Sleepers,
         lines: Range<u32>,
         side: Side,
+        is_restless: bool,
     ) -> Self {
-        Interest { segment, word, sleepers, lines, is_first: side == Side::First }
+        // A publisher evicts the subscriber that has kept it waiting for too long.
+        let evicts = segment.geometry().evict_after_ns != 0 && side == Side::First;
+        Interest { segment, word, sleepers, lines, is_restless: is_restless || evicts }
     }
 
     /// The word to sleep on.
@@ -118,9 +121,7 @@ impl Interest {
 
     /// Whether the end may become ready because time passes, and nobody does anything.
     pub(crate) fn depends_on_time(&self) -> bool {
-        // A publisher evicts the subscriber that has kept it waiting for too long.
-        let geometry = self.segment.geometry();
-        geometry.evict_after_ns != 0 && self.is_first
+        self.is_restless
     }
 
     /// The file of the channel.

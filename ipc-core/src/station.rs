@@ -356,7 +356,8 @@ impl Station {
     /// Waits until `look` says that it is the turn of `end`. It is handed the word that the other side sleeps on, to wake
     /// those for whom it has made room on the way.
     ///
-    /// `tend` is called from time to time, also if no call waits for that long: to repair what a dead participant holds up.
+    /// `tend` is called from time to time, also if no call waits for that long: to repair what a dead participant holds up. It
+    /// says whether what `end` finds is to be believed.
     #[cold]
     #[inline(never)]
     pub(crate) fn wait<E>(
@@ -364,7 +365,7 @@ impl Station {
         patience: Patience,
         end: &mut E,
         look: impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
-        tend: impl Fn(&mut E, &Segment),
+        tend: impl Fn(&mut E, &Segment) -> bool,
     ) -> Result<(), Blocked> {
         self.check_taking_part()?;
         if let Patience::None = patience {
@@ -419,7 +420,7 @@ impl Station {
         now_ns: u64,
         end: &mut E,
         look: &impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
-        tend: &impl Fn(&mut E, &Segment),
+        tend: &impl Fn(&mut E, &Segment) -> bool,
     ) -> Result<bool, Blocked> {
         let (sight, is_ours) = self.sight(now_ns, end, look, tend);
         match (is_ours.map_err(Blocked::Corrupt)?, sight) {
@@ -435,22 +436,23 @@ impl Station {
 
     /// How the other side is doing, and whether it is the turn of `end`: looked at in this order, without which what is
     /// thought of the other side is not to be believed (P3). In between the ring is tended if that is due, or if nobody is
-    /// waited for any more, who might then be thought to have left nothing.
+    /// waited for any more, who might then be thought to have left nothing. While `end` cannot tell what they have left, they
+    /// count as present.
     fn sight<E>(
         &mut self,
         now_ns: u64,
         end: &mut E,
         look: &impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
-        tend: &impl Fn(&mut E, &Segment),
+        tend: &impl Fn(&mut E, &Segment) -> bool,
     ) -> (Sight, Result<bool, Corrupt>) {
         let interval_ns = PROBE_INTERVAL.as_nanos() as u64;
         let is_due = self.last_probe_ns.is_none_or(|last| now_ns.saturating_sub(last) >= interval_ns);
         if is_due {
             self.last_probe_ns = Some(now_ns);
         }
-        let sight = self.watch.sight(is_due);
-        if is_due || sight != Sight::Present {
-            tend(end, self.participant.segment());
+        let mut sight = self.watch.sight(is_due);
+        if (is_due || sight != Sight::Present) && !tend(end, self.participant.segment()) {
+            sight = Sight::Present;
         }
         // SAFETY: the word is mapped for as long as `self.participant` is.
         let theirs = unsafe { self.theirs.as_ref() };
@@ -462,7 +464,7 @@ impl Station {
         &mut self,
         end: &mut E,
         look: impl Fn(&mut E, &AtomicU32) -> Result<bool, Corrupt>,
-        tend: impl Fn(&mut E, &Segment),
+        tend: impl Fn(&mut E, &Segment) -> bool,
     ) -> bool {
         if self.is_forked() || self.is_evicted() {
             return true;
@@ -471,8 +473,9 @@ impl Station {
         !matches!(is_ours, Ok(false)) || sight != Sight::Present
     }
 
-    /// What somebody has to know who waits for this end on its behalf.
-    pub(crate) fn interest(&self) -> Interest {
+    /// What somebody has to know who waits for this end on its behalf. `is_restless` says that it is to be looked at from time
+    /// to time.
+    pub(crate) fn interest(&self, is_restless: bool) -> Interest {
         let segment = self.segment();
         let lines = match self.sleepers {
             Sleepers::One => self.watch.lines(),
@@ -480,7 +483,7 @@ impl Station {
             Sleepers::Many => 0..segment.geometry().participants,
         };
         // SAFETY: `new` has taken the word from this segment.
-        unsafe { Interest::new(segment.clone(), self.mine, self.sleepers, lines, self.side()) }
+        unsafe { Interest::new(segment.clone(), self.mine, self.sleepers, lines, self.side(), is_restless) }
     }
 
     /// Says that this participant leaves of its own will and has published everything, and wakes the other side.

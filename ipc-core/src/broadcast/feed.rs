@@ -299,14 +299,14 @@ impl Intake {
 
     /// Closes the hole at which this subscriber waits, if a publisher died there; steps over it if the segment is
     /// read-only.
-    fn tend(&mut self, segment: &Segment) {
+    fn tend(&mut self, segment: &Segment) -> bool {
         let is_claimed = match &self.end {
             End::Lossless(end) => end.is_claimed(),
             End::Lossy(end) => end.is_claimed(),
             End::Frames(end) => end.is_claimed(),
         };
         if !is_claimed {
-            return;
+            return true;
         }
         let life = |line| liveness::life(segment, line as u32);
         match &mut self.end {
@@ -316,6 +316,7 @@ impl Intake {
             // Whoever has a cursor can write.
             End::Lossless(_) => {}
         }
+        true
     }
 }
 
@@ -481,7 +482,7 @@ impl Feed {
 
     /// What this end sleeps on.
     pub(crate) fn interest(&self) -> Interest {
-        self.station.interest()
+        self.station.interest(false)
     }
 
     /// Whether there is anything to return, as far as the ring says.

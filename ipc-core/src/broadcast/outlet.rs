@@ -199,6 +199,10 @@ impl End for Outlet {
         }
     }
 
+    fn may_claim(&self) -> bool {
+        of_ring!(&self.ring, publisher => publisher.may_claim())
+    }
+
     fn stand_back(&self) -> u32 {
         match &self.ring {
             Ring::Slots(_) => pauses_when_full(self.segment.geometry().slots),
@@ -262,9 +266,10 @@ impl VariableProducer for Outlet {
 impl Tended for Outlet {
     const CLAIMS_AMONG_OTHERS: bool = true;
 
-    fn tend(&mut self, segment: &Segment) {
+    fn tend(&mut self, segment: &Segment) -> bool {
         repair_all(segment);
-        of_ring!(&mut self.ring, publisher => publisher.settle(|line| liveness::life(segment, line as u32)));
+        let may_claim =
+            of_ring!(&mut self.ring, publisher => publisher.settle(|line| liveness::life(segment, line as u32)));
         if segment.geometry().kind == KIND_LOSSLESS_BROADCAST {
             for line in Side::Second.lines_of(segment.geometry()) {
                 // Marks those who have died, so that they count no longer.
@@ -272,6 +277,7 @@ impl Tended for Outlet {
             }
             self.evict();
         }
+        may_claim
     }
 
     /// Subscribers wait for messages, and another publisher may wait for this one to be done with a cell.

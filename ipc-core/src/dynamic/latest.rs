@@ -128,7 +128,7 @@ impl Drop for Reader {
 
 impl Sealed for Reader {
     fn interest(&self) -> Interest {
-        self.station.interest()
+        self.station.interest(false)
     }
 
     fn look(&mut self) -> bool {
@@ -137,7 +137,7 @@ impl Sealed for Reader {
 
     fn probe(&mut self) -> bool {
         let Reader { ring, seen, station, .. } = self;
-        station.probe(ring, |ring, _| Ok(ring.version() != *seen), |_, _| {})
+        station.probe(ring, |ring, _| Ok(ring.version() != *seen), |_, _| true)
     }
 }
 

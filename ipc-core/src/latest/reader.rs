@@ -210,7 +210,7 @@ impl<T: IpcMessage> Reader<T> {
 /// Ready when there is a newer value.
 impl<T> Sealed for Reader<T> {
     fn interest(&self) -> Interest {
-        self.station.interest()
+        self.station.interest(false)
     }
 
     fn look(&mut self) -> bool {
@@ -219,7 +219,7 @@ impl<T> Sealed for Reader<T> {
 
     fn probe(&mut self) -> bool {
         let Reader { ring, seen, station, .. } = self;
-        station.probe(ring, |ring, _| Ok(ring.version() != *seen), |_, _| {})
+        station.probe(ring, |ring, _| Ok(ring.version() != *seen), |_, _| true)
     }
 }
 
@@ -319,7 +319,7 @@ pub(crate) fn wait_newer(
     seen: u64,
     limit: Duration,
 ) -> Result<bool, WaitNewerError> {
-    match station.wait(Patience::from_timeout(limit), ring, |ring, _| Ok(ring.version() != seen), |_, _| {}) {
+    match station.wait(Patience::from_timeout(limit), ring, |ring, _| Ok(ring.version() != seen), |_, _| true) {
         Ok(()) => Ok(true),
         Err(Blocked::Timeout) => Ok(false),
         Err(Blocked::Closed) => Err(WaitNewerError::Closed),

@@ -44,20 +44,28 @@ fn is_unfinished(end: &mut impl End) -> bool {
 
 /// Nothing that a death leaves needs repair.
 impl Tended for Producer {
-    fn tend(&mut self, _segment: &Segment) {}
+    fn tend(&mut self, _segment: &Segment) -> bool {
+        true
+    }
 }
 
 /// As for the producer.
 impl Tended for Consumer {
-    fn tend(&mut self, _segment: &Segment) {}
+    fn tend(&mut self, _segment: &Segment) -> bool {
+        true
+    }
 }
 
 /// As for the producer.
 impl Tended for frames::Producer {
-    fn tend(&mut self, _segment: &Segment) {}
+    fn tend(&mut self, _segment: &Segment) -> bool {
+        true
+    }
 }
 
 /// As for the producer.
 impl Tended for frames::Consumer {
-    fn tend(&mut self, _segment: &Segment) {}
+    fn tend(&mut self, _segment: &Segment) -> bool {
+        true
+    }
 }

@@ -21,8 +21,15 @@ use core::borrow::Borrow;
 use core::hint;
 use core::mem::{self, MaybeUninit};
 use core::sync::atomic::AtomicU32;
+use core::time::Duration;
+use crossbeam_utils::Backoff;
+use std::time::Instant;
 
 mod batch;
+
+/// How long to wait for another one of this side to notice that it is not alone any more. That takes a few instructions, but for
+/// one that is stopped among them: then the end is opened all the same, and finds nothing until the other one goes on.
+const SETTLING_PATIENCE: Duration = Duration::from_millis(100);
 
 /// An end of a ring that can repair what dead participants left behind in it.
 pub(crate) trait Tended: End {
@@ -30,8 +37,8 @@ pub(crate) trait Tended: End {
     /// has its side for itself learns of one when it waits.
     const CLAIMS_AMONG_OTHERS: bool = Self::IS_SHARED;
 
-    /// Repairs whatever blocks this end.
-    fn tend(&mut self, segment: &Segment);
+    /// Repairs whatever blocks this end. Whether what it finds is to be believed: see [`End::may_claim`].
+    fn tend(&mut self, segment: &Segment) -> bool;
 
     /// Wakes peers that sleep until this end passes a slot on. It has passed `count`.
     #[inline(always)]
@@ -55,7 +62,11 @@ pub(crate) struct Port<E: Tended> {
 
 impl<E: Tended> Port<E> {
     /// Joins an end of a ring with its station.
-    pub(crate) fn new((station, end): (Station, E)) -> Self {
+    pub(crate) fn new((station, mut end): (Station, E)) -> Self {
+        let (backoff, started) = (Backoff::new(), Instant::now());
+        while !end.may_claim() && !end.tend(station.segment()) && started.elapsed() < SETTLING_PATIENCE {
+            backoff.snooze();
+        }
         let timing = Timing::new(station.segment(), station.side());
         Port { end, station, timing }
     }
@@ -339,7 +350,7 @@ impl<E: Tended> Port<E> {
 
     /// What this end sleeps on: see [`Sealed::interest`](crate::interest::Sealed::interest).
     pub(crate) fn interest(&self) -> Interest {
-        self.station.interest()
+        self.station.interest(!self.end.may_claim())
     }
 
     /// Whether this end owns a slot, or has an error to tell.

@@ -54,32 +54,32 @@ fn sweep(segment: &Segment, line: u32) -> bool {
 }
 
 impl Tended for Producer {
-    fn tend(&mut self, segment: &Segment) {
+    fn tend(&mut self, segment: &Segment) -> bool {
         repair_all(segment);
-        self.settle(|line| liveness::life(segment, line as u32));
+        self.settle(|line| liveness::life(segment, line as u32))
     }
 }
 
 impl Tended for FrameProducer {
-    fn tend(&mut self, segment: &Segment) {
+    fn tend(&mut self, segment: &Segment) -> bool {
         repair_all(segment);
-        self.settle(|line| liveness::life(segment, line as u32));
+        self.settle(|line| liveness::life(segment, line as u32))
     }
 }
 
 impl Tended for Consumer {
-    fn tend(&mut self, segment: &Segment) {
+    fn tend(&mut self, segment: &Segment) -> bool {
         repair_all(segment);
         let first = segment.geometry().first_role;
-        self.settle(|line| liveness::life(segment, first + line as u32));
+        self.settle(|line| liveness::life(segment, first + line as u32))
     }
 }
 
 impl Tended for FrameConsumer {
-    fn tend(&mut self, segment: &Segment) {
+    fn tend(&mut self, segment: &Segment) -> bool {
         repair_all(segment);
         let first = segment.geometry().first_role;
-        self.settle(|line| liveness::life(segment, first + line as u32));
+        self.settle(|line| liveness::life(segment, first + line as u32))
     }
 }
 
@@ -108,3 +108,6 @@ fn repair(segment: &Segment, ring: &Parts, line: u32, gone: Option<u32>) -> Repa
     let orphans = if segment.geometry().flags & FLAG_DROP_HELD == 0 { Orphans::Redeliver } else { Orphans::Drop };
     ring.repair_consumer((line - first) as usize, |line| life(first + line as u32), orphans)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -405,6 +405,11 @@ impl Publisher {
         self.claimant.settle(life)
     }
 
+    /// See [`Claimant::may_claim`].
+    pub(crate) fn may_claim(&self) -> bool {
+        self.claimant.may_claim()
+    }
+
     /// P1 and P2. `reach` says how many cells to claim from a position on that may be claimed.
     #[inline(always)]
     fn reserve(

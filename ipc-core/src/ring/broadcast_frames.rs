@@ -327,6 +327,11 @@ impl Publisher {
         self.claimant.settle(life)
     }
 
+    /// See [`Claimant::may_claim`].
+    pub(crate) fn may_claim(&self) -> bool {
+        self.claimant.may_claim()
+    }
+
     fn reserve(&mut self, units: u16, counted: impl Fn(usize) -> Option<u32>) -> Turn {
         if !self.claimant.is_settled() || !(1..=self.parts.most_units()).contains(&units) {
             return Turn::Theirs;

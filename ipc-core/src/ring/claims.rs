@@ -273,10 +273,16 @@ impl Claimant {
         &self.role
     }
 
+    /// Whether this participant was found to be [settled](Claimant::is_settled).
+    #[inline(always)]
+    pub(crate) fn may_claim(&self) -> bool {
+        self.mode != Mode::Joining
+    }
+
     /// Whether this participant may claim (B3). Once it may, that stays so. Until then claiming is for the other one.
     #[inline(always)]
     pub(crate) fn is_settled(&mut self) -> bool {
-        self.mode != Mode::Joining || self.settle(|_| Life::Live)
+        self.may_claim() || self.settle(|_| Life::Live)
     }
 
     /// The same, when it is known who lives: a dead participant that was the only one stands in nobody's way.
@@ -293,7 +299,7 @@ impl Claimant {
         if self.mode == Mode::Joining && is_clear {
             self.mode = Mode::Shared;
         }
-        self.mode != Mode::Joining
+        self.may_claim()
     }
 
     /// The position that comes next, as far as this participant knows. `Err` if the counter holds none.

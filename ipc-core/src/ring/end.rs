@@ -83,6 +83,12 @@ pub(crate) trait End: Sized {
         (0..count).for_each(|_| self.pass());
     }
 
+    /// Whether what this end finds is to be believed. One that has joined others of its side may have to wait for what one of
+    /// them has begun, and until then finds nothing that is its own, whatever there is.
+    fn may_claim(&self) -> bool {
+        true
+    }
+
     /// How many `pause`s to make before looking again, when it is not this end's turn.
     fn stand_back(&self) -> u32 {
         0

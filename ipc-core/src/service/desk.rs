@@ -146,7 +146,7 @@ impl Desk {
         let is_client = Side::First.lines_of(self.segment().geometry()).contains(&self.line());
         let side = if is_client { Side::First } else { Side::Second };
         // SAFETY: the words of a desk lie in its segment.
-        unsafe { Interest::new(self.segment().clone(), NonNull::from(word), Sleepers::Many, lines, side) }
+        unsafe { Interest::new(self.segment().clone(), NonNull::from(word), Sleepers::Many, lines, side, false) }
     }
 
     /// Waits on `word` until `look` finds something. `None` if the patience is over.

@@ -86,6 +86,11 @@ impl FramePublisher {
         self.publisher.settle(life)
     }
 
+    /// See [`Publisher::may_claim`].
+    pub(crate) fn may_claim(&self) -> bool {
+        self.publisher.may_claim()
+    }
+
     /// As [`Publisher::is_held_up_by`], for the frame that was asked for.
     pub(crate) fn is_held_up_by(&self, slowest: &Slowest) -> bool {
         self.publisher.is_held_up_by(slowest, self.units)

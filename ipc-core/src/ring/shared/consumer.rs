@@ -41,6 +41,11 @@ impl Consumer {
         self.claimant.settle(life)
     }
 
+    /// See [`Claimant::may_claim`].
+    pub(crate) fn may_claim(&self) -> bool {
+        self.claimant.may_claim()
+    }
+
     /// Claims the next message. `Ours`: it is this consumer's own until it [passes](Consumer::pass) it on or
     /// [puts it back](Consumer::put_back). `Theirs`: the ring is empty, or the next message has not been committed, or the
     /// only consumer before this one has yet to notice it.

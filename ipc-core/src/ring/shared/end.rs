@@ -16,6 +16,10 @@ impl End for Producer {
         if self.units != 0 { Turn::Ours } else { self.claim_up_to(self.wanted) }
     }
 
+    fn may_claim(&self) -> bool {
+        Producer::may_claim(self)
+    }
+
     #[inline(always)]
     fn is_alone(&self) -> bool {
         self.next_alone().is_some()
@@ -109,6 +113,10 @@ impl End for Consumer {
     #[inline(always)]
     fn look(&mut self) -> Turn {
         if self.units() != 0 { Turn::Ours } else { self.claim_up_to(self.wanted) }
+    }
+
+    fn may_claim(&self) -> bool {
+        Consumer::may_claim(self)
     }
 
     #[inline(always)]

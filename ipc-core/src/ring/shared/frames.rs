@@ -95,6 +95,10 @@ impl End for FrameProducer {
         if self.producer.units() != 0 { Turn::Ours } else { self.producer.claim(self.units) }
     }
 
+    fn may_claim(&self) -> bool {
+        self.producer.may_claim()
+    }
+
     fn payload(&self) -> NonNull<AtomicU64> {
         self.shape.payload(self.producer.payload())
     }
@@ -210,6 +214,10 @@ impl End for FrameConsumer {
                 Turn::Broken(Evidence { slot, found, expected: room as u64 })
             }
         }
+    }
+
+    fn may_claim(&self) -> bool {
+        self.consumer.may_claim()
     }
 
     fn payload(&self) -> NonNull<AtomicU64> {

@@ -34,6 +34,11 @@ impl Producer {
         self.claimant.settle(life)
     }
 
+    /// See [`Claimant::may_claim`].
+    pub(crate) fn may_claim(&self) -> bool {
+        self.claimant.may_claim()
+    }
+
     /// Claims the next `units` cells, at least 1 and at most the capacity. `Ours`: they are this producer's own until it
     /// [passes](Producer::pass) or [abandons](Producer::abandon) them. `Theirs`: the ring is full, or the only producer
     /// before this one has yet to notice it.
