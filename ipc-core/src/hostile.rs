@@ -334,6 +334,10 @@ fn drive_lossy(memory: &Memory) {
             1 => subscriber.step_over_dead(life),
             2 => look(&(subscriber.number(), parts.number(), parts.repair(choose(LINES), life))),
             _ => {
+                if let Some(payload) = subscriber.begin() {
+                    memory.read(payload, (STRIDE - 1) * 8);
+                    subscriber.complete();
+                }
                 if subscriber.look() == broadcast::Sight::Message {
                     memory.read(subscriber.payload(), (STRIDE - 1) * 8);
                     subscriber.accept();
@@ -357,6 +361,10 @@ fn drive_lossless(memory: &Memory) {
             1 => look(&(parts.slowest(counted), parts.evict(choose(LINES), choose(3) as u32))),
             2 => look(&(subscriber.number(), parts.losses(), parts.repair(choose(LINES), life))),
             _ => {
+                if let Some(payload) = subscriber.begin() {
+                    memory.read(payload, (STRIDE - 1) * 8);
+                    subscriber.complete();
+                }
                 if subscriber.look() == broadcast::Sight::Message {
                     memory.read(subscriber.payload(), (STRIDE - 1) * 8);
                     if subscriber.accept() {

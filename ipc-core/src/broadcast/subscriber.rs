@@ -9,7 +9,7 @@ use crate::info::ChannelInfo;
 use crate::interest::{Interest, Sealed};
 use crate::message::tail::{Copied, extent_of};
 use crate::message::{Invalid, IpcMessage};
-use crate::queue::port::{check, validate};
+use crate::queue::port::{check, received};
 use crate::station::{Blocked, Patience};
 use crate::words;
 use core::fmt;
@@ -195,18 +195,19 @@ impl<T: IpcMessage> Subscriber<T> {
         patience: impl Fn() -> Patience,
         end: impl FnOnce(Hindrance) -> Result<(), F>,
     ) -> Result<Option<T>, F> {
+        if let Some(payload) = self.feed.begin() {
+            let copy = Self::copy_from(payload);
+            if self.feed.complete() {
+                return received(&copy);
+            }
+        }
         loop {
-            if let Err(hindrance) = self.feed.take_turn(&patience) {
+            if let Err(hindrance) = self.feed.take_turn_at_length(&patience) {
                 return end(hindrance).map(|()| None);
             }
             let copy = self.copy();
-            if self.feed.accept() {
-                self.feed.wake();
-                return match validate(&copy) {
-                    // SAFETY: `validate` has found that the copy, all of whose bytes have been loaded, is a `T`.
-                    Ok(()) => Ok(Some(unsafe { copy.assume_init() })),
-                    Err(corrupt) => Err(corrupt.into()),
-                };
+            if self.feed.accept_at_length() {
+                return received(&copy);
             }
             // The next look says what has become of the message, and so there is no third.
         }
@@ -215,9 +216,15 @@ impl<T: IpcMessage> Subscriber<T> {
     /// Copies the message that can be taken. The caller has to check that it was not overwritten meanwhile.
     #[inline(always)]
     fn copy(&self) -> MaybeUninit<T> {
+        Self::copy_from(self.feed.payload())
+    }
+
+    /// As [`copy`](Subscriber::copy), where the payload of that message is `payload`.
+    #[inline(always)]
+    fn copy_from(payload: *mut u8) -> MaybeUninit<T> {
         let mut copy = MaybeUninit::<T>::uninit();
         // SAFETY: a slot starts at a multiple of 8 bytes and has room for a `T` in whole words.
-        unsafe { words::load(self.feed.payload(), copy.as_mut_ptr().cast(), size_of::<T>()) };
+        unsafe { words::load(payload, copy.as_mut_ptr().cast(), size_of::<T>()) };
         copy
     }
 }

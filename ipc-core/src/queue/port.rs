@@ -197,12 +197,7 @@ impl<E: Tended> Port<E> {
             Some(_) => self.complete(),
             None => self.pass(),
         }
-        match validate(&copy) {
-            // By reading it: to move it is one more copy of a message that is not small.
-            // SAFETY: `validate` has found that the copy is a `T`, and it is read once.
-            Ok(()) => Ok(Some(unsafe { copy.assume_init_read() })),
-            Err(corrupt) => Err(corrupt.into()),
-        }
+        received(&copy)
     }
 
     /// Copies the message out of the slot that this end owns. The copy has not been validated.
@@ -445,6 +440,17 @@ pub(crate) fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
     validate(&copy)?;
     // SAFETY: `validate` has found that the copy is a `T`.
     Ok(unsafe { copy.assume_init() })
+}
+
+/// Validates a copied message, and returns it as what was received.
+#[inline(always)]
+pub(crate) fn received<T: IpcMessage, F: From<Corrupt>>(copy: &MaybeUninit<T>) -> Result<Option<T>, F> {
+    match validate(copy) {
+        // By reading it: to move it is one more copy of a message that is not small.
+        // SAFETY: `validate` has found that the copy is a `T`, and the caller has no other use for it.
+        Ok(()) => Ok(Some(unsafe { copy.assume_init_read() })),
+        Err(corrupt) => Err(corrupt.into()),
+    }
 }
 
 /// Checks that a copy that was loaded from a slot is a `T`.

@@ -51,7 +51,8 @@
 //! B2. *What a lossy subscriber accepts is the message at p, whole.* S1 reads what P6 stored, so the payload words that S2
 //!     reads are those of lap l or later ones. If one is of a later lap l', then its publisher has seen, or made, the horizon
 //!     beyond p of l' (P3), before its fence P4 and so before that word, which comes before S3. So S4 finds the horizon there
-//!     or still further on, which is more than a lap after p of l.
+//!     or still further on, which is more than a lap after p of l. (A horizon that is where it was when an earlier message was
+//!     accepted, is not.)
 //! B3. *A stamp of a later lap proves that the counter has gone beyond the cell in that lap, and a horizon that it has come
 //!     within the margin.* P3 and P6 are Releases and come after P2, and so are the stores of repairers; S1 and S4 are Acquires.
 //!     So what an overtaken subscriber loads from the counter is not old, and a damaged ring is told from a busy one.
@@ -214,6 +215,15 @@ impl Parts {
         match self.guard {
             Guard::Lossless(gate) => Some(gate),
             Guard::Lossy(_) => None,
+        }
+    }
+
+    /// What a lossy ring says of its horizon.
+    #[inline(always)]
+    fn horizon_word(&self) -> Option<u64> {
+        match &self.guard {
+            Guard::Lossy(horizon) => Some(horizon.load()),
+            Guard::Lossless(_) => None,
         }
     }
 

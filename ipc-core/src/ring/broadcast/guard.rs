@@ -37,11 +37,11 @@ pub(in crate::ring) struct Gate {
 }
 
 impl Horizon {
-    /// Where it is. `None` if the word is no position.
+    /// What says where it is.
     #[inline(always)]
-    pub(super) fn load(&self, cells: &Cells) -> Option<Position> {
+    pub(super) fn load(&self) -> u64 {
         // Acquire (S4): the counter is seen to be there, but for the margin (B3); pairs with the Release in `raise`.
-        cells.position(self.word().load(Ordering::Acquire))
+        self.word().load(Ordering::Acquire)
     }
 
     /// P3: where it is, beyond `last`. The caller has claimed the cells from `at` to that one, which are not more than the margin.

@@ -171,6 +171,11 @@ fn copy(payload: NonNull<AtomicU64>) -> (u64, u64) {
 /// One look by a lossy subscriber of messages that are their numbers. Returns how many numbers it got or missed.
 fn look_once(subscriber: &mut lossy::Subscriber) -> u64 {
     let number = subscriber.number();
+    let begun = subscriber.begin().map(copy);
+    if let Some(halves) = begun.filter(|_| subscriber.complete()) {
+        assert_eq!(halves, (number, number ^ MIX), "torn message, or the wrong one");
+        return 1;
+    }
     match subscriber.look() {
         Sight::Nothing => 0,
         Sight::Missed(missed) => {
@@ -209,6 +214,22 @@ fn loom_a_lossy_subscriber_gets_whole_messages_and_counts_the_others() {
                 }
             }
             assert_eq!(seen, messages, "every number once");
+        });
+    }
+}
+
+#[test]
+fn loom_a_subscriber_that_goes_on_is_overtaken_between_two_messages() {
+    for (cells, more, bound) in [(2, 2, None), (4, 3, Some(3))] {
+        explore("lossy, 1 publisher that overtakes 1 subscriber on its way", bound, move || {
+            let memory = Memory::new(cells, None);
+            let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
+            let mut subscriber = lossy::Subscriber::attach(memory.parts(), 0).unwrap();
+            (0..2).for_each(|number| memory.publish(&mut publisher, number));
+            assert_eq!(look_once(&mut subscriber), 1, "from here on the horizon is known");
+            let reader = thread::spawn(move || look_once(&mut subscriber) + subscriber.number());
+            (2..2 + more).for_each(|number| memory.publish(&mut publisher, number));
+            assert!(reader.join().unwrap() >= 1);
         });
     }
 }

@@ -99,6 +99,23 @@ impl Subscriber {
         self.parts.publishers.counter.load(&self.parts.cells).is_ok_and(|tail| self.next.ahead(tail) > 0)
     }
 
+    /// The [payload](Self::payload) of the message that comes next, if there is one: to be read at once, and then
+    /// [completed](Self::complete). `None` says nothing.
+    #[inline(always)]
+    pub(crate) fn begin(&self) -> Option<NonNull<AtomicU64>> {
+        self.sees_next().then(|| self.payload())
+    }
+
+    /// [Passes](Self::pass) the message that was read after [`begin`](Self::begin), if it is to be [accepted](Self::accept).
+    #[inline(always)]
+    pub(crate) fn complete(&mut self) -> bool {
+        let is_accepted = self.accept();
+        if is_accepted {
+            self.pass();
+        }
+        is_accepted
+    }
+
     /// The payload of the message that comes next: to be read after [`Sight::Message`]. It stays as it is until
     /// [`pass`](Self::pass), unless this subscriber is evicted.
     #[inline(always)]

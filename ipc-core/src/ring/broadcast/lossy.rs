@@ -14,13 +14,16 @@ pub(crate) struct Subscriber {
     missed: u64,
     /// Whether the last message that was looked at was not accepted.
     is_overtaken: bool,
+    /// Where the horizon was when a message was accepted, unless anything was missed since. While it stays there, so does whatever
+    /// comes after that message.
+    in_sight: Option<Position>,
 }
 
 impl Subscriber {
     /// Begins with the last `history` messages, or as many of them as there are.
     pub(crate) fn attach(parts: Parts, history: u64) -> Result<Self, Evidence> {
         let tail = parts.publishers.counter.load(&parts.cells)?;
-        Ok(Subscriber { parts, next: parts.before(tail, history), missed: 0, is_overtaken: false })
+        Ok(Subscriber { parts, next: parts.before(tail, history), missed: 0, is_overtaken: false, in_sight: None })
     }
 
     /// What comes next.
@@ -50,8 +53,35 @@ impl Subscriber {
     pub(crate) fn step_over_dead(&mut self, life: impl Fn(usize) -> Life) {
         if let Some(cells) = self.is_claimed().then(|| self.parts.left_by_dead(self.next, life)).flatten() {
             self.missed = self.missed.saturating_add(u64::from(cells));
+            self.in_sight = None;
             self.next = self.parts.cells.after(self.next, cells);
         }
+    }
+
+    /// The payload of the message that comes next, if there is one: to be read at once, with relaxed loads, and then
+    /// [completed](Self::complete). `None` says nothing.
+    #[inline(always)]
+    pub(crate) fn begin(&self) -> Option<NonNull<AtomicU64>> {
+        self.parts.has_message(self.next).then(|| self.payload())
+    }
+
+    /// As [`accept`](Self::accept), after [`begin`](Self::begin). `false` also if there is something to say before the message.
+    #[inline(always)]
+    pub(crate) fn complete(&mut self) -> bool {
+        // Acquire (S3): as in `accept`.
+        fence(Ordering::Acquire);
+        // S4: the message comes after one that was in sight of the same horizon.
+        if self.in_sight.is_none() || self.in_sight.map(Position::word) != self.parts.horizon_word() {
+            return self.complete_at_length();
+        }
+        self.next = self.parts.cells.after(self.next, 1);
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn complete_at_length(&mut self) -> bool {
+        self.in_sight.is_some() && self.accept()
     }
 
     /// The payload of the message that comes next: to be read with relaxed loads, after [`Sight::Message`].
@@ -80,8 +110,10 @@ impl Subscriber {
         // Acquire (S3): as in `accept`.
         fence(Ordering::Acquire);
         // S4.
-        let is_intact = !self.is_out_of_sight(at);
-        self.is_overtaken |= ahead == 0 && !is_intact;
+        let is_intact = self.horizon_of(at).is_some();
+        if ahead == 0 && !is_intact {
+            (self.is_overtaken, self.in_sight) = (true, None);
+        }
         is_intact
     }
 
@@ -98,20 +130,21 @@ impl Subscriber {
         // in `Publisher::open`.
         fence(Ordering::Acquire);
         // S4.
-        self.is_overtaken = self.is_out_of_sight(self.next);
+        self.in_sight = self.horizon_of(self.next);
+        self.is_overtaken = self.in_sight.is_none();
         if !self.is_overtaken {
             self.next = self.parts.cells.after(self.next, 1);
         }
         !self.is_overtaken
     }
 
-    /// Whether the cell at `at` may be stored to for a later lap.
+    /// Where the horizon is, if the cell at `at` is not stored to for a later lap yet.
     #[inline(always)]
-    fn is_out_of_sight(&self, at: Position) -> bool {
-        let Guard::Lossy(horizon) = &self.parts.guard else { return false };
+    fn horizon_of(&self, at: Position) -> Option<Position> {
         let cells = &self.parts.cells;
         // A word that is no position is damage, as `catch_up` finds out.
-        horizon.load(cells).is_none_or(|horizon| at.ahead(horizon) > cells.one_lap() as i64)
+        let horizon = cells.position(self.parts.horizon_word()?)?;
+        (at.ahead(horizon) <= cells.one_lap() as i64).then_some(horizon)
     }
 
     #[cold]
@@ -124,6 +157,7 @@ impl Subscriber {
             match seen {
                 Seen::Gap { is_lost } => {
                     self.missed = self.missed.saturating_add(u64::from(is_lost));
+                    self.in_sight = self.in_sight.filter(|_| !is_lost);
                     self.next = self.parts.cells.after(self.next, 1);
                 }
                 Seen::Gone => return self.catch_up(found),
@@ -161,6 +195,7 @@ impl Subscriber {
     }
 
     fn report(&mut self) -> Sight {
+        self.in_sight = None;
         Sight::Missed(core::mem::take(&mut self.missed))
     }
 }

@@ -124,6 +124,20 @@ impl Reader {
         }
     }
 
+    fn begin(&self) -> Option<NonNull<AtomicU64>> {
+        match self {
+            Reader::Lossy(end) => end.begin(),
+            Reader::Lossless(end) => end.begin(),
+        }
+    }
+
+    fn complete(&mut self) -> bool {
+        match self {
+            Reader::Lossy(end) => end.complete(),
+            Reader::Lossless(end) => end.complete(),
+        }
+    }
+
     fn is_claimed(&self) -> bool {
         match self {
             Reader::Lossy(end) => end.is_claimed(),
@@ -152,6 +166,8 @@ struct Seat {
     is_evicted: bool,
     /// Whether its last copy was worth nothing.
     is_overtaken: bool,
+    /// Whether it has got a message, and missed nothing since.
+    is_in_sight: bool,
 }
 
 /// A ring with everybody who uses it, and what they should find.
@@ -311,7 +327,7 @@ impl<'a> World<'a> {
             ),
         };
         let next = self.log.len() - history.min(most) as usize;
-        self.seats[seat] = Some(Seat { reader, next, is_evicted: false, is_overtaken: false });
+        self.seats[seat] = Some(Seat { reader, next, is_evicted: false, is_overtaken: false, is_in_sight: false });
     }
 
     /// What a subscriber has to find, with where it is then.
@@ -340,6 +356,36 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Takes what comes next if nothing is to be said before, and while the message is being copied, a publisher publishes so
+    /// many more.
+    fn receive_plainly(&mut self, index: usize, meanwhile: usize) {
+        let Some(seat) = self.seats[index].take() else { return };
+        let next = seat.next;
+        let is_plain = self.foresee(&seat) == (Sight::Message, next);
+        let begun = seat.reader.begin();
+        assert!(begun.is_some() || !is_plain);
+        let words = begun.map(read);
+        self.seats[index] = Some(seat);
+        for _ in 0..meanwhile {
+            self.claim(0);
+            self.pass(0);
+        }
+        let is_lossless = self.memory.history.is_some();
+        let is_there = is_lossless || !self.is_out_of_sight(next);
+        let Some(seat) = &mut self.seats[index] else { unreachable!() };
+        let Some(words) = words else { return };
+        let is_whole = is_plain && is_there && !seat.is_evicted;
+        let is_taken = seat.reader.complete();
+        assert_eq!(is_taken, is_whole && (is_lossless || seat.is_in_sight));
+        if is_taken {
+            assert_eq!(words, words_of(next as u64));
+            seat.next += 1;
+        }
+        // A look comes before anything else is said of it.
+        seat.is_overtaken |= seat.is_in_sight && !is_there;
+        seat.is_in_sight &= is_there;
+    }
+
     /// Looks, and while the message is being copied, a publisher publishes so many more.
     fn receive(&mut self, index: usize, meanwhile: usize) {
         let Some(mut seat) = self.seats[index].take() else { return };
@@ -347,6 +393,7 @@ impl<'a> World<'a> {
         assert_eq!(seat.reader.look(), expected);
         seat.next = next;
         seat.is_overtaken = false;
+        seat.is_in_sight &= !matches!(expected, Sight::Missed(_));
         assert_eq!(seat.reader.is_claimed(), next < self.log.len());
         if expected == Sight::Message {
             let words = read(seat.reader.payload());
@@ -364,6 +411,7 @@ impl<'a> World<'a> {
                 seat.next += 1;
             }
             seat.is_overtaken = !is_there;
+            seat.is_in_sight = is_there;
         } else {
             self.seats[index] = Some(seat);
         }
@@ -398,6 +446,7 @@ enum Step {
     Abandon(usize),
     Kill(usize, u32, u32),
     Receive(usize, usize),
+    ReceivePlainly(usize, usize),
     Join(usize, u64),
     Leave(usize),
     Evict(usize),
@@ -409,7 +458,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0..3usize).prop_map(Step::Pass),
         1 => (0..3usize).prop_map(Step::Abandon),
         2 => (0..3usize, 0..11u32, 0..4u32).prop_map(|(who, stores, repairs)| Step::Kill(who, stores, repairs)),
-        9 => (0..3usize, 0..4usize).prop_map(|(seat, meanwhile)| Step::Receive(seat, meanwhile)),
+        6 => (0..3usize, 0..4usize).prop_map(|(seat, meanwhile)| Step::Receive(seat, meanwhile)),
+        6 => (0..3usize, 0..4usize).prop_map(|(seat, meanwhile)| Step::ReceivePlainly(seat, meanwhile)),
         2 => (0..3usize, 0..9u64).prop_map(|(seat, history)| Step::Join(seat, history)),
         1 => (0..3usize).prop_map(Step::Leave),
         1 => (0..3usize).prop_map(Step::Evict),
@@ -426,6 +476,7 @@ fn run(memory: &Memory, publishers: usize, steps: Vec<Step>) {
             Step::Abandon(who) => world.abandon(who % publishers),
             Step::Kill(who, stores, repairs) => world.kill(who % publishers, stores, repairs),
             Step::Receive(seat, meanwhile) => world.receive(seat, meanwhile),
+            Step::ReceivePlainly(seat, meanwhile) => world.receive_plainly(seat, meanwhile),
             Step::Join(seat, history) => world.join(seat, history),
             // Without a word, as the dead do; what it leaves in its record does not count.
             Step::Leave(seat) => world.seats[seat] = None,

@@ -162,6 +162,7 @@ impl World<'_> {
         assert_eq!(seat.reader.look(), expected);
         seat.next = next;
         seat.is_overtaken = false;
+        seat.is_in_sight &= !matches!(expected, Sight::Missed(_));
         let max = max.min(self.capacity);
         let mut received = 0;
         while expected == Sight::Message && received < max {
@@ -176,6 +177,7 @@ impl World<'_> {
             assert_eq!(seat.reader.is_intact(received), !is_overtaken && !seat.is_evicted);
             if is_overtaken || seat.is_evicted {
                 seat.is_overtaken = is_overtaken && received == 0;
+                seat.is_in_sight &= !seat.is_overtaken;
                 break;
             }
             assert_eq!(words, words_of(number as u64));
