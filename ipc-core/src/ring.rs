@@ -19,5 +19,5 @@ mod slots;
 
 pub(crate) use cells::Cells;
 pub(crate) use claims::{Company, Life, Repair};
-pub(crate) use end::{End, Evidence, Turn, VariableConsumer, VariableProducer, pauses_when_full};
+pub(crate) use end::{Begun, End, Evidence, Turn, VariableConsumer, VariableProducer, pauses_when_full};
 pub(crate) use slots::Slots;

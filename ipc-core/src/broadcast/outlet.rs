@@ -10,7 +10,7 @@ use crate::queue::loan::Lender;
 use crate::queue::port::{Port, Tended};
 use crate::ring::broadcast::{Publisher, Slowest};
 use crate::ring::broadcast_frames::{self, FramePublisher};
-use crate::ring::{End, Turn, VariableProducer, pauses_when_full};
+use crate::ring::{Begun, End, Turn, VariableProducer, pauses_when_full};
 use crate::segment::{Segment, Spec};
 use crate::station::{self, Joined, Station};
 use crate::waiting::Sleepers;
@@ -138,7 +138,7 @@ impl End for Outlet {
     }
 
     #[inline(always)]
-    fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+    fn begin(&mut self) -> Option<Begun> {
         match &mut self.ring {
             Ring::Slots(publisher) => publisher.begin(),
             Ring::Frames(_) => None,
@@ -146,15 +146,15 @@ impl End for Outlet {
     }
 
     #[inline(always)]
-    fn complete(&mut self) {
+    fn complete(&mut self, begun: Begun) {
         if let Ring::Slots(publisher) = &mut self.ring {
-            publisher.complete();
+            publisher.complete(begun);
         }
     }
 
-    fn relinquish(&mut self) {
+    fn relinquish(&mut self, begun: Begun) {
         if let Ring::Slots(publisher) = &mut self.ring {
-            publisher.relinquish();
+            publisher.relinquish(begun);
         }
     }
 

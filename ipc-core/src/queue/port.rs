@@ -12,7 +12,7 @@ use crate::info::ChannelInfo;
 use crate::interest::Interest;
 use crate::message::IpcMessage;
 use crate::message::tail::bytes_with;
-use crate::ring::{End, Evidence, Turn, VariableProducer};
+use crate::ring::{Begun, End, Evidence, Turn, VariableProducer};
 use crate::segment::Segment;
 use crate::station::{Blocked, Patience, Station};
 use crate::timing::Timing;
@@ -142,13 +142,13 @@ impl<E: Tended> Port<E> {
         message: T,
         patience: impl FnOnce() -> Patience,
     ) -> Result<(), (T, Blocked)> {
-        if let Some(payload) = self.begin() {
-            let unfinished = Unfinished(&mut self.end);
+        if let Some(begun) = self.begin() {
+            let unfinished = Unfinished(&mut self.end, begun);
             // SAFETY: the slot is this end's own until it is completed, and large and aligned enough for a `T`, which the
             // geometry ensures.
-            unsafe { message.place(payload.cast()) };
+            unsafe { message.place(begun.payload.as_ptr().cast()) };
             mem::forget(unfinished);
-            self.complete();
+            self.complete(begun);
             return Ok(());
         }
         if let Err(blocked) = self.take_turn(patience) {
@@ -192,9 +192,9 @@ impl<E: Tended> Port<E> {
                 return end(blocked).map(|()| None);
             }
         }
-        let copy = self.copy_from(begun.unwrap_or_else(|| self.payload()));
+        let copy = self.copy_from(begun.map_or_else(|| self.payload(), |begun| begun.payload.as_ptr().cast()));
         match begun {
-            Some(_) => self.complete(),
+            Some(begun) => self.complete(begun),
             None => self.pass(),
         }
         received(&copy)
@@ -246,16 +246,16 @@ impl<E: Tended> Port<E> {
 
     /// See [`End::begin`].
     #[inline(always)]
-    fn begin(&mut self) -> Option<*mut u8> {
+    fn begin(&mut self) -> Option<Begun> {
         // With timestamps, a message is passed on with more than itself.
         let is_possible = self.end.is_alone() && self.timing.is_none() && !self.is_refused();
-        if is_possible { self.end.begin().map(|payload| payload.as_ptr().cast()) } else { None }
+        if is_possible { self.end.begin() } else { None }
     }
 
     /// See [`End::complete`].
     #[inline(always)]
-    fn complete(&mut self) {
-        self.end.complete();
+    fn complete(&mut self, begun: Begun) {
+        self.end.complete(begun);
         self.flush(1);
     }
 
@@ -426,11 +426,11 @@ impl<E: Tended> Drop for Port<E> {
 }
 
 /// A slot whose message is being stored. Dropping it, as a panic does, gives the slot up.
-struct Unfinished<'a, E: End>(&'a mut E);
+struct Unfinished<'a, E: End>(&'a mut E, Begun);
 
 impl<E: End> Drop for Unfinished<'_, E> {
     fn drop(&mut self) {
-        self.0.relinquish();
+        self.0.relinquish(self.1);
     }
 }
 

@@ -93,7 +93,7 @@
 
 use super::cells::{Cells, Position, Stamp, State};
 use super::claims::{Claimant, Company, Counter, Framing, Life, Records, Repair, Role};
-use super::exclusive::{Evidence, Turn};
+use super::end::{Begun, Evidence, Turn};
 use crate::atomics::{AtomicU64, fence};
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
@@ -358,31 +358,29 @@ impl Publisher {
     /// Claims the next cell, if this publisher is alone and knows that it can be had. The message is to be stored at once, and
     /// then [published](Self::complete). `None` says nothing.
     #[inline(always)]
-    pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+    pub(crate) fn begin(&mut self) -> Option<Begun> {
         let at = self.next_alone()?;
         let is_done = matches!(self.parts.guard, Guard::Lossy(_)) || self.is_done(at);
         let cells = self.parts.cells;
-        if !is_done || !self.claimant.claim_plainly(&cells, at) {
-            return None;
-        }
+        let next = if is_done { self.claimant.claim_plainly(&cells, at)? } else { return None };
         // Release (P4): as in `open`.
         fence(Ordering::Release);
-        Some(cells.payload(at))
+        Some(Begun { payload: cells.payload(at), at, next })
     }
 
     /// Publishes the message that was stored after [`begin`](Self::begin).
     #[inline(always)]
-    pub(crate) fn complete(&mut self) {
+    pub(crate) fn complete(&mut self, begun: Begun) {
         let cells = self.parts.cells;
-        if let Some(at) = self.claimant.step_alone(&cells) {
-            // Release (P6): as in `finish`.
-            cells.stamp(at).store(full(cells.lap(at)), Ordering::Release);
-        }
+        self.claimant.step_alone(begun.next);
+        // Release (P6): as in `finish`.
+        cells.stamp(begun.at).store(full(cells.lap(begun.at)), Ordering::Release);
     }
 
     /// Gives up the cell that was claimed by [`begin`](Self::begin).
-    pub(crate) fn relinquish(&mut self) {
-        self.at = self.claimant.step_alone(&self.parts.cells);
+    pub(crate) fn relinquish(&mut self, begun: Begun) {
+        self.claimant.step_alone(begun.next);
+        self.at = Some(begun.at);
         self.abandon();
     }
 

@@ -429,27 +429,27 @@ impl Claimant {
         }
     }
 
-    /// A1 to A4, for the cell at [`next_alone`](Claimant::next_alone). If it does not succeed, nothing is claimed, and this
-    /// participant has others beside it from here on. If it does, [`step_alone`](Claimant::step_alone) has to come before
-    /// anything else is claimed.
+    /// A1 to A4, for the cell at [`next_alone`](Claimant::next_alone). If it succeeds, it says what comes next, and
+    /// [`step_alone`](Claimant::step_alone) has to come before anything else is claimed. If not, nothing is claimed, and this
+    /// participant has others beside it from here on.
     #[inline(always)]
-    pub(crate) fn claim_plainly(&mut self, cells: &Cells, at: Position) -> bool {
+    pub(crate) fn claim_plainly(&mut self, cells: &Cells, at: Position) -> Option<Position> {
         if !self.begin_alone(at) {
             self.give_up();
-            return false;
+            return None;
         }
-        self.advance(cells.after(at, 1));
-        true
+        let next = cells.after(at, 1);
+        self.advance(next);
+        Some(next)
     }
 
-    /// Steps over the cell that was claimed by [`claim_plainly`](Claimant::claim_plainly), and says where it was. (What a sender
-    /// keeps for itself it stores as late as that, and only this: such stores wait behind those to the lines of the cell.)
+    /// Steps over the cell that was claimed by [`claim_plainly`](Claimant::claim_plainly), which said that `next` comes then. (What
+    /// a sender keeps for itself it stores as late as that, and only this: such stores wait behind those to the lines of the
+    /// cell.)
     #[inline(always)]
-    pub(crate) fn step_alone(&mut self, cells: &Cells) -> Option<Position> {
-        let Mode::Solo(next) = &mut self.mode else { return None };
-        let at = *next;
-        *next = cells.after(at, 1);
-        Some(at)
+    pub(crate) fn step_alone(&mut self, next: Position) {
+        debug_assert!(matches!(self.mode, Mode::Solo(_)));
+        self.mode = Mode::Solo(next);
     }
 
     /// A1 to A3.

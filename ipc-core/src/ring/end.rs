@@ -1,5 +1,6 @@
 //! What the ends of all rings have in common.
 
+use super::cells::Position;
 use crate::atomics::AtomicU64;
 use core::ptr::NonNull;
 
@@ -25,6 +26,17 @@ pub(crate) struct Evidence {
     pub(crate) expected: u64,
 }
 
+/// A slot of an end that is alone in its role, which was [begun](End::begin).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    /// What to fill, or to empty.
+    pub(crate) payload: NonNull<AtomicU64>,
+    /// Where the slot is.
+    pub(super) at: Position,
+    /// Where the next one is.
+    pub(super) next: Position,
+}
+
 /// What both ends of a ring can do.
 pub(crate) trait End: Sized {
     /// Whether others may be on the same side of the ring.
@@ -48,19 +60,19 @@ pub(crate) trait End: Sized {
         false
     }
 
-    /// The payload of the next slot, for one message that is copied at once and then [completed](End::complete), where that takes
-    /// less than to own the slot. `None` says nothing about whose turn it is.
+    /// The next slot, for one message that is copied at once and then [completed](End::complete), where that takes less than to
+    /// own the slot. `None` says nothing about whose turn it is.
     #[inline(always)]
-    fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+    fn begin(&mut self) -> Option<Begun> {
         None
     }
 
     /// Gives the slot to the other end, whose message was copied after [`begin`](End::begin).
     #[inline(always)]
-    fn complete(&mut self) {}
+    fn complete(&mut self, _begun: Begun) {}
 
     /// Gives the slot up, whose message was not copied after [`begin`](End::begin).
-    fn relinquish(&mut self) {}
+    fn relinquish(&mut self, _begun: Begun) {}
 
     /// Asks for so many slots at once, where an end takes them from others of its side. The next looks take as many of them as
     /// can be had.

@@ -74,7 +74,7 @@
 
 use super::cells::{Cells, Position, Stamp, State};
 use super::claims::{Claimant, Company, Framing, Life, Repair, Role};
-use super::exclusive::{Evidence, Turn};
+use super::end::{Begun, Evidence, Turn};
 use crate::atomics::AtomicU64;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;

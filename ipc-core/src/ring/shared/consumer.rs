@@ -86,7 +86,7 @@ impl Consumer {
     /// Claims the next message, of one cell, if this consumer is alone and it is there. It is to be copied at once, and its cell
     /// then [freed](Consumer::complete). It says nothing if it does not.
     #[inline(always)]
-    pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+    pub(crate) fn begin(&mut self) -> Option<Begun> {
         let at = self.next_alone()?;
         let cells = self.parts.cells;
         // Relaxed: as in `claim_between`.
@@ -94,20 +94,18 @@ impl Consumer {
         // Acquire: as in `claim_between`.
         let found = cells.stamp(at).load(Ordering::Acquire);
         let is_ready = !has_returned && found == Stamp::new(State::Full, cells.lap(at), 1).word();
-        if !is_ready || !self.claimant.claim_plainly(&cells, at) {
-            return None;
-        }
-        self.at = self.claimant.step_alone(&cells)?;
+        let next = if is_ready { self.claimant.claim_plainly(&cells, at)? } else { return None };
+        self.claimant.step_alone(next);
         cells.prefetch_to_read(at, AHEAD);
-        Some(cells.payload(at))
+        Some(Begun { payload: cells.payload(at), at, next })
     }
 
     /// Frees the cell of the message that was copied after [`begin`](Consumer::begin).
     #[inline(always)]
-    pub(crate) fn complete(&mut self) {
+    pub(crate) fn complete(&mut self, begun: Begun) {
         let cells = &self.parts.cells;
         // Release: as in `pass`.
-        cells.stamp(self.at).store(Stamp::free(cells.next_lap(self.at)).word(), Ordering::Release);
+        cells.stamp(begun.at).store(Stamp::free(cells.next_lap(begun.at)).word(), Ordering::Release);
     }
 
     /// As [`claim`](Consumer::claim), of 1 to `most` messages of a cell each: all that are there from the head on.

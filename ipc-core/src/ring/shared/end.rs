@@ -26,17 +26,17 @@ impl End for Producer {
     }
 
     #[inline(always)]
-    fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+    fn begin(&mut self) -> Option<Begun> {
         Producer::begin(self)
     }
 
     #[inline(always)]
-    fn complete(&mut self) {
-        Producer::complete(self);
+    fn complete(&mut self, begun: Begun) {
+        Producer::complete(self, begun);
     }
 
-    fn relinquish(&mut self) {
-        Producer::relinquish(self);
+    fn relinquish(&mut self, begun: Begun) {
+        Producer::relinquish(self, begun);
     }
 
     fn ask_for_slots(&mut self, count: usize) {
@@ -125,13 +125,13 @@ impl End for Consumer {
     }
 
     #[inline(always)]
-    fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+    fn begin(&mut self) -> Option<Begun> {
         Consumer::begin(self)
     }
 
     #[inline(always)]
-    fn complete(&mut self) {
-        Consumer::complete(self);
+    fn complete(&mut self, begun: Begun) {
+        Consumer::complete(self, begun);
     }
 
     fn ask_for_slots(&mut self, count: usize) {

@@ -87,9 +87,9 @@ impl Memory {
 
     fn try_send(&self, producer: &mut Producer, value: u64) -> bool {
         // One that is alone claims by two stores, from its second message on.
-        if let Some(at) = producer.next_alone().filter(|_| producer.begin().is_some()) {
-            self.store(at, value);
-            producer.complete();
+        if let Some(begun) = producer.begin() {
+            self.store(begun.at, value);
+            producer.complete(begun);
             return true;
         }
         match producer.claim(1) {
@@ -120,9 +120,9 @@ impl Memory {
     }
 
     fn try_receive(&self, consumer: &mut Consumer) -> Option<u64> {
-        if consumer.begin().is_some() {
-            let value = self.load(consumer.at);
-            consumer.complete();
+        if let Some(begun) = consumer.begin() {
+            let value = self.load(begun.at);
+            consumer.complete(begun);
             return Some(value);
         }
         match consumer.claim() {

@@ -77,34 +77,30 @@ impl Producer {
     /// Claims the next cell, if this producer is alone and the cell is free. The message is to be stored at once, and then
     /// [published](Producer::complete). `None` says nothing.
     #[inline(always)]
-    pub(crate) fn begin(&mut self) -> Option<NonNull<AtomicU64>> {
+    pub(crate) fn begin(&mut self) -> Option<Begun> {
         let cells = self.parts.cells;
         let at = self.next_alone()?;
         // Acquire: as in `first_taken`.
         let is_free = cells.stamp(at).load(Ordering::Acquire) == Stamp::free(cells.lap(at)).word();
-        if !is_free || !self.claimant.claim_plainly(&cells, at) {
-            return None;
-        }
+        let next = if is_free { self.claimant.claim_plainly(&cells, at)? } else { return None };
         cells.prefetch_to_write(at, AHEAD);
-        Some(cells.payload(at))
+        Some(Begun { payload: cells.payload(at), at, next })
     }
 
     /// Publishes the message that was stored after [`begin`](Producer::begin).
     #[inline(always)]
-    pub(crate) fn complete(&mut self) {
+    pub(crate) fn complete(&mut self, begun: Begun) {
         let cells = self.parts.cells;
-        if let Some(at) = self.claimant.step_alone(&cells) {
-            // Release: as in `commit`.
-            cells.stamp(at).store(Stamp::new(State::Full, cells.lap(at), 1).word(), Ordering::Release);
-        }
+        self.claimant.step_alone(begun.next);
+        // Release: as in `commit`.
+        cells.stamp(begun.at).store(Stamp::new(State::Full, cells.lap(begun.at), 1).word(), Ordering::Release);
     }
 
     /// Gives up the cell that was claimed by [`begin`](Producer::begin).
-    pub(crate) fn relinquish(&mut self) {
-        if let Some(at) = self.claimant.step_alone(&self.parts.cells) {
-            (self.at, self.units) = (at, 1);
-            self.abandon();
-        }
+    pub(crate) fn relinquish(&mut self, begun: Begun) {
+        self.claimant.step_alone(begun.next);
+        (self.at, self.units) = (begun.at, 1);
+        self.abandon();
     }
 
     /// As [`claim`](Producer::claim), of 1 to `most` cells in a row: all that are free from the tail on.

@@ -7,9 +7,9 @@ impl Memory {
     /// Publishes by the short way if that is open, and by the other one if not.
     fn send(&self, publisher: &mut Publisher, value: u64) {
         match publisher.begin() {
-            Some(payload) => {
-                self.store_at(payload, value);
-                publisher.complete();
+            Some(begun) => {
+                self.store_at(begun.payload, value);
+                publisher.complete(begun);
             }
             None => self.publish(publisher, value),
         }
