@@ -448,8 +448,9 @@ impl Claimant {
     /// cell.)
     #[inline(always)]
     pub(crate) fn step_alone(&mut self, next: Position) {
-        debug_assert!(matches!(self.mode, Mode::Solo(_)));
-        self.mode = Mode::Solo(next);
+        if let Mode::Solo(at) = &mut self.mode {
+            *at = next;
+        }
     }
 
     /// A1 to A3.
