@@ -116,7 +116,8 @@ C
   x86_64-w64-mingw32-gcc -shared -O1 -o "$directory/bcryptprimitives.dll" "$work/random.c" -ladvapi32
   wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
   export WINEPREFIX=$work/wine WINEDEBUG=-all
-  find "$directory" -name '*.exe' | run "$wine"
+  # The rings know of no system, and have been run for this processor.
+  find "$directory" -name '*.exe' | skipped=ring:: run "$wine"
   echo "run: Windows"
 }
 
