@@ -31,7 +31,8 @@ impl<S: Sealed + ?Sized> Source for S {}
 
 /// What a [`Source`] is asked. Implementing it over a [`Station`](crate::station::Station) takes three lines.
 pub trait Sealed {
-    /// What the end sleeps on. The same for as long as the end exists.
+    /// What the end sleeps on: the same for as long as the end exists, but that it may cease to be restless, which nobody relies
+    /// on.
     #[doc(hidden)]
     fn interest(&self) -> Interest;
 

@@ -63,8 +63,12 @@ fn the_next_process_removes_what_has_lost_its_entry() {
     // As a creator leaves it that is killed before the memory is there.
     let half_made = format!("sr-{}", "0".repeat(26));
     fs::write(Path::new(SHM).join(format!(".{half_made}.0")), format!("slipring.{}.half", domain.name())).unwrap();
+    // And as one that is killed before the memory has its size.
+    let empty = format!("sr-{}", "1".repeat(26));
+    fs::write(Path::new(SHM).join(format!(".{empty}.0")), format!("slipring.{}.empty", domain.name())).unwrap();
+    fs::write(Path::new(SHM).join(&empty), "").unwrap();
     Child::start("create", &domain).finish();
-    assert_eq!([files(&lost), files(&half_made)], [0, 0]);
+    assert_eq!([files(&lost), files(&half_made), files(&empty)], [0, 0, 0]);
 }
 
 #[test]
@@ -72,16 +76,10 @@ fn the_next_process_removes_what_a_killed_remover_has_left() {
     let domain = Domain::new("half-removed");
     drop(domain.queue::<u64>("gone").lifetime(Lifetime::Persistent).sender().unwrap());
     let [id] = domain.remains().try_into().expect("one segment");
+    assert_eq!(files(&id), 3, "the memory, the first lock, and another one");
     // The entry and the memory go first.
     fs::remove_file(domain.memory("gone")).unwrap();
     fs::remove_file(domain.path("gone")).unwrap();
-    let with_first = files(&id);
-    assert!(with_first > 1, "the first lock, and another one");
-    Child::start("create", &domain).finish();
-    assert_eq!(files(&id), 0);
-    // As processes of before have left it, who knew of no others without the memory.
-    let other = Path::new(SHM).join(format!(".{id}.7"));
-    fs::write(&other, "").unwrap();
     Child::start("create", &domain).finish();
     assert_eq!(files(&id), 0);
 }
@@ -96,6 +94,9 @@ fn what_has_lost_its_first_lock_is_not_swept() {
     let [id] = domain.remains().try_into().expect("one segment");
     let first = Path::new(SHM).join(format!(".{id}.0"));
     fs::remove_file(&first).unwrap();
+    Child::start("create", &domain).finish();
+    // As whoever joins leaves it if it is killed before it notes whose it is.
+    fs::write(&first, "").unwrap();
     Child::start("create", &domain).finish();
     assert_eq!(recv(&mut queue.receiver().unwrap()), Ok(Some(3)));
     assert!(first.exists(), "it is made anew");

@@ -198,7 +198,8 @@ impl<T: IpcMessage> Subscriber<T> {
         if let Some(payload) = self.feed.begin() {
             let copy = Self::copy_from(payload);
             if self.feed.complete() {
-                return received(&copy);
+                // SAFETY: all bytes of the copy have been loaded, and this is all that is done with it.
+                return unsafe { received(&copy) };
             }
         }
         loop {
@@ -207,7 +208,8 @@ impl<T: IpcMessage> Subscriber<T> {
             }
             let copy = self.copy();
             if self.feed.accept_at_length() {
-                return received(&copy);
+                // SAFETY: all bytes of the copy have been loaded, and this is all that is done with it.
+                return unsafe { received(&copy) };
             }
             // The next look says what has become of the message, and so there is no third.
         }

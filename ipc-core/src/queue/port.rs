@@ -23,6 +23,7 @@ use core::mem::{self, MaybeUninit};
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 use crossbeam_utils::Backoff;
+use std::thread;
 use std::time::Instant;
 
 mod batch;
@@ -65,6 +66,9 @@ impl<E: Tended> Port<E> {
     pub(crate) fn new((station, mut end): (Station, E)) -> Self {
         let (backoff, started) = (Backoff::new(), Instant::now());
         while !end.may_claim() && !end.tend(station.segment()) && started.elapsed() < SETTLING_PATIENCE {
+            if backoff.is_completed() {
+                thread::sleep(Duration::from_micros(200));
+            }
             backoff.snooze();
         }
         let timing = Timing::new(station.segment(), station.side());
@@ -197,16 +201,11 @@ impl<E: Tended> Port<E> {
             Some(begun) => self.complete(begun),
             None => self.pass(),
         }
-        received(&copy)
+        // SAFETY: all bytes of the copy have been loaded, and this is all that is done with it.
+        unsafe { received(&copy) }
     }
 
-    /// Copies the message out of the slot that this end owns. The copy has not been validated.
-    #[inline(always)]
-    fn copy<T: IpcMessage>(&mut self) -> MaybeUninit<T> {
-        self.copy_from(self.payload())
-    }
-
-    /// As [`copy`](Port::copy), where the payload of that slot is `payload`.
+    /// Copies the message out of a slot that this end owns, whose payload is `payload`. The copy has not been validated.
     #[inline(always)]
     fn copy_from<T: IpcMessage>(&mut self, payload: *mut u8) -> MaybeUninit<T> {
         let mut copy = MaybeUninit::<T>::uninit();
@@ -443,11 +442,15 @@ pub(crate) fn check<T: IpcMessage>(copy: MaybeUninit<T>) -> Result<T, Corrupt> {
 }
 
 /// Validates a copied message, and returns it as what was received.
+///
+/// # Safety
+///
+/// All bytes of the copy are initialised, and the caller has no other use for it.
 #[inline(always)]
-pub(crate) fn received<T: IpcMessage, F: From<Corrupt>>(copy: &MaybeUninit<T>) -> Result<Option<T>, F> {
+pub(crate) unsafe fn received<T: IpcMessage, F: From<Corrupt>>(copy: &MaybeUninit<T>) -> Result<Option<T>, F> {
     match validate(copy) {
         // By reading it: to move it is one more copy of a message that is not small.
-        // SAFETY: `validate` has found that the copy is a `T`, and the caller has no other use for it.
+        // SAFETY: `validate` has found that the copy is a `T`, and the caller vouches that it is read once.
         Ok(()) => Ok(Some(unsafe { copy.assume_init_read() })),
         Err(corrupt) => Err(corrupt.into()),
     }

@@ -101,6 +101,15 @@ pub(crate) trait End: Sized {
         true
     }
 
+    /// Passes one slot after the other, each as soon as `fill` has stored a message there, until there are no more that are
+    /// known to be this end's own, or `fill` says that it has not. What has been passed stays so if `fill` panics.
+    #[inline(always)]
+    fn pass_each(&mut self, mut fill: impl FnMut(NonNull<AtomicU64>) -> bool) {
+        while self.is_ready() && fill(self.payload()) {
+            self.pass();
+        }
+    }
+
     /// How many `pause`s to make before looking again, when it is not this end's turn.
     fn stand_back(&self) -> u32 {
         0

@@ -167,6 +167,21 @@ impl End for Producer {
         self.parts.slots.ahead(self.slot, ahead).payload()
     }
 
+    #[inline(always)]
+    fn pass_each(&mut self, mut fill: impl FnMut(NonNull<AtomicU64>) -> bool) {
+        let slots = self.parts.slots;
+        let (slot, stamp, room) = (self.slot, self.stamp, self.room);
+        let mut walk = Walk { producer: self, slot, stamp, room };
+        while walk.room != 0 && fill(walk.slot.payload()) {
+            // Release: as in `pass`.
+            slots.stamp(walk.slot).store(walk.stamp, Ordering::Release);
+            walk.room -= 1;
+            let (slot, is_next_lap) = slots.after(walk.slot);
+            walk.slot = slot;
+            walk.stamp = walk.stamp.wrapping_add(u64::from(is_next_lap));
+        }
+    }
+
     fn stand_back(&self) -> u32 {
         pauses_when_full(self.parts.slots.capacity() as u64)
     }
@@ -190,6 +205,23 @@ impl End for Producer {
         if is_next_lap {
             self.stamp = self.stamp.wrapping_add(1);
         }
+    }
+}
+
+/// A producer on its way through slots of its own. What it has come to is noted when it is dropped, once for all of them: a store
+/// to its own fields for each would wait behind those to lines that the consumer has.
+struct Walk<'a> {
+    producer: &'a mut Producer,
+    slot: Slot,
+    stamp: u64,
+    room: usize,
+}
+
+impl Drop for Walk<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let Walk { slot, stamp, room, .. } = *self;
+        (self.producer.slot, self.producer.stamp, self.producer.room) = (slot, stamp, room);
     }
 }
 

@@ -74,9 +74,13 @@ impl Slots {
     }
 
     /// The slot `ahead` slots on from `slot`, at most a lap.
+    #[inline(always)]
     pub(crate) fn ahead(&self, slot: Slot, ahead: usize) -> Slot {
         debug_assert!(ahead <= self.capacity());
-        self.slot((self.index(slot) + ahead) % self.capacity())
+        let (words, left) = (ahead * self.stride_words, self.words_between(slot.0, self.end));
+        let (from, words) = if words < left { (slot.0, words) } else { (self.first, words - left) };
+        // SAFETY: so many words on there is a slot, before the end: a lap on from `slot` it is `slot`.
+        Slot(unsafe { from.add(words) })
     }
 
     /// The stamp of `slot`: its last word.
@@ -89,7 +93,12 @@ impl Slots {
     }
 
     fn words_before(&self, place: NonNull<AtomicU64>) -> usize {
-        (place.addr().get() - self.first.addr().get()) / size_of::<AtomicU64>()
+        self.words_between(self.first, place)
+    }
+
+    #[inline(always)]
+    fn words_between(&self, from: NonNull<AtomicU64>, to: NonNull<AtomicU64>) -> usize {
+        (to.addr().get() - from.addr().get()) / size_of::<AtomicU64>()
     }
 }
 

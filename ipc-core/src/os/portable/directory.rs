@@ -76,7 +76,7 @@ fn create_private(directory: &Path) -> io::Result<()> {
 }
 
 /// An instance number as names have it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Id(String);
 
 impl Id {
@@ -108,11 +108,16 @@ impl Id {
         segment_directory().join(format!(".sr-{}.new", self.0))
     }
 
-    /// Whose lock or draft the file `path` is, if it is one.
-    pub(super) fn of_file(path: &Path) -> Option<Self> {
-        let (id, rest) = path.file_name()?.to_str()?.strip_prefix(".sr-")?.split_once('.')?;
-        let is_part = rest == "new" || rest.parse::<u64>().is_ok();
-        Id::at_start_of(id).filter(|found| is_part && found.0 == id)
+    /// Whose lock the file `path` is, if it is one.
+    pub(super) fn of_lock(path: &Path) -> Option<Self> {
+        let (id, lock) = path.file_name()?.to_str()?.strip_prefix(".sr-")?.split_once('.')?;
+        let is_number = lock.parse::<u64>().is_ok_and(|number| number.to_string() == lock);
+        Id::at_start_of(id).filter(|found| is_number && found.0 == id)
+    }
+
+    /// Whose first lock the file `path` is, if it is one.
+    pub(super) fn of_first_lock(path: &Path) -> Option<Self> {
+        Id::of_lock(path).filter(|id| id.lock(0).file_name() == path.file_name())
     }
 }
 
@@ -206,18 +211,17 @@ mod tests {
     }
 
     #[test]
-    fn files_lead_back_to_their_segments() {
+    fn locks_lead_back_to_their_segments() {
         let id = Id::new(&[0x5A; 16]);
-        for own in [id.lock(0), id.lock(10), id.draft()] {
-            assert_eq!(Id::of_file(&own), Some(id.clone()), "{own:?}");
-        }
-        let first = id.lock(0);
-        for suffix in ["x", ".0"] {
-            let other = PathBuf::from(format!("{}{suffix}", first.display()));
-            assert_eq!(Id::of_file(&other), None, "{other:?}");
+        assert_eq!(Id::of_first_lock(&id.lock(0)), Some(id.clone()));
+        assert_eq!(Id::of_lock(&id.lock(0)), Some(id.clone()));
+        assert_eq!((Id::of_lock(&id.lock(10)), Id::of_first_lock(&id.lock(10))), (Some(id.clone()), None));
+        let stem = id.lock(0).with_extension("").into_os_string().into_string().unwrap();
+        for other in [".00", ".+1", ".0.0", ".new", ".", ""].map(|suffix| format!("{stem}{suffix}")) {
+            assert_eq!(Id::of_lock(Path::new(&other)), None, "{other:?}");
         }
         for other in [".sr-0.0", "slipring.a.b.0", &id.mapping()] {
-            assert_eq!(Id::of_file(Path::new(other)), None, "{other:?}");
+            assert_eq!(Id::of_lock(Path::new(other)), None, "{other:?}");
         }
     }
 }

@@ -62,7 +62,7 @@ impl Locks {
         for _ in 0..ATTEMPTS {
             let file = LockFile::create(&path)?;
             // Somebody who sweeps may have come first, has found nothing that the file belongs to, and removes it.
-            if file.try_lock()? && path.exists() {
+            if file.try_lock()? && file.is_at(&path) {
                 file.set_text(entry)?;
                 self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(0, file);
                 return Ok(());
@@ -173,6 +173,21 @@ impl LockFile {
         }
         FileExt::unlock(&*self.file)?;
         Ok(false)
+    }
+
+    /// Whether `path` leads to this very file.
+    #[cfg(unix)]
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let which = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let mine = self.file.metadata().map(which);
+        mine.is_ok_and(|mine| fs::symlink_metadata(path).is_ok_and(|found| which(found) == mine))
+    }
+
+    /// Whether `path` leads to this very file, as far as can be told: a file that is open keeps its name.
+    #[cfg(not(unix))]
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        path.exists()
     }
 
     /// What is in the file.

@@ -49,7 +49,9 @@ impl Mapping {
     pub(super) fn remove(id: &Id) -> io::Result<()> {
         let mut mapping = match Mapping::open(id) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => opened?,
+            // Its creator may have died before it had a size, without which nothing is mapped.
+            Err(error) => return unlink(id, error),
+            Ok(mapping) => mapping,
         };
         // Its owner removes it when it is dropped.
         mapping.shared.set_owner(true);
@@ -94,6 +96,20 @@ fn reserve(id: &Id, bytes: u64) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn reserve(_id: &Id, _bytes: u64) -> io::Result<()> {
     Ok(())
+}
+
+/// Removes a mapping that could not be opened, because of `error`.
+#[cfg(unix)]
+fn unlink(id: &Id, _error: io::Error) -> io::Result<()> {
+    let name = std::ffi::CString::new(id.mapping())?;
+    // SAFETY: a plain call with a string that ends in a zero.
+    if unsafe { libc::shm_unlink(name.as_ptr()) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Elsewhere they go when nobody has them.
+#[cfg(not(unix))]
+fn unlink(_id: &Id, error: io::Error) -> io::Result<()> {
+    Err(error)
 }
 
 /// On Windows, a mapping that is removed is a file that gets another name and goes with the last who has it open. Where only

@@ -4,9 +4,8 @@
 //!
 //! R1. *The first lock is held by whoever makes a segment, until it has its entry, and by whoever removes one.* So whoever
 //!     has got it, and finds no entry that leads to the segment, has before it what nobody will ever find.
-//! R2. *The entry goes first, the first lock's file last.* So whoever is killed in between leaves what the next sweep finds,
-//!     whichever of the files are left. A sweep takes them from the directory: the mapping that says how many there can be
-//!     may be gone.
+//! R2. *The entry goes first, the first lock's file last.* So whoever is killed in between leaves what the next sweep finds.
+//!     It takes the other locks from the directory: the mapping, which says how many there can be, may be gone.
 //! R3. *What somebody uses is left alone.* Somebody who takes part and whose segment has lost its entry, which only
 //!     happens by hand, keeps its lock, and the others see it.
 
@@ -16,7 +15,6 @@ use super::locks::{self, LockFile};
 use super::mapping::Mapping;
 use crate::layout::{self, Geometry};
 use crate::os::fork::Local;
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -67,32 +65,24 @@ pub(super) fn sweep_once() {
 
 /// Removes what is left of segments that have no entry.
 pub(super) fn sweep() -> io::Result<()> {
-    let ids: HashSet<Id> = directory::list()?.iter().filter_map(|path| Id::of_file(path)).collect();
-    for id in ids {
-        let _ = sweep_one(&id);
+    for path in directory::list()? {
+        if let Some(id) = Id::of_first_lock(&path) {
+            let _ = sweep_one(&id, &path);
+        }
     }
     Ok(())
 }
 
 /// Removes what is left of a segment, if it has no entry and nobody uses it.
-fn sweep_one(id: &Id) -> io::Result<()> {
-    let path = id.lock(layout::LIFECYCLE_LOCK_BYTE);
-    if !path.exists() && Mapping::open(id).is_ok() {
-        // Somebody has removed the file by hand, and whoever takes part next makes it anew.
-        return Ok(());
-    }
-    let first = LockFile::create(&path)?;
-    if !first.try_lock()? {
-        return Ok(());
-    }
-    let name = first.text()?;
-    let is_file_name = Path::new(&name).file_name().is_some_and(|alone| alone == name.as_str());
-    if is_file_name && Entry::read(&segment_directory().join(&name)).is_ok_and(|entry| is_of(&entry, id)) {
+fn sweep_one(id: &Id, first_lock: &Path) -> io::Result<()> {
+    let first = LockFile::open(first_lock)?;
+    // One that is not there any more is nobody's, and another one may be somebody's by now.
+    if !first.try_lock()? || !first.is_at(first_lock) || has_entry(id, &first.text()?)? {
         return Ok(());
     }
     // Only now, since others are made under the first one.
-    let files = directory::list()?.into_iter().filter(|file| Id::of_file(file).as_ref() == Some(id));
-    let others: Vec<_> = files.filter(|file| *file != path).collect();
+    let files = directory::list()?.into_iter().filter(|file| Id::of_lock(file).as_ref() == Some(id));
+    let others: Vec<_> = files.filter(|file| file != first_lock).collect();
     for lock in &others {
         if locks::is_locked(lock)? {
             return Ok(());
@@ -100,6 +90,28 @@ fn sweep_one(id: &Id) -> io::Result<()> {
     }
     remove_with(id, others);
     Ok(())
+}
+
+/// Whether there is an entry that leads to the segment, for all that its first lock says. An error if that cannot be told.
+fn has_entry(id: &Id, name: &str) -> io::Result<bool> {
+    if name.is_empty() {
+        // A creator that died before it noted the name had made no mapping. If there is one, somebody has removed the file
+        // that had the name, and whoever takes part next notes it anew.
+        return match Mapping::open(id) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
+    }
+    let is_file_name = Path::new(name).file_name().is_some_and(|alone| alone == name);
+    if !is_file_name {
+        return Ok(false);
+    }
+    match Entry::read(&segment_directory().join(name)) {
+        Ok(entry) => Ok(is_of(&entry, id)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_of(entry: &Entry, id: &Id) -> bool {

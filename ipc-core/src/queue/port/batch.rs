@@ -10,12 +10,13 @@ impl<E: Tended> Port<E> {
     /// woken once for the whole batch, or for as many as a shared ring takes together, even if the iterator panics.
     pub(crate) fn send_batch<T: IpcMessage>(
         &mut self,
-        mut messages: impl Iterator<Item = T>,
+        messages: impl Iterator<Item = T>,
         patience: impl Fn() -> Patience,
     ) -> Result<usize, (usize, T, Blocked)> {
         if E::IS_SHARED {
             return self.send_runs(messages, patience);
         }
+        let mut messages = messages.fuse();
         let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: true };
         while let Some(message) = messages.next() {
             if let Err(blocked) = batch.take_turn(&messages, &patience) {
@@ -25,6 +26,7 @@ impl<E: Tended> Port<E> {
             unsafe { message.place(batch.port.payload().cast()) };
             batch.port.step();
             batch.passed += 1;
+            batch.send_more(&mut messages);
         }
         Ok(batch.passed)
     }
@@ -78,8 +80,8 @@ impl<E: Tended> Port<E> {
         Ok(batch.passed)
     }
 
-    /// Appends up to `max` messages to `messages`, and waits for the first one. Slots are freed one by one. Peers are
-    /// woken once for the whole batch.
+    /// Appends up to `max` messages to `messages`, and waits for the first one. Peers are woken once for the whole batch, or for
+    /// as many as are found at once.
     pub(in crate::queue) fn recv_batch<T: IpcMessage>(
         &mut self,
         messages: &mut Vec<T>,
@@ -90,18 +92,44 @@ impl<E: Tended> Port<E> {
             return Ok(Ok(0));
         }
         self.take_turns(max, patience)?;
-        let before = messages.len();
+        Ok(if E::IS_SHARED { self.recv_claimed(messages, max) } else { self.recv_runs(messages, max) })
+    }
+
+    /// Receives messages of which this end owns the first. Slots are freed together, as many as are found filled at once.
+    fn recv_runs<T: IpcMessage>(&mut self, messages: &mut Vec<T>, max: usize) -> Result<usize, Corrupt> {
+        let mut received = 0;
+        loop {
+            let owned = self.owned(max - received);
+            messages.reserve(owned);
+            for ahead in 0..owned {
+                let Some(copy) = messages.spare_capacity_mut().first_mut() else { break };
+                // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes and has room for a `T` in whole words.
+                unsafe { words::load(self.payload_ahead(ahead), copy.as_mut_ptr().cast(), size_of::<T>()) };
+                if let Err(corrupt) = validate(copy) {
+                    self.pass_many(ahead + 1);
+                    return Err(corrupt);
+                }
+                // SAFETY: `validate` has found that the copy, for which there was room, is a `T`.
+                unsafe { messages.set_len(messages.len() + 1) };
+            }
+            self.pass_many(owned);
+            received += owned;
+            if received == max || !self.is_ready() {
+                return Ok(received);
+            }
+        }
+    }
+
+    /// As [`recv_runs`](Port::recv_runs), where each slot has a stamp by which it is freed.
+    fn recv_claimed<T: IpcMessage>(&mut self, messages: &mut Vec<T>, max: usize) -> Result<usize, Corrupt> {
         let mut batch = Batch { port: self, passed: 0, flushed: 0, is_sent: false };
         loop {
-            let copy = batch.port.copy();
+            let copy = batch.port.copy_from(batch.port.payload());
             batch.port.step();
             batch.passed += 1;
-            match check(copy) {
-                Ok(message) => messages.push(message),
-                Err(corrupt) => return Ok(Err(corrupt)),
-            }
+            messages.push(check(copy)?);
             if batch.passed == max || !batch.port.is_ready_for(max - batch.passed) {
-                return Ok(Ok(messages.len() - before));
+                return Ok(batch.passed);
             }
         }
     }
@@ -162,6 +190,27 @@ impl<E: Tended> Batch<'_, E> {
         }
         self.flush();
         self.port.take_turns(count, patience)
+    }
+
+    /// Sends messages for which there is room, as far as that is known, if no more is to be done for each, and nobody minds
+    /// a slot that is taken in vain.
+    #[inline(always)]
+    fn send_more<T: IpcMessage>(&mut self, messages: &mut impl Iterator<Item = T>) {
+        let Port { end, station, timing: None } = &mut *self.port else { return };
+        if E::CLAIMS_AMONG_OTHERS {
+            return;
+        }
+        let passed = &mut self.passed;
+        end.pass_each(|payload| {
+            // An iterator may fork.
+            let Some(message) = Some(()).filter(|()| !station.is_forked()).and_then(|()| messages.next()) else {
+                return false;
+            };
+            // SAFETY: as in `send`.
+            unsafe { message.place(payload.as_ptr().cast()) };
+            *passed += 1;
+            true
+        });
     }
 
     fn flush(&mut self) {

@@ -4,14 +4,14 @@
 use crate::interest::Sealed;
 use crate::ring::claims::Role;
 use crate::ring::shared::Parts;
-use crate::{Queue, Receiver, Sender, TryRecvError, TrySendError};
+use crate::{Queue, Receiver, Sender, TryRecvError, TrySendError, waiting};
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 use std::thread;
 #[cfg(feature = "async")]
 use {
     core::sync::atomic::AtomicUsize,
     core::task::{Context, Poll, Waker},
-    core::time::Duration,
     std::sync::Arc,
     std::task::Wake,
     std::time::Instant,
@@ -63,7 +63,12 @@ fn a_newcomer_that_waits_goes_on_with_the_stopped_one() {
     let queue = queue("stopped-and-waited-for");
     let mut stopped = stopped_receiver(&queue);
     let mut newcomer = queue.receiver().unwrap();
+    let interest = newcomer.interest();
     let waiting = thread::spawn(move || (newcomer.recv(), newcomer.recv()));
+    // By the time that it sleeps it has looked around.
+    while !waiting::is_asleep(interest.word()) {
+        thread::sleep(Duration::from_micros(50));
+    }
     assert_eq!(stopped.try_recv(), Ok(Some(1)));
     assert_eq!(waiting.join().unwrap(), (Ok(Some(2)), Ok(None)));
 }

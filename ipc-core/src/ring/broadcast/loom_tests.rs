@@ -227,9 +227,19 @@ fn loom_a_subscriber_that_goes_on_is_overtaken_between_two_messages() {
             let mut subscriber = lossy::Subscriber::attach(memory.parts(), 0).unwrap();
             (0..2).for_each(|number| memory.publish(&mut publisher, number));
             assert_eq!(look_once(&mut subscriber), 1, "from here on the horizon is known");
-            let reader = thread::spawn(move || look_once(&mut subscriber) + subscriber.number());
+            let reader = thread::spawn(move || {
+                let seen = look_once(&mut subscriber);
+                (subscriber, seen)
+            });
             (2..2 + more).for_each(|number| memory.publish(&mut publisher, number));
-            assert!(reader.join().unwrap() >= 1);
+            let (mut subscriber, mut seen) = reader.join().unwrap();
+            loop {
+                match look_once(&mut subscriber) {
+                    0 => break,
+                    more => seen += more,
+                }
+            }
+            assert_eq!(seen, 1 + more, "every number once");
         });
     }
 }

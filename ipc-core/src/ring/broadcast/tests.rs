@@ -579,13 +579,19 @@ fn a_hole_that_is_stepped_over_is_reported() {
     let memory = Memory::new(4, None, 0);
     let parts = memory.parts();
     let mut subscriber = lossy::Subscriber::attach(parts, 0).unwrap();
-    // It dies with the first cell, and nobody repairs it.
-    assert_eq!(Publisher::attach(parts, 0, Company::Others).claim(|_| None), Turn::Ours);
+    let publish = |publisher: &mut Publisher| {
+        assert_eq!(publisher.claim(|_| None), Turn::Ours);
+        publisher.pass();
+    };
     let mut publisher = Publisher::attach(parts, 1, Company::Others);
-    assert_eq!(publisher.claim(|_| None), Turn::Ours);
-    publisher.pass();
+    publish(&mut publisher);
+    assert!(subscriber.look() == Sight::Message && subscriber.accept());
+    // It dies with the second cell, and nobody repairs it.
+    assert_eq!(Publisher::attach(parts, 0, Company::Others).claim(|_| None), Turn::Ours);
+    publish(&mut publisher);
     assert_eq!(subscriber.look(), Sight::Nothing);
     subscriber.step_over_dead(|line| if line == 0 { Life::Dead { generation: 1 } } else { Life::Live });
+    assert!(subscriber.begin().is_some() && !subscriber.complete(), "it is to be told first");
     assert_eq!(subscriber.look(), Sight::Missed(1));
-    assert_eq!((subscriber.look(), subscriber.number()), (Sight::Message, 1));
+    assert_eq!((subscriber.look(), subscriber.number()), (Sight::Message, 2));
 }

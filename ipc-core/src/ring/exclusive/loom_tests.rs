@@ -138,6 +138,31 @@ fn loom_batches_arrive_whole_and_in_order() {
 }
 
 #[test]
+fn loom_messages_that_are_passed_each_arrive_whole_and_in_order() {
+    explore("passed each", None, || {
+        let memory = Memory::new(2);
+        let shared = memory.clone();
+        let sender = thread::spawn(move || {
+            let (mut end, mut next) = (shared.producer(), 1);
+            while next <= 3 {
+                await_turn(&mut end);
+                end.pass_each(|payload| {
+                    let is_left = next <= 3;
+                    if is_left {
+                        shared.write(payload, next);
+                        next += 1;
+                    }
+                    is_left
+                });
+            }
+        });
+        let mut end = memory.consumer();
+        (1..=3).for_each(|value| assert_eq!(memory.receive(&mut end), value));
+        sender.join().unwrap();
+    });
+}
+
+#[test]
 fn loom_a_successor_goes_on_where_the_dead_sender_stopped() {
     explore("sender succeeded", None, || {
         let memory = Memory::new(2);

@@ -4,6 +4,7 @@ use super::*;
 use crate::ring::payload;
 use proptest::prelude::*;
 use std::collections::VecDeque;
+use std::panic;
 use std::thread;
 
 /// Words of a slot: two of payload and the stamp.
@@ -47,8 +48,16 @@ fn word(end: &impl End, word: usize) -> &AtomicU64 {
 }
 
 fn fill(end: &Producer, value: u64) {
-    payload::store(word(end, 0), value);
-    payload::store(word(end, 1), !value);
+    fill_at(end.payload(), value);
+}
+
+fn fill_at(payload: NonNull<AtomicU64>, value: u64) {
+    for (word, value) in [value, !value].into_iter().enumerate() {
+        // SAFETY: every slot has `STRIDE - 1` payload words, which is two at least.
+        let word = unsafe { payload.add(word) };
+        // SAFETY: as above; the memory outlives the ends.
+        payload::store(unsafe { word.as_ref() }, value);
+    }
 }
 
 fn read(end: &Consumer) -> u64 {
@@ -60,7 +69,11 @@ fn read(end: &Consumer) -> u64 {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Send,
+    /// So many messages in a row, and perhaps a panic in the middle of the next one.
+    SendEach(usize, bool),
     Receive,
+    /// Up to so many messages, which are read first and passed together.
+    ReceiveMany(usize),
     /// The sender leaves or dies between two messages, and a successor takes over.
     ReplaceSender,
     /// The sender dies after writing a payload, before the stamp.
@@ -71,8 +84,10 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => Just(Step::Send),
-        6 => Just(Step::Receive),
+        4 => Just(Step::Send),
+        2 => (0..12usize, any::<bool>()).prop_map(|(count, panics)| Step::SendEach(count, panics)),
+        4 => Just(Step::Receive),
+        2 => (1..12usize).prop_map(Step::ReceiveMany),
         1 => Just(Step::ReplaceSender),
         1 => Just(Step::KillSenderMidway),
         1 => Just(Step::ReplaceReceiver),
@@ -99,6 +114,37 @@ proptest! {
                     next += 1;
                 }
                 Step::Send => prop_assert_eq!((producer.look(), oracle.len()), (Turn::Theirs, capacity)),
+                Step::SendEach(count, panics) => {
+                    producer.look();
+                    let (before, room) = (next, capacity - oracle.len());
+                    let end = before + count as u64;
+                    let sent = panic::catch_unwind(panic::AssertUnwindSafe(|| producer.pass_each(|payload| {
+                        if next == end && panics {
+                            fill_at(payload, u64::MAX);
+                            panic::resume_unwind(Box::new(()));
+                        }
+                        if next < end {
+                            fill_at(payload, next);
+                            next += 1;
+                            true
+                        } else {
+                            false
+                        }
+                    })));
+                    prop_assert_eq!(next - before, count.min(room) as u64);
+                    prop_assert_eq!(sent.is_err(), panics && count < room);
+                    oracle.extend(before..next);
+                }
+                Step::ReceiveMany(max) => {
+                    let owned = consumer.owned(max);
+                    prop_assert_eq!(owned, max.min(oracle.len()));
+                    for (ahead, expected) in oracle.drain(..owned).enumerate() {
+                        // SAFETY: the slot is the consumer's own, and the memory outlives it.
+                        let first = unsafe { consumer.payload_ahead(ahead).as_ref() };
+                        prop_assert_eq!(payload::load(first), expected);
+                    }
+                    consumer.pass_many(owned);
+                }
                 Step::Receive if consumer.is_ready() => {
                     prop_assert_eq!(Some(read(&consumer)), oracle.pop_front());
                     consumer.pass();
