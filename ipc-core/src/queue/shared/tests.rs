@@ -64,13 +64,13 @@ fn a_newcomer_that_waits_goes_on_with_the_stopped_one() {
     let mut stopped = stopped_receiver(&queue);
     let mut newcomer = queue.receiver().unwrap();
     let interest = newcomer.interest();
-    let waiting = thread::spawn(move || (newcomer.recv(), newcomer.recv()));
+    let waiting_for = thread::spawn(move || (newcomer.recv(), newcomer.recv()));
     // By the time that it sleeps it has looked around.
-    while !waiting::is_asleep(interest.word()) {
+    while !waiting::is_asleep(interest.word()) && !waiting_for.is_finished() {
         thread::sleep(Duration::from_micros(50));
     }
     assert_eq!(stopped.try_recv(), Ok(Some(1)));
-    assert_eq!(waiting.join().unwrap(), (Ok(Some(2)), Ok(None)));
+    assert_eq!(waiting_for.join().unwrap(), (Ok(Some(2)), Ok(None)));
 }
 
 /// Counts how often it is called.
