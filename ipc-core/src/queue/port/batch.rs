@@ -101,19 +101,21 @@ impl<E: Tended> Port<E> {
         loop {
             let owned = self.owned(max - received);
             messages.reserve(owned);
-            for ahead in 0..owned {
-                let Some(copy) = messages.spare_capacity_mut().first_mut() else { break };
+            let (mut valid, mut checked) = (0, Ok(()));
+            for copy in &mut messages.spare_capacity_mut()[..owned] {
                 // SAFETY: the slot is this end's own; it starts at a multiple of 8 bytes and has room for a `T` in whole words.
-                unsafe { words::load(self.payload_ahead(ahead), copy.as_mut_ptr().cast(), size_of::<T>()) };
-                if let Err(corrupt) = validate(copy) {
-                    self.pass_many(ahead + 1);
-                    return Err(corrupt);
+                unsafe { words::load(self.payload_ahead(valid), copy.as_mut_ptr().cast(), size_of::<T>()) };
+                checked = validate(copy);
+                if checked.is_err() {
+                    break;
                 }
-                // SAFETY: `validate` has found that the copy, for which there was room, is a `T`.
-                unsafe { messages.set_len(messages.len() + 1) };
+                valid += 1;
             }
-            self.pass_many(owned);
-            received += owned;
+            // SAFETY: `validate` has found that so many copies, for which there was room, are each a `T`.
+            unsafe { messages.set_len(messages.len() + valid) };
+            self.pass_many(valid + usize::from(checked.is_err()));
+            checked?;
+            received += valid;
             if received == max || !self.is_ready() {
                 return Ok(received);
             }
@@ -203,9 +205,8 @@ impl<E: Tended> Batch<'_, E> {
         let passed = &mut self.passed;
         end.pass_each(|payload| {
             // An iterator may fork.
-            let Some(message) = Some(()).filter(|()| !station.is_forked()).and_then(|()| messages.next()) else {
-                return false;
-            };
+            let message = if station.is_forked() { None } else { messages.next() };
+            let Some(message) = message else { return false };
             // SAFETY: as in `send`.
             unsafe { message.place(payload.as_ptr().cast()) };
             *passed += 1;

@@ -21,7 +21,7 @@ fn queue(channel: &str) -> Queue<u64> {
     Queue::new(channel).domain(format!("unit-{}", std::process::id())).capacity(8)
 }
 
-/// Leaves the only one of a role as if it had just stored its claim.
+/// Leaves the only one of a role as if it had just stored its claim, SOLO.
 fn stop_in_claim(ring: &Parts, role: &Role) {
     let at = ring_position(ring, role);
     // Relaxed: this thread is the only one.

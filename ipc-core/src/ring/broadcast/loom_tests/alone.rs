@@ -45,7 +45,7 @@ fn loom_the_only_publisher_gets_company() {
 
 #[test]
 fn loom_what_the_only_publisher_overwrites_is_not_accepted() {
-    for (cells, bound) in [(1, Some(3)), (2, Some(2))] {
+    for (cells, bound) in [(1, Some(4)), (2, Some(3))] {
         explore("lossy, a publisher that is alone, 1 subscriber", bound, move || {
             let memory = Memory::new(cells, None);
             let mut publisher = Publisher::attach(memory.parts(), 0, Company::Alone);
