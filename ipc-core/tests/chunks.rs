@@ -107,6 +107,22 @@ fn messages_are_shown_up_to_one_that_is_invalid_or_panics() {
 }
 
 #[test]
+fn a_batch_ends_before_a_message_that_is_invalid_and_the_next_begins_after_it() {
+    let domain = Domain::new("batch-invalid");
+    let queue = domain.queue::<bool>("chunk");
+    let (mut tx, mut rx) = (queue.clone().capacity(8).sender().unwrap(), queue.receiver().unwrap());
+    assert_eq!(tx.send_batch([true, false, true, true, false]), Ok(5));
+    let file = std::fs::OpenOptions::new().write(true).open(domain.memory("chunk")).unwrap();
+    // As above.
+    std::os::unix::fs::FileExt::write_all_at(&file, &[2], 8192 + 2 * 64).unwrap();
+    let mut batch = Vec::new();
+    assert!(matches!(rx.recv_batch(&mut batch, 8), Err(RecvError::Corrupt(_))));
+    assert_eq!((&batch[..], rx.len()), (&[true, false][..], 2));
+    assert_eq!(rx.recv_batch(&mut batch, 8), Ok(2));
+    assert_eq!((&batch[..], rx.len()), (&[true, false, true, false][..], 0));
+}
+
+#[test]
 fn messages_of_a_shared_queue_are_shown_by_one_claim() {
     let domain = Domain::new("shown-at-once");
     let queue = Queue::<u64>::new("shown").domain(domain.name()).capacity(16);
