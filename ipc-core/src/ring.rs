@@ -12,6 +12,7 @@ mod end;
 pub(crate) mod exclusive;
 pub(crate) mod frames;
 pub(crate) mod latest;
+mod lines;
 #[cfg(all(test, not(loom)))]
 mod payload;
 pub(crate) mod shared;

@@ -18,7 +18,8 @@
 //! # Invariants
 //!
 //! R1. *The producer stores only to slots that are not between `taken` and its own place; the consumer reads only slots
-//!     that are.* The stamp (Release, Acquire) gives a slot to the consumer, `taken` (Release, Acquire) gives it back.
+//!     that are, and stores to their payloads at most what is there already*, for the sake of their [lines](super::lines).
+//!     The stamp (Release, Acquire) gives a slot to the consumer, `taken` (Release, Acquire) gives it back.
 //! R2. *A message is committed by one store, that of the stamp; it is taken by one store, that of `taken`.* Whoever
 //!     dies before it has sent (or taken) nothing, and whoever dies after it has done so entirely.
 //! R3. *Stamps never rise with the index, and the first and the last differ by at most one*, since the producer fills
@@ -35,6 +36,7 @@
 
 use super::end::pauses_when_full;
 pub(crate) use super::end::{End, Evidence, Turn};
+use super::lines::Handover;
 use super::slots::{Slot, Slots};
 use crate::atomics::AtomicU64;
 use crate::words;
@@ -234,6 +236,10 @@ pub(crate) struct Consumer {
     stamp: u64,
     /// The place, as `taken` has it.
     place: u64,
+    /// Whether the lines of the slots are taken before they are freed.
+    handover: Handover,
+    /// The slot in the middle of the ring.
+    halfway: Slot,
 }
 
 impl Consumer {
@@ -249,12 +255,16 @@ impl Consumer {
         // No slot has the stamp that a place beyond all places leads to, so every look at it finds the ring broken.
         let is_damaged = taken != place;
         let stamp = lap.wrapping_add(if is_damaged { 1 << 63 } else { 1 });
-        Consumer { parts, slot: parts.slots.slot(index), stamp, place }
+        let (slot, halfway) = (parts.slots.slot(index), parts.slots.slot(capacity / 2));
+        Consumer { parts, slot, stamp, place, handover: Handover::new(parts.slots.stride_words()), halfway }
     }
 
     /// Steps on, without telling the producer.
     #[inline(always)]
     fn step(&mut self) {
+        if self.handover.is_on() {
+            self.parts.slots.take_lines(self.slot);
+        }
         self.place += 1;
         let (slot, is_next_lap) = self.parts.slots.after(self.slot);
         self.slot = slot;
@@ -263,7 +273,17 @@ impl Consumer {
             if self.place == 2 * self.parts.slots.capacity() as u64 {
                 self.place = 0;
             }
+            self.end_lap();
         }
+    }
+
+    /// Looks where the producer is, at the beginning of a lap.
+    #[cold]
+    #[inline(never)]
+    fn end_lap(&mut self) {
+        // Relaxed: only the number counts.
+        let is_far_behind = self.parts.slots.stamp(self.halfway).load(Ordering::Relaxed) == self.stamp;
+        self.handover.end_lap(is_far_behind);
     }
 
     /// Frees every slot that has been stepped over.

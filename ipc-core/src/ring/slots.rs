@@ -1,5 +1,6 @@
 //! The slots of a ring, as one end sees them.
 
+use super::lines;
 use crate::atomics::AtomicU64;
 use core::ptr::NonNull;
 
@@ -52,6 +53,11 @@ impl Slots {
         self.words_before(self.end) / self.stride_words
     }
 
+    /// Words from one slot to the next, at least 1.
+    pub(crate) fn stride_words(&self) -> usize {
+        self.stride_words
+    }
+
     /// Slot `index`, which is below the capacity.
     #[inline(always)]
     pub(crate) fn slot(&self, index: usize) -> Slot {
@@ -92,6 +98,15 @@ impl Slots {
         unsafe { stamp.as_ref() }
     }
 
+    /// Takes the cache lines that end within `slot` for this processor, whose slot it is: see [`lines`].
+    #[inline(always)]
+    pub(crate) fn take_lines(&self, slot: Slot) {
+        let from = self.words_before(slot.0);
+        // SAFETY: a slot has `stride_words` words.
+        unsafe { lines::take(self.first, from, from + self.stride_words) };
+    }
+
+    #[inline(always)]
     fn words_before(&self, place: NonNull<AtomicU64>) -> usize {
         self.words_between(self.first, place)
     }

@@ -7,11 +7,11 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-/// Words of a slot: one of payload, which goes unused, and the stamp.
+/// Words of a slot: one of payload, and the stamp.
 const STRIDE: usize = 2;
 
-/// An empty ring of loom's atomics. The payloads are cells beside it, so that loom notices every access to one that is
-/// not ordered after the other end's last access, even where the values happen to be right.
+/// An empty ring of loom's atomics. Each payload is in a cell beside it as well, so that loom notices every access to one that
+/// is not ordered after the other end's last access, even where the values happen to be right.
 struct Memory {
     words: Vec<AtomicU64>,
     taken: AtomicU64,
@@ -54,11 +54,17 @@ impl Memory {
     fn write(&self, place: NonNull<AtomicU64>, value: u64) {
         // SAFETY: loom checks that nobody else has access.
         self.payload(place).with_mut(|payload| unsafe { *payload = value });
+        // SAFETY: a place is a word of this memory's.
+        unsafe { place.as_ref() }.store(value, Ordering::Relaxed);
     }
 
     fn read(&self, place: NonNull<AtomicU64>) -> u64 {
         // SAFETY: loom checks that nobody else writes.
-        self.payload(place).with(|payload| unsafe { *payload })
+        let value = self.payload(place).with(|payload| unsafe { *payload });
+        // SAFETY: as in `write`.
+        let word = unsafe { place.as_ref() }.load(Ordering::Relaxed);
+        assert_eq!(word, value, "the slot holds what was sent, whatever a consumer has stored to it");
+        value
     }
 
     fn fill(&self, end: &mut Producer, value: u64) {
