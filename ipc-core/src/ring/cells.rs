@@ -34,6 +34,7 @@
 //! stamp has 33 bits of the lap. Somebody would have to be stopped between its look and its swap for a multiple of
 //! 2^33 laps, to the lap.)
 
+use super::lines;
 use crate::atomics::AtomicU64;
 use crate::words;
 use core::ptr::NonNull;
@@ -183,6 +184,8 @@ pub(crate) struct Cells {
     index_bits: u32,
     /// A one for each of these bits.
     index_mask: u64,
+    /// Whether consumers take the lines of a payload that they have read.
+    are_lines_taken: bool,
 }
 
 // SAFETY: every access through `Cells` is an atomic one, or goes through a payload pointer whose use is the
@@ -202,7 +205,8 @@ impl Cells {
         debug_assert!(stride_words >= 1);
         // SAFETY: the caller vouches for a first cell of so many words.
         let stamps = unsafe { words.add(stride_words - 1) };
-        Cells::new(words, stride_words, stamps, stride_words, capacity)
+        let are_lines_taken = lines::are_worth_it(stride_words);
+        Cells { are_lines_taken, ..Cells::new(words, stride_words, stamps, stride_words, capacity) }
     }
 
     /// Cells of `payload_words` words each, without gaps between them, whose stamps are in a table of their own.
@@ -230,7 +234,8 @@ impl Cells {
         let capacity = capacity as u64;
         debug_assert!((1..=MAX_CAPACITY).contains(&capacity));
         let index_bits = capacity.next_power_of_two().trailing_zeros();
-        Cells { payloads, payload_words, stamps, stamp_words, capacity, index_bits, index_mask: (1 << index_bits) - 1 }
+        let index_mask = (1 << index_bits) - 1;
+        Cells { payloads, payload_words, stamps, stamp_words, capacity, index_bits, index_mask, are_lines_taken: false }
     }
 
     /// Number of cells.
@@ -338,6 +343,18 @@ impl Cells {
         let index = self.index(at) as usize + usize::from(ahead);
         words::prefetch_to_read(self.payloads.as_ptr().wrapping_add(index * self.payload_words).cast());
         words::prefetch_to_read(self.stamps.as_ptr().wrapping_add(index * self.stamp_words).cast());
+    }
+
+    /// Takes the cache lines for this processor that a payload with its stamp inside covers before the one with the stamp, which is
+    /// about to be stored to anyway: see [`lines`]. The cell is this processor's.
+    #[inline(always)]
+    pub(crate) fn take_lines(&self, at: Position) {
+        let from = self.index(at) as usize * self.payload_words;
+        let stamp = from + self.payload_words - 1;
+        if self.are_lines_taken {
+            // SAFETY: so many words lie before the cell's last one, which there is.
+            unsafe { lines::take(self.payloads, from, stamp) };
+        }
     }
 
     /// The first word of a cell, where the payload begins.

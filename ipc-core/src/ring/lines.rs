@@ -24,6 +24,11 @@ const LINE_WORDS: usize = if cfg!(loom) { 2 } else { 8 };
 /// 4 KiB made their round trips 15 % slower.
 const MAX_WORDS: usize = 17 * LINE_WORDS;
 
+/// Whether the lines of so many words that were read are worth to be taken.
+pub(crate) fn are_worth_it(words: usize) -> bool {
+    (2..=MAX_WORDS).contains(&words)
+}
+
 /// Takes the lines for this processor that end within the words from `from` to before `to`, counted from `words`, the first of
 /// which begins a line. The last word, `to - 1`, is left alone: a stamp or a header is not to come from anybody but who
 /// has published it.
@@ -68,7 +73,7 @@ const MAX_INTERVAL: u16 = 4096;
 impl Handover {
     /// For slots of so many words.
     pub(crate) fn new(words: usize) -> Self {
-        let is_worth_it = (2..=MAX_WORDS).contains(&words);
+        let is_worth_it = are_worth_it(words);
         Handover { is_on: is_worth_it, is_worth_it, laps_left: 0, interval: 1 }
     }
 

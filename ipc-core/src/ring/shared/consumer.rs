@@ -104,6 +104,7 @@ impl Consumer {
     #[inline(always)]
     pub(crate) fn complete(&mut self, begun: Begun) {
         let cells = &self.parts.cells;
+        cells.take_lines(begun.at);
         // Release: as in `pass`.
         cells.stamp(begun.at).store(Stamp::free(cells.next_lap(begun.at)).word(), Ordering::Release);
     }
@@ -196,6 +197,9 @@ impl Consumer {
         if self.units() > 1 {
             self.free_behind_first(free);
         }
+        if self.more == 0 {
+            cells.take_lines(self.at);
+        }
         // Release: the payload has been read; pairs with the Acquire in `Producer::first_taken`.
         cells.stamp(self.at).store(free, Ordering::Release);
         self.leave_behind(1);
@@ -225,8 +229,10 @@ impl Consumer {
         let cells = &self.parts.cells;
         let free = Stamp::free(cells.next_lap(self.at)).word();
         for unit in (0..count).rev() {
+            let at = cells.after(self.at, unit);
+            cells.take_lines(at);
             // Release: as in `pass`.
-            cells.stamp(cells.after(self.at, unit)).store(free, Ordering::Release);
+            cells.stamp(at).store(free, Ordering::Release);
         }
         self.leave_behind(count);
     }
