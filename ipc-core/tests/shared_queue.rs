@@ -72,6 +72,37 @@ fn every_message_goes_to_one_of_many() {
     assert_eq!(received.into_iter().collect::<HashSet<_>>().len() as u64, SENDERS * EACH, "none comes twice");
 }
 
+/// A consumer stores to the lines that it has read, and in a ring as small as this its producer is always about to.
+#[test]
+fn messages_of_several_lines_are_whole_in_the_smallest_rings() {
+    const WORDS: usize = 24;
+    let domain = Domain::new("lines");
+    let queue = |name: &str| Queue::<[u64; WORDS]>::new(name).domain(domain.name()).capacity(2);
+    let whole = |message: &[u64; WORDS], number: u64| assert_eq!(message, &[number; WORDS]);
+    let (alone, exclusive, shared) = (queue("alone"), queue("spsc").spsc(), queue("two"));
+    thread::scope(|scope| {
+        let another = (shared.sender().unwrap(), shared.receiver().unwrap());
+        for queue in [alone, exclusive, shared] {
+            let (mut tx, mut rx) = (queue.sender().unwrap(), queue.receiver().unwrap());
+            scope.spawn(move || (0..MANY).for_each(|number| tx.send([number; WORDS]).unwrap()));
+            let mut next = 0;
+            while next < MANY {
+                match next % 3 {
+                    0 => whole(&rx.recv().unwrap().unwrap(), next),
+                    1 => whole(&rx.recv_ref().unwrap().unwrap(), next),
+                    _ => {
+                        let batch = rx.recv_batch_ref(2).unwrap().unwrap();
+                        batch.iter().zip(next..).for_each(|(message, number)| whole(message, number));
+                        next += batch.len() as u64 - 1;
+                    }
+                }
+                next += 1;
+            }
+        }
+        drop(another);
+    });
+}
+
 #[test]
 fn messages_come_in_one_order() {
     let domain = Domain::new("order");

@@ -259,28 +259,31 @@ impl Consumer {
         Consumer { parts, slot, stamp, place, handover: Handover::new(parts.slots.stride_words()), halfway }
     }
 
-    /// Steps on, without telling the producer.
+    /// Steps over `count` slots that are this end's own, without telling the producer.
     #[inline(always)]
-    fn step(&mut self) {
+    fn step(&mut self, count: usize) {
+        let slots = self.parts.slots;
         if self.handover.is_on() {
-            self.parts.slots.take_lines(self.slot);
+            let mut slot = self.slot;
+            for _ in 0..count {
+                slots.take_lines(slot);
+                (slot, _) = slots.after(slot);
+            }
         }
-        self.place += 1;
-        let (slot, is_next_lap) = self.parts.slots.after(self.slot);
+        self.place += count as u64;
+        let (slot, is_next_lap) = if count == 1 { slots.after(self.slot) } else { slots.over(self.slot, count) };
         self.slot = slot;
         if is_next_lap {
-            self.stamp = self.stamp.wrapping_add(1);
-            if self.place == 2 * self.parts.slots.capacity() as u64 {
-                self.place = 0;
-            }
             self.end_lap();
         }
     }
 
-    /// Looks where the producer is, at the beginning of a lap.
+    /// Begins a lap, and looks where the producer is.
     #[cold]
     #[inline(never)]
     fn end_lap(&mut self) {
+        self.stamp = self.stamp.wrapping_add(1);
+        self.place %= 2 * self.parts.slots.capacity() as u64;
         // Relaxed: only the number counts.
         let is_far_behind = self.parts.slots.stamp(self.halfway).load(Ordering::Relaxed) == self.stamp;
         self.handover.end_lap(is_far_behind);
@@ -332,9 +335,7 @@ impl End for Consumer {
     }
 
     fn pass_many(&mut self, count: usize) {
-        for _ in 0..count {
-            self.step();
-        }
+        self.step(count);
         self.release();
     }
 
@@ -349,7 +350,7 @@ impl End for Consumer {
 
     #[inline(always)]
     fn pass(&mut self) {
-        self.step();
+        self.step(1);
         self.release();
     }
 }

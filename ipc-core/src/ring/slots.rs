@@ -89,6 +89,13 @@ impl Slots {
         Slot(unsafe { from.add(words) })
     }
 
+    /// The slot `count` slots on from `slot`, at most a lap, and whether it is one of the next lap.
+    #[inline(always)]
+    pub(crate) fn over(&self, slot: Slot, count: usize) -> (Slot, bool) {
+        let next = self.ahead(slot, count);
+        (next, count != 0 && next.0 <= slot.0)
+    }
+
     /// The stamp of `slot`: its last word.
     #[inline(always)]
     pub(crate) fn stamp(&self, slot: Slot) -> &AtomicU64 {
