@@ -30,7 +30,7 @@ pub(crate) fn are_worth_it(words: usize) -> bool {
 }
 
 /// Takes the lines for this processor that end within the words from `from` to before `to`, counted from `words`, the first of
-/// which begins a line. The last word, `to - 1`, is left alone: a stamp or a header is not to come from anybody but who
+/// which begins a line. The last word of two or more is left alone, which may be a stamp: that is not to come from anybody but who
 /// has published it.
 ///
 /// # Safety
@@ -56,7 +56,7 @@ pub(crate) unsafe fn take(words: NonNull<AtomicU64>, from: usize, to: usize) {
 /// Whether a consumer takes the lines that it has read: as long as that may make its producer faster. It is decided once a lap.
 ///
 /// A consumer that is far behind is the slower one of the two, and tries to do without. If it has caught up a lap later, its producer
-/// cannot do without: the lines are taken again, and the next trial comes after twice as many laps.
+/// cannot do without: the lines are taken again, and the next trial comes after four times as many laps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handover {
     is_on: bool,
