@@ -3,7 +3,7 @@
 #
 # - 100,000 messages are sent and received between two marks, and a trace has no system call there;
 # - the machine code of `send` and `try_recv` has no fence and no locked instruction, and calls nothing but what waits,
-#   wakes, or reports an error.
+#   wakes, reports an error, or begins a lap.
 #
 # A check whose tool cannot be had is skipped, and says so.
 set -euo pipefail
@@ -66,7 +66,7 @@ judge() {
   fi
   # (Of functions that are alike the linker may keep one, under the name of any.)
   if grep -P '\t(call|jmp) ' "$work/$1" | grep -v "<quiet::$1+0x" |
-    grep -Ev 'Port<.*>::(wait|step_timed)\b|waiting::word::wake_(all|some)_slow\b|shared::(producer::Producer::claim_one|consumer::Consumer::(claim_one|free_behind_first))\b|(send_error|(try_)?recv_(timeout_)?end)\b|core::panicking::'; then
+    grep -Ev 'Port<.*>::(wait|step_timed)\b|waiting::word::wake_(all|some)_slow\b|shared::(producer::Producer::claim_one|consumer::Consumer::(claim_one|free_behind_first))\b|exclusive::Consumer::end_lap\b|(send_error|(try_)?recv_(timeout_)?end)\b|core::panicking::'; then
     echo "that is what $1 calls"
     exit 1
   fi
