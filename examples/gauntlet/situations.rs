@@ -226,8 +226,11 @@ fn orphans() -> Result<Verdict> {
     while pids.iter().any(|&pid| unsafe { libc::kill(pid, 0) } == 0) {
         thread::sleep(Duration::from_millis(1));
     }
-    // What it has left behind is taken over, and removed.
-    pool(2)?.join();
+    // What it has left behind is taken over, seat by seat, and removed.
+    let heir = pool(2)?;
+    let is_whole = heir.wait_for_workers(2, PATIENCE);
+    heir.join();
+    expect(is_whole)?;
     Ok(Verdict::Ok)
 }
 

@@ -274,19 +274,23 @@ impl Consumer {
         let (slot, is_next_lap) = if count == 1 { slots.after(self.slot) } else { slots.over(self.slot, count) };
         self.slot = slot;
         if is_next_lap {
-            self.end_lap();
+            self.end_lap(count);
         }
     }
 
-    /// Begins a lap, and looks where the producer is.
+    /// Begins a lap, after a step over `count` slots, and looks where the producer is.
     #[cold]
     #[inline(never)]
-    fn end_lap(&mut self) {
+    fn end_lap(&mut self, count: usize) {
+        let capacity = self.parts.slots.capacity();
         self.stamp = self.stamp.wrapping_add(1);
-        self.place %= 2 * self.parts.slots.capacity() as u64;
-        // Relaxed: only the number counts.
-        let is_far_behind = self.parts.slots.stamp(self.halfway).load(Ordering::Relaxed) == self.stamp;
-        self.handover.end_lap(is_far_behind);
+        self.place %= 2 * capacity as u64;
+        // The slot in the middle is a part of a longer step, and says nothing of where the producer is then.
+        if count < capacity.div_ceil(2) {
+            // Relaxed: only the number counts.
+            let is_far_behind = self.parts.slots.stamp(self.halfway).load(Ordering::Relaxed) == self.stamp;
+            self.handover.end_lap(is_far_behind);
+        }
     }
 
     /// Frees every slot that has been stepped over.

@@ -28,7 +28,8 @@
 //!     claim and its commit of them. The tail is then still where it was, or the claim fails (C1).
 //! S2. *A consumer claims a message only when its first cell is FULL in the head's lap, and a gap only when that is SKIP*, so
 //!     the head never passes the tail, nor a cell that has been claimed and not committed. Of a batch, each cell was FULL,
-//!     and stays so: the head is before it until the claim succeeds (C1), and nobody but who claimed it changes it.
+//!     and stays so: the head is before it until the claim succeeds (C1), and nobody but who claimed it changes it. Until it frees a
+//!     cell, a consumer stores to its payload at most what is there (see [`lines`](super::lines)).
 //! S3. *The cells of a message, or of a gap, are freed from the last to the first, and nobody claims any of them before the
 //!     first is free.* A claim that begins at or before the first cell finds it taken (S1). One that begins after it,
 //!     inside, would follow one that ended inside or at the first cell in the same lap, and so on back to one that contains
