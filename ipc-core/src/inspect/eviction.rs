@@ -36,8 +36,8 @@ impl Observer {
     ///
     /// **It is not stopped by this.** A process that does not go by the rules can store to the segment as long as it lives, so
     /// end it, if you can. Its place is free when it has left or died. One that was struck in the middle of a call may finish
-    /// that, at the cost of a message (lost or altered) or of the channel ([`Corrupt`](crate::Corrupt)), and not of anybody's memory: who
-    /// opens `hardened(false)` in a hardened channel relies on nobody being evicted from it.
+    /// that, at the cost of a message (lost or altered) or of the channel ([`Corrupt`](crate::Corrupt)), and not of anybody's
+    /// memory: who opens `hardened(false)` in a hardened channel relies on nobody being evicted from it.
     ///
     /// To do it takes permission to write to the channel.
     ///

@@ -16,8 +16,8 @@
 //!     others do as if it had died. What it claimed is resolved from its record and the stamps, its calls end, nobody waits
 //!     for it. A process that is in the middle of a call may finish it: that is a store of somebody who is not trusted, of
 //!     which there may be any at any time, and everybody exchanges messages by value, each word read once and then checked. It
-//!     may cost or alter a message, or be told as damage; it breaks nobody's memory. Somebody who may refer to the segment, or relies on
-//!     others not to (BY_VALUE is not set), is never struck.
+//!     may cost or alter a message, or be told as damage; it breaks nobody's memory. Somebody who may refer to the segment, or
+//!     relies on others not to (BY_VALUE is not set), is never struck.
 //! E3. *Its line stays its own.* Whoever joins takes the line's lock, and whoever removes the channel looks at locks; both find
 //!     it held, whatever the state says. So a place that was struck is free when the evicted has left or died, and not before. Who
 //!     takes it takes EVICTED off first, and resolves what was left there as a line that is found alive.

@@ -29,27 +29,28 @@ pub(crate) fn are_worth_it(words: usize) -> bool {
     (2..=MAX_WORDS).contains(&words)
 }
 
-/// Takes the lines for this processor that end within the words from `from` to before `to`, counted from `words`, the first of
-/// which begins a line. The last word of two or more is left alone, which may be a stamp: that is not to come from anybody but who
-/// has published it.
+/// One word in each line that ends within the words from `from` to before `to`, counted from the beginning of a line. The last of
+/// two or more words is none of them: it may be a stamp, which is not to come from anybody but who has published it.
+fn one_of_each(from: usize, to: usize) -> impl Iterator<Item = usize> {
+    (from / LINE_WORDS..to / LINE_WORDS).map(move |line| from.max(line * LINE_WORDS))
+}
+
+/// Takes the lines for this processor that end within the words from `from` to before `to` of `words`, the first of which begins a
+/// line.
 ///
 /// # Safety
 ///
 /// `words` leads to at least `to` words, which are the caller's own from `from` on.
 #[inline(always)]
 pub(crate) unsafe fn take(words: NonNull<AtomicU64>, from: usize, to: usize) {
-    let (mut line, end) = (from / LINE_WORDS, to / LINE_WORDS);
-    let mut at = from;
-    while line != end {
-        // SAFETY: the line ends before `to`, so `at` is below it.
+    for at in one_of_each(from, to) {
+        // SAFETY: the word lies in a line that ends before `to`.
         let word = unsafe { words.add(at) };
         // SAFETY: as above.
         let word = unsafe { word.as_ref() };
         // Relaxed: only whose the line is matters. The Release that gives the words back orders the store before whatever is
         // stored next.
         word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
-        line += 1;
-        at = line * LINE_WORDS;
     }
 }
 
@@ -133,14 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_what_was_there_and_never_to_the_last_word() {
-        for (from, to) in [(0, 9), (5, 14), (9, 11), (7, 9), (3, 40)] {
-            let words: Vec<_> = (0..to as u64 + 8).map(AtomicU64::new).collect();
-            // SAFETY: so many words are there, and are the test's own.
-            unsafe { take(NonNull::from(&words[0]), from, to) };
-            for (at, word) in words.iter().enumerate() {
-                assert_eq!(word.load(Ordering::Relaxed), at as u64);
-            }
+    fn each_line_that_ends_within_is_taken_by_a_word_of_its_own_that_is_not_the_last() {
+        let taken = |from, to| one_of_each(from, to).collect::<Vec<_>>();
+        assert_eq!(taken(0, 8), [0], "a slot of a line");
+        assert_eq!([taken(0, 9), taken(9, 18), taken(63, 72)], [vec![0], vec![9], vec![63, 64]], "slots of nine words");
+        assert_eq!([taken(0, 2), taken(6, 8)], [vec![], vec![6]], "the last one of the small slots in a line");
+        assert_eq!(taken(3, 40), [3, 8, 16, 24, 32]);
+        for (from, to) in (0..40).flat_map(|from| (from + 2..80).map(move |to| (from, to))) {
+            assert!(taken(from, to).iter().all(|at| (from..to - 1).contains(at)), "{from} to {to}");
         }
+    }
+
+    #[test]
+    fn what_is_stored_is_what_was_there() {
+        let words: Vec<_> = (0..32).map(AtomicU64::new).collect();
+        // SAFETY: so many words are there, and are the test's own.
+        unsafe { take(NonNull::from(&words[0]), 3, 32) };
+        assert!(words.iter().zip(0..).all(|(word, value)| word.load(Ordering::Relaxed) == value));
     }
 }
