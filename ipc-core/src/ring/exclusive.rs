@@ -36,7 +36,7 @@
 
 use super::end::pauses_when_full;
 pub(crate) use super::end::{End, Evidence, Turn};
-use super::lines::Handover;
+use super::lines::{self, Handover};
 use super::slots::{Slot, Slots};
 use crate::atomics::AtomicU64;
 use crate::words;
@@ -127,6 +127,8 @@ pub(crate) struct Producer {
     stamp: u64,
     /// Free slots from here on, as far as they are known.
     room: usize,
+    /// Whether the lines of slots further on are asked for.
+    asks_ahead: bool,
 }
 
 impl Producer {
@@ -134,7 +136,8 @@ impl Producer {
     pub(crate) fn attach(parts: Parts) -> Self {
         let (place, lap) = parts.producer_place();
         let slot = parts.slots.slot(place % parts.slots.capacity());
-        Producer { parts, slot, stamp: lap.wrapping_add(1), room: 0 }
+        let asks_ahead = lines::are_asked_for_ahead(parts.slots.words());
+        Producer { parts, slot, stamp: lap.wrapping_add(1), room: 0, asks_ahead }
     }
 }
 
@@ -172,11 +175,14 @@ impl End for Producer {
     #[inline(always)]
     fn pass_each(&mut self, mut fill: impl FnMut(NonNull<AtomicU64>) -> bool) {
         let slots = self.parts.slots;
-        let (slot, stamp, room) = (self.slot, self.stamp, self.room);
+        let (slot, stamp, room, asks_ahead) = (self.slot, self.stamp, self.room, self.asks_ahead);
         let mut walk = Walk { producer: self, slot, stamp, room };
         while walk.room != 0 && fill(walk.slot.payload()) {
             // Release: as in `pass`.
             slots.stamp(walk.slot).store(walk.stamp, Ordering::Release);
+            if asks_ahead {
+                slots.ask_ahead(walk.slot);
+            }
             walk.room -= 1;
             let (slot, is_next_lap) = slots.after(walk.slot);
             walk.slot = slot;
@@ -201,6 +207,9 @@ impl End for Producer {
     fn pass(&mut self) {
         // Release: publishes the payload; pairs with the Acquire in `Consumer::look`.
         self.parts.slots.stamp(self.slot).store(self.stamp, Ordering::Release);
+        if self.asks_ahead {
+            self.parts.slots.ask_ahead(self.slot);
+        }
         self.room -= 1;
         let (slot, is_next_lap) = self.parts.slots.after(self.slot);
         self.slot = slot;

@@ -12,8 +12,14 @@
 //! Where a ring is larger than a processor's own cache, near each other, lines have left it by the time that they are stored to
 //! again, and the stores only keep the consumer. So it does without them while its producer is far ahead all the same
 //! ([`Handover`]).
+//!
+//! On other processors (Intel, Emerald Rapids) it is the producer who gets its lines one after the other, whatever the consumer did
+//! with them, unless all of its stores go upwards: a single store to anything of its own in between, such as where its place is
+//! kept, and each line is waited for by itself, for 60 ns. So it asks for them ahead ([`ask_ahead`]), where they are in the
+//! caches of one of the two. Larger rings are fetched from further away, which processors do ahead of the stores by themselves.
 
 use crate::atomics::AtomicU64;
+use crate::words;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -23,6 +29,23 @@ const LINE_WORDS: usize = if cfg!(loom) { 2 } else { 8 };
 /// The longest run of words that is worth it: it holds a payload of 1 KiB. Longer messages are bound by their copies, and those of
 /// 4 KiB made their round trips 15 % slower.
 const MAX_WORDS: usize = 17 * LINE_WORDS;
+
+/// The largest ring whose lines are asked for ahead, in words: 1 MiB, a processor's own cache.
+const MAX_WORDS_ASKED_FOR: usize = (1 << 20) / size_of::<u64>();
+
+/// How far ahead lines are asked for, in words: eight of them. Further, and a ring of 64 slots is asked for what is being read.
+const WORDS_AHEAD: usize = 64;
+
+/// Whether the lines of a ring of so many words are asked for ahead.
+pub(crate) fn are_asked_for_ahead(words: usize) -> bool {
+    words <= MAX_WORDS_ASKED_FOR
+}
+
+/// Asks for the line [`WORDS_AHEAD`] on from `word`, which need not be one of the ring.
+#[inline(always)]
+pub(crate) fn ask_ahead(word: NonNull<AtomicU64>) {
+    words::prefetch_to_write(word.as_ptr().wrapping_add(WORDS_AHEAD).cast());
+}
 
 /// Whether the lines of so many words that were read are worth to be taken.
 pub(crate) fn are_worth_it(words: usize) -> bool {

@@ -50,7 +50,12 @@ impl Slots {
 
     /// Number of slots.
     pub(crate) fn capacity(&self) -> usize {
-        self.words_before(self.end) / self.stride_words
+        self.words() / self.stride_words
+    }
+
+    /// Number of words of all slots.
+    pub(crate) fn words(&self) -> usize {
+        self.words_before(self.end)
     }
 
     /// Words from one slot to the next, at least 1.
@@ -111,6 +116,12 @@ impl Slots {
         let from = self.words_before(slot.0);
         // SAFETY: a slot has `stride_words` words.
         unsafe { lines::take(self.first, from, from + self.stride_words) };
+    }
+
+    /// Asks for a line some slots on from `slot`, to store to it: see [`lines`].
+    #[inline(always)]
+    pub(crate) fn ask_ahead(&self, slot: Slot) {
+        lines::ask_ahead(slot.0);
     }
 
     #[inline(always)]
