@@ -244,6 +244,11 @@ impl Cells {
         self.capacity
     }
 
+    /// Number of words of all payloads, and of the stamps inside.
+    pub(crate) fn payload_words(&self) -> usize {
+        self.capacity as usize * self.payload_words
+    }
+
     /// How far apart a cell's positions in two laps that follow each other are.
     #[inline(always)]
     pub(crate) fn one_lap(&self) -> u64 {
