@@ -169,7 +169,11 @@ impl End for Producer {
     }
 
     fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
-        self.parts.slots.ahead(self.slot, ahead).payload()
+        let slot = self.parts.slots.ahead(self.slot, ahead);
+        if self.asks_ahead {
+            self.parts.slots.ask_ahead(slot);
+        }
+        slot.payload()
     }
 
     #[inline(always)]
