@@ -41,10 +41,16 @@ pub(crate) fn are_asked_for_ahead(words: usize) -> bool {
     words <= MAX_WORDS_ASKED_FOR
 }
 
-/// Asks for the line [`WORDS_AHEAD`] on from `word`, which need not be one of the ring.
+/// Asks for the lines [`WORDS_AHEAD`] on from the `words` words that begin with `first`, be they of the ring or not.
 #[inline(always)]
-pub(crate) fn ask_ahead(word: NonNull<AtomicU64>) {
-    words::prefetch_to_write(word.as_ptr().wrapping_add(WORDS_AHEAD).cast());
+pub(crate) fn ask_ahead(first: NonNull<AtomicU64>, words: usize) {
+    let ask = |word| words::prefetch_to_write(first.as_ptr().wrapping_add(WORDS_AHEAD + word).cast());
+    ask(0);
+    let mut word = LINE_WORDS;
+    while word < words {
+        ask(word);
+        word += LINE_WORDS;
+    }
 }
 
 /// Whether the lines of so many words that were read are worth to be taken.

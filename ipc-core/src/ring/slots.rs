@@ -118,10 +118,10 @@ impl Slots {
         unsafe { lines::take(self.first, from, from + self.stride_words) };
     }
 
-    /// Asks for a line some slots on from `slot`, to store to it: see [`lines`].
+    /// Asks for the lines of a slot further on than `slot`, to store to them: see [`lines`].
     #[inline(always)]
     pub(crate) fn ask_ahead(&self, slot: Slot) {
-        lines::ask_ahead(slot.0);
+        lines::ask_ahead(slot.0, self.stride_words);
     }
 
     #[inline(always)]
