@@ -161,7 +161,7 @@ mod tests {
         let rounds = [
             vec![sample("slipring", 100.0, (50.0, 70.0)), sample("pipe", 300.0, (70.0, 90.0))],
             vec![sample("slipring", 900.0, (300.0, 300.0)), sample("pipe", 200.0, (70.0, 300.0))],
-            vec![sample("slipring", 200.0, (50.0, 150.0)), sample("pipe", 100.0, (180.0, 180.0))],
+            vec![sample("slipring", 200.0, (50.0, 150.0)), sample("pipe", 100.0, (180.0, 230.0))],
         ];
         let figures = file(&case(Filing::AgainstLine), &rounds);
         let [ours, pipe, line, ours_far, line_far] = figures.as_slice() else { panic!("{}", figures.len()) };

@@ -332,7 +332,7 @@ impl Publisher {
     /// Joins on `line`, with the conditions of [`Claimant::attach`].
     pub(crate) fn attach(parts: Parts, line: usize, company: Company) -> Self {
         let claimant = Claimant::attach(parts.publishers, &parts.cells, line, company);
-        let asks_ahead = lines::are_asked_for_ahead(parts.cells.payload_words());
+        let asks_ahead = lines::are_asked_for_ahead(parts.cells.words(), parts.cells.stride_words());
         let plain_until = Position::default();
         Publisher { parts, claimant, at: None, rest: 0, floor: None, horizon: None, plain_until, asks_ahead }
     }

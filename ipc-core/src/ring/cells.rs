@@ -245,8 +245,13 @@ impl Cells {
     }
 
     /// Number of words of all payloads, and of the stamps inside.
-    pub(crate) fn payload_words(&self) -> usize {
+    pub(crate) fn words(&self) -> usize {
         self.capacity as usize * self.payload_words
+    }
+
+    /// Words from one payload to the next.
+    pub(crate) fn stride_words(&self) -> usize {
+        self.payload_words
     }
 
     /// How far apart a cell's positions in two laps that follow each other are.

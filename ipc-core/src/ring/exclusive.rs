@@ -136,8 +136,16 @@ impl Producer {
     pub(crate) fn attach(parts: Parts) -> Self {
         let (place, lap) = parts.producer_place();
         let slot = parts.slots.slot(place % parts.slots.capacity());
-        let asks_ahead = lines::are_asked_for_ahead(parts.slots.words());
+        let asks_ahead = lines::are_asked_for_ahead(parts.slots.words(), parts.slots.stride_words());
         Producer { parts, slot, stamp: lap.wrapping_add(1), room: 0, asks_ahead }
+    }
+
+    /// Asks for the lines of a slot further on than `slot`: see [`lines`].
+    #[inline(always)]
+    fn ask_ahead(&self, slot: Slot) {
+        if self.asks_ahead {
+            self.parts.slots.ask_ahead(slot);
+        }
     }
 }
 
@@ -170,9 +178,8 @@ impl End for Producer {
 
     fn payload_ahead(&self, ahead: usize) -> NonNull<AtomicU64> {
         let slot = self.parts.slots.ahead(self.slot, ahead);
-        if self.asks_ahead {
-            self.parts.slots.ask_ahead(slot);
-        }
+        // A batch in place is filled before any of it is passed.
+        self.ask_ahead(slot);
         slot.payload()
     }
 
@@ -211,9 +218,7 @@ impl End for Producer {
     fn pass(&mut self) {
         // Release: publishes the payload; pairs with the Acquire in `Consumer::look`.
         self.parts.slots.stamp(self.slot).store(self.stamp, Ordering::Release);
-        if self.asks_ahead {
-            self.parts.slots.ask_ahead(self.slot);
-        }
+        self.ask_ahead(self.slot);
         self.room -= 1;
         let (slot, is_next_lap) = self.parts.slots.after(self.slot);
         self.slot = slot;

@@ -30,6 +30,9 @@ use std::time::Instant;
 /// From here on vectors are worth their beginning and their end.
 pub(crate) const BULK_BYTES: usize = 512;
 
+/// From here on a string instruction is worth its beginning.
+const STRING_BYTES: usize = 4 << 10;
+
 /// From here on a way past the caches may be worth it: half a level-1 cache, and no line of which is awaited singly.
 const STREAM_BYTES: usize = 32 << 10;
 
@@ -78,10 +81,13 @@ pub(super) unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
 /// `from` is readable and `to` writable for `len` bytes, a multiple of [`LINE_BYTES`]; they do not overlap; `to` is aligned
 /// to [`VECTOR_BYTES`].
 unsafe fn store_lines(from: *const u8, to: *mut u8, len: usize) {
-    if len < STREAM_BYTES {
+    if len < STRING_BYTES {
         // SAFETY: the caller vouches for it.
-        unsafe { lines::store(from, to, len) };
-        return;
+        return unsafe { lines::store_vectors(from, to, len) };
+    }
+    if len < STREAM_BYTES {
+        // SAFETY: as above.
+        return unsafe { lines::store(from, to, len) };
     }
     let mut trial = TRIAL.get();
     let (way, timed) = trial.next();
