@@ -50,6 +50,8 @@ pub(crate) fn die_after<T>(stores: u32, life: impl FnOnce() -> T) -> Option<T> {
 
 /// Counts a store, or dies before it.
 fn step() {
+    #[cfg(all(test, not(loom)))]
+    super::rival::tick(super::rival::Access::Store);
     let left = LEFT.with(Cell::get);
     if left == 0 {
         // Without the panic hook: this is no failure.
@@ -73,7 +75,7 @@ impl AtomicU64 {
     #[cfg(not(loom))]
     pub(crate) fn load(&self, ordering: Ordering) -> u64 {
         #[cfg(test)]
-        super::rival::tick();
+        super::rival::tick(super::rival::Access::Load);
         liar::answer(self.0.load(ordering))
     }
 

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::atomics::mortal::die_after;
+use crate::atomics::rival::beside_stores;
 use crate::ring::claims::{Counter, Kind, Records};
 use crate::ring::payload;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::AtomicU64 as Plain;
 use std::thread;
 
@@ -123,6 +126,66 @@ fn zeroed_memory_is_an_empty_ring() {
     assert_eq!(Consumer::attach(parts, 0, Company::Alone).claim(), Turn::Theirs);
     assert_eq!(Producer::attach(parts, 0, Company::Alone).claim(1), Turn::Ours);
     assert_eq!(parts.len(), 0, "it has not been published");
+}
+
+#[test]
+fn nothing_is_stored_to_a_cell_that_has_been_freed() {
+    /// Words of a cell, of which the last is the stamp: three lines.
+    const STRIDE: usize = 20;
+    /// Sends one message, if there is room for it.
+    fn send(producer: &mut Producer, value: u64) -> bool {
+        let is_free = producer.claim(1) == Turn::Ours;
+        if is_free {
+            (0..STRIDE - 1).for_each(|at| payload::store(word_of(producer.payload(), at), value));
+            producer.pass();
+        }
+        is_free
+    }
+    fn word_of(payload: NonNull<AtomicU64>, at: usize) -> &'static AtomicU64 {
+        // SAFETY: the cell has so many words before its stamp.
+        let word = unsafe { payload.add(at) };
+        // SAFETY: as above. It is used at once, while the memory is there.
+        unsafe { word.as_ref() }
+    }
+    fn receive(consumer: &mut Consumer, plainly: bool) -> Vec<u64> {
+        let words = |payload| (0..STRIDE - 1).map(|at| payload::load(word_of(payload, at))).collect();
+        match if plainly { consumer.begin() } else { None } {
+            Some(begun) => {
+                let received = words(begun.payload);
+                consumer.complete(begun);
+                received
+            }
+            None => {
+                assert_eq!((consumer.claim(), plainly), (Turn::Ours, false));
+                let received = words(consumer.payload());
+                consumer.pass();
+                received
+            }
+        }
+    }
+    for plainly in [false, true] {
+        // More than a receiver makes stores.
+        for stores in 1..12 {
+            let (memory, slots) = (Memory::new(1, 0), words(STRIDE));
+            // SAFETY: one cell of so many words, which the test keeps for longer than the ends.
+            let cells = unsafe { Cells::with_stamps_inside(NonNull::from(&slots[0]), STRIDE, 1) };
+            let parts = Parts { cells, ..memory.parts() };
+            let producer = Rc::new(RefCell::new(Producer::attach(parts, 0, Company::Alone)));
+            let mut consumer = Consumer::attach(parts, 0, Company::Alone);
+            for value in [1, 2] {
+                assert!(send(&mut producer.borrow_mut(), value));
+                assert_eq!(receive(&mut consumer, plainly && value == 2), [value; STRIDE - 1]);
+            }
+            assert!(send(&mut producer.borrow_mut(), 3));
+            let rival = producer.clone();
+            let act = move || {
+                send(&mut rival.borrow_mut(), 4);
+            };
+            assert_eq!(beside_stores(stores, act, || receive(&mut consumer, plainly)), [3; STRIDE - 1]);
+            send(&mut producer.borrow_mut(), 4);
+            assert_eq!(receive(&mut consumer, plainly), [4; STRIDE - 1], "sent before store {stores}");
+        }
+    }
 }
 
 #[test]
