@@ -224,7 +224,7 @@ fn contestants(out: &mut String, rows: &[Row]) -> Result<(), Failure> {
 
 /// What there is to know of the runs.
 fn method(out: &mut String, rows: &[Row]) -> Result<(), Failure> {
-    out.push_str("<section id=\"method\"><h2>How it was measured</h2><p>Before and after every sample, one cache line is sent back and forth between the two processors. If that took less than 220 ns both times, the sample is <i>near</i>; more, <i>far</i>; otherwise <i>mixed</i>, and it counts only where a contestant has no others. <i>CPU</i> is the share of one processor that all processes of a contestant used from the order to the report. Percentiles are those of single round trips, each with a look at the clock (some 20 ns) in it.</p><div class=\"wide\"><table><thead><tr><th>command<th>processors<th class=\"n\">one line there and back</thead><tbody>");
+    out.push_str("<section id=\"method\"><h2>How it was measured</h2><p>Before and after every sample, one cache line is sent back and forth between the two processors. If that took less than 220 ns both times, the sample is <i>near</i>; if it took as long or longer both times, <i>far</i>; otherwise <i>mixed</i>, and it counts only where a contestant has no others. <i>CPU</i> is the share of one processor that all processes of a contestant used from the order to the report. Percentiles are those of single round trips, each with a look at the clock (some 20 ns) in it.</p><div class=\"wide\"><table><thead><tr><th>command<th>processors<th class=\"n\">one line there and back</thead><tbody>");
     for run in runs(rows, Run::clone) {
         let [min, median, max] = run.line_ns.map(|value| show(value, "ns"));
         write!(
